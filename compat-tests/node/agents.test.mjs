@@ -25,11 +25,11 @@ for (const Model of [OpenAIChatCompletionsModel, OpenAIResponsesModel]) {
     new Agent({ name: "Helper", instructions: "Be brief.", model: new Model(client, "gpt-4o"), ...options });
 
   suite(Model.name, () => {
-    test("an answer", async () => {
+    test("agent answers", async () => {
       assert.equal((await run(agent(), "[[tokens=12]]")).finalOutput, twelve);
     });
 
-    test("a stream", async () => {
+    test("agent streams its answer", async () => {
       const result = await run(agent(), "[[tokens=12]]", { stream: true });
       assert.equal((await all(result.toTextStream())).join(""), twelve);
       await result.completed;
@@ -45,7 +45,7 @@ for (const Model of [OpenAIChatCompletionsModel, OpenAIResponsesModel]) {
       });
     }
 
-    test("an answer of a kind", async () => {
+    test("agent returns a structured answer", async () => {
       const outputType = z.object({ name: z.string(), age: z.number() });
       const ada = { name: "Ada", age: 36 };
       assert.deepEqual((await run(agent({ outputType }), say(ada))).finalOutput, ada);

@@ -17,7 +17,7 @@ const tools = [
   },
 ];
 
-test("an answer and a stream", async () => {
+test("message and stream have the whole text", async () => {
   const message = await client.messages.create({ ...options, messages: user("[[tokens=12]]") });
   assert.deepEqual([message.content[0].text, message.stop_reason, message.usage.output_tokens], [twelve, "end_turn", 12]);
   const stream = client.messages.stream({ ...options, messages: user("[[tokens=12]]") });
@@ -27,7 +27,7 @@ test("an answer and a stream", async () => {
   assert.equal(pieces.join(""), twelve);
 });
 
-upstreamTest("a call and its result", async (upstream) => {
+upstreamTest("tool call and its result reach the model", async (upstream) => {
   const messages = user(`${upstream.marker} ${call("get_weather", { city: "Paris" })}`);
   const { content, stop_reason } = await client.messages.stream({ ...options, messages, tools }).finalMessage();
   assert.deepEqual([stop_reason, content[0].name, content[0].input], ["tool_use", "get_weather", { city: "Paris" }]);
@@ -38,11 +38,11 @@ upstreamTest("a call and its result", async (upstream) => {
   assert.equal((await upstream.calls()).length, 2);
 });
 
-test("tokens are counted", async () => {
+test("count_tokens counts the prompt", async () => {
   assert.ok((await client.messages.countTokens({ model: "sonnet", messages: user("Hi.") })).input_tokens > 0);
 });
 
-test("failures", async () => {
+test("failures throw their errors", async () => {
   await assert.rejects(client.messages.create({ ...options, messages: user("[[status=429]]") }), Anthropic.RateLimitError);
   await assert.rejects(client.messages.create({ ...options, messages: [] }), Anthropic.BadRequestError);
 });

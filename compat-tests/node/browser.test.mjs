@@ -155,7 +155,7 @@ chatTest("thoughts, and a call that the page answers", async (page) => {
   assert.match(await text(page, "done"), /^Tool results: .*UTC/);
 });
 
-chatTest("what the model says is text, never markup", async (page) => {
+chatTest("answers are shown as text, never as markup", async (page) => {
   const nasty = `<img src=x onerror="document.title='owned'"> \`<b>\` **<i>x</i>**\n\`\`\`html\n<script>1</script>\n\`\`\``;
   await ask(page, say(nasty));
   await answer(page, "done").waitFor();
@@ -179,7 +179,7 @@ chatTest("errors are shown, and the next message works", async (page) => {
   await answer(page, "done", "Fine.").waitFor();
 });
 
-chatTest("a wrong key is told, and a right one helps", async (page) => {
+chatTest("a wrong key is reported, and a right one helps", async (page) => {
   await page.getByLabel("API key").fill("guess");
   await ask(page, "hi");
   await answer(page, "failed", "Incorrect API key provided").getByText("invalid_api_key").waitFor();
@@ -206,7 +206,7 @@ chatTest(
   { host: foreign },
 );
 
-pageTest("a stream read by fetch", { path: "/blank" }, async (page) => {
+pageTest("fetch reads a stream", { path: "/blank" }, async (page) => {
   const { pieces, headers } = await page.evaluate(
     async ([url, key]) => {
       const answer = await fetch(`${url}/chat/completions`, {
@@ -236,7 +236,7 @@ pageTest("a stream read by fetch", { path: "/blank" }, async (page) => {
   assert.match(headers["x-switchboard-model"], /^claude-haiku/);
 });
 
-pageTest("an error read by fetch", { path: "/blank" }, async (page) => {
+pageTest("fetch reads an error", { path: "/blank" }, async (page) => {
   const [status, error] = await page.evaluate(async (url) => {
     const answer = await fetch(`${url}/models`, { headers: { authorization: "Bearer guess" } });
     return [answer.status, (await answer.json()).error.code];
@@ -244,7 +244,7 @@ pageTest("an error read by fetch", { path: "/blank" }, async (page) => {
   assert.deepEqual([status, error], [401, "invalid_api_key"]);
 });
 
-pageTest("the official SDK in a page", { path: "/blank" }, async (page) => {
+pageTest("the official SDK works in a page", { path: "/blank" }, async (page) => {
   const found = await page.evaluate(
     async ([baseURL, apiKey]) => {
       const { default: OpenAI } = await import("/node_modules/openai/index.mjs");

@@ -186,7 +186,7 @@ docsTest("an error is shown, and the key is kept nowhere but in the page", async
   assert.equal(await page.getByLabel("API key").inputValue(), "");
 });
 
-docsTest("what the document says is text, never markup", async (page) => {
+docsTest("the document is shown as text, never as markup", async (page) => {
   await page.route("**/openapi.json", async (route) => {
     const document = await (await route.fetch()).json();
     const operation = document.paths[CHAT].post;

@@ -36,19 +36,19 @@ upstreamTest("invoke", async (upstream) => {
   assert.match(await upstream.system(), /Be brief\./);
 });
 
-test("stream", async () => {
+test("stream has the whole text and usage", async () => {
   const answer = await whole(await model.stream("[[tokens=12]]"));
   assert.equal(answer.content, twelve);
   assert.equal(answer.usage_metadata.output_tokens, 12);
   assert.equal(answer.response_metadata.finish_reason, "stop");
 });
 
-test("batch", async () => {
+test("batch answers keep their order", async () => {
   const answers = await model.batch(["[[say=one]]", "[[say=two]]", "[[say=three]]"]);
   assert.deepEqual(answers.map((answer) => answer.content), ["one", "two", "three"]);
 });
 
-upstreamTest("bindTools", async (upstream) => {
+upstreamTest("bindTools sends tools, calls and results", async (upstream) => {
   const question = new HumanMessage(`${upstream.marker} ${paris}`);
   const bound = model.bindTools([weather]);
   const answer = await bound.invoke([question]);
@@ -65,13 +65,13 @@ upstreamTest("bindTools", async (upstream) => {
   ]);
 });
 
-test("streamed calls add up", async () => {
+test("streamed calls add up to whole calls", async () => {
   const both = '[[tool=get_weather input={"city":"Paris"} tool=get_weather input={"city":"Oslo"}]]';
   const answer = await whole(await model.bindTools([weather]).stream(both));
   assert.deepEqual(calls(answer), [["get_weather", { city: "Paris" }], ["get_weather", { city: "Oslo" }]]);
 });
 
-test("a tool that is demanded", async () => {
+test("tool_choice forces the tool", async () => {
   for (const tool_choice of ["any", "get_weather"]) {
     assert.deepEqual(calls(await model.bindTools([weather], { tool_choice }).invoke(paris)), [
       ["get_weather", { city: "Paris" }],
@@ -95,7 +95,7 @@ for (const [method, prompt] of Object.entries({
   });
 }
 
-upstreamTest("an agent", async (upstream) => {
+upstreamTest("agent runs its tools to an answer", async (upstream) => {
   const agent = createAgent({ model, tools: [weather], systemPrompt: "Be brief." });
   const { messages } = await agent.invoke({ messages: [new HumanMessage(`${upstream.marker} ${paris}`)] });
   assert.deepEqual(messages.map((message) => message.getType()), ["human", "ai", "tool", "ai"]);
@@ -104,7 +104,7 @@ upstreamTest("an agent", async (upstream) => {
   assert.match(await upstream.system(), /Be brief\./);
 });
 
-test("an agent streams", async () => {
+test("agent streams its steps", async () => {
   const agent = createAgent({ model, tools: [weather] });
   const nodes = [];
   for await (const update of await agent.stream({ messages: [new HumanMessage(paris)] }, { streamMode: "updates" })) {
@@ -114,12 +114,12 @@ test("an agent streams", async () => {
   assert.equal(nodes[0], nodes[2]);
 });
 
-test("failures", async () => {
+test("failures throw their errors", async () => {
   await assert.rejects(model.invoke("[[status=429]]"), /429/);
   await assert.rejects(whole(await model.stream("[[tokens=9 gap_ms=20 error_after=3]]")), /overloaded/);
 });
 
-upstreamTest("an abort", async (upstream) => {
+upstreamTest("abort ends the call", async (upstream) => {
   const abort = new AbortController();
   const prompt = `${upstream.marker} [[tokens=500 gap_ms=50]]`;
   await assert.rejects(async () => {

@@ -34,7 +34,7 @@ const ask = (openai, more = {}) =>
 
 after(() => Promise.all(ids.map((id) => admin('DELETE', `/admin/keys/${id}`))));
 
-test('a request above the limit is tried again when it can pass', { skip }, async () => {
+test('rate limited request is retried until it passes', { skip }, async () => {
     const [openai, sent] = await client({ requests_per_minute: 120 });
     let asked = 0;
     while (sent.count === asked && asked < 400) {
@@ -45,7 +45,7 @@ test('a request above the limit is tried again when it can pass', { skip }, asyn
     assert.equal(sent.count, asked + 1);
 });
 
-test('a request over the budget is not tried again', { skip }, async () => {
+test('request over budget is not retried', { skip }, async () => {
     const [openai, sent] = await client({ budget: { monthly: { money: '0.000000001' } } });
     await assert.rejects(ask(openai), (error) => {
         assert.ok(error instanceof OpenAI.RateLimitError);

@@ -21,13 +21,13 @@ const paris = call("get_weather", { city: "Paris" });
 const Person = z.object({ name: z.string(), age: z.number() });
 const ada = { name: "Ada", age: 36 };
 
-test("an answer", async () => {
+test("response has text, status and usage", async () => {
   const response = await ask("[[tokens=12]]", { instructions: "Be brief." });
   assert.deepEqual([response.status, response.output_text, response.model], ["completed", twelve, model]);
   assert.equal(response.usage.output_tokens, 12);
 });
 
-test("a stream", async () => {
+test("stream events come in order with the whole text", async () => {
   const seen = await events("[[tokens=12]]");
   assert.deepEqual(seen.map((event) => event.sequence_number), [...seen.keys()]);
   const deltas = seen.filter((event) => event.type === "response.output_text.delta");
@@ -36,14 +36,14 @@ test("a stream", async () => {
   assert.equal(seen.at(-1).type, "response.completed");
 });
 
-test("streams of other ends", async () => {
+test("streams end incomplete at a limit, and with reasoning", async () => {
   const limited = await events("[[tokens=50 gap_ms=20]]", { max_output_tokens: 16 });
   assert.equal(limited.at(-1).type, "response.incomplete");
   const thought = await events("[[thinking=hm say=ok]]", { reasoning: { effort: "low", summary: "auto" } });
   assert.equal(thought.at(-1).response.output.length, 2);
 });
 
-test("the stream helper", async () => {
+test("stream helper has the final response", async () => {
   const stream = client.responses.stream({ model, input: "[[tokens=12]]" });
   const pieces = [];
   stream.on("response.output_text.delta", ({ delta }) => pieces.push(delta));
@@ -51,7 +51,7 @@ test("the stream helper", async () => {
   assert.equal(pieces.join(""), twelve);
 });
 
-upstreamTest("a call and its result", async (upstream) => {
+upstreamTest("tool call and its result reach the model", async (upstream) => {
   const input = [{ role: "user", content: `${upstream.marker} ${paris}` }];
   const first = await ask(input, { tools: [weather] });
   const [made] = first.output;
@@ -61,20 +61,20 @@ upstreamTest("a call and its result", async (upstream) => {
   assert.equal((await upstream.calls()).length, 2);
 });
 
-test("a stream of calls", async () => {
+test("stream has the tool calls", async () => {
   const seen = await events(paris, { tools: [weather] });
   const deltas = seen.filter((event) => event.type === "response.function_call_arguments.delta");
   assert.deepEqual(JSON.parse(deltas.map((event) => event.delta).join("")), { city: "Paris" });
 });
 
-test("parse with zod", async () => {
+test("zod parses the object", async () => {
   const text = { format: zodTextFormat(Person, "person") };
   assert.deepEqual((await client.responses.parse({ model, input: say(ada), text })).output_parsed, ada);
   const made = await client.responses.parse({ model, input: paris, tools: [weather] });
   assert.deepEqual(made.output[0].parsed_arguments, { city: "Paris" });
 });
 
-upstreamTest("a conversation goes on by name", async (upstream) => {
+upstreamTest("previous_response_id continues the conversation", async (upstream) => {
   const first = await ask(`${upstream.marker} Hi. [[say=Hello.]]`);
   const second = await ask("[[say=Bye.]]", { previous_response_id: first.id });
   assert.equal(second.output_text, "Bye.");
@@ -86,7 +86,7 @@ upstreamTest("a conversation goes on by name", async (upstream) => {
   assert.equal((await client.responses.retrieve(first.id)).output_text, "Hello.");
 });
 
-test("a failure", async () => {
+test("failure throws its error", async () => {
   await assert.rejects(ask("[[status=429]]"), OpenAI.RateLimitError);
   await assert.rejects(ask("Hi.", { temperature: 3 }), OpenAI.BadRequestError);
 });

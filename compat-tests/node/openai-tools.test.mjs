@@ -23,7 +23,7 @@ const both = '[[tool=get_weather input={"city":"Paris"} tool=get_weather input={
 const Person = z.object({ name: z.string(), age: z.number() });
 const ada = { name: "Ada", age: 36 };
 
-upstreamTest("a call and its result", async (upstream) => {
+upstreamTest("tool call and its result reach the model", async (upstream) => {
   const messages = user(`${upstream.marker} ${paris}`);
   const { message, finish_reason } = (await chat.create({ model, messages, tools: [weather] })).choices[0];
   assert.equal(finish_reason, "tool_calls");
@@ -40,7 +40,7 @@ upstreamTest("a call and its result", async (upstream) => {
   ]);
 });
 
-test("a stream of calls", async () => {
+test("stream has the tool calls", async () => {
   const stream = await chat.create({ model, messages: user(both), tools: [weather], stream: true });
   const chunks = await collect("ChatCompletionChunk", stream);
   const deltas = chunks.flatMap((chunk) => chunk.choices[0].delta.tool_calls ?? []);
@@ -54,7 +54,7 @@ test("a stream of calls", async () => {
   assert.equal(chunks.at(-1).choices[0].finish_reason, "tool_calls");
 });
 
-test("the stream helper knows the calls", async () => {
+test("stream helper has the tool calls", async () => {
   const stream = chat.stream({ model, messages: user(both), tools: [weather] });
   const done = [];
   stream.on("tool_calls.function.arguments.done", ({ parsed_arguments }) => done.push(parsed_arguments));
@@ -81,7 +81,7 @@ for (const stream of [false, true]) {
   });
 }
 
-test("parse with zod", async () => {
+test("zod parses the arguments", async () => {
   const response_format = zodResponseFormat(Person, "person");
   const completion = await chat.parse({ model, messages: user(say(ada)), response_format });
   assert.deepEqual(completion.choices[0].message.parsed, ada);

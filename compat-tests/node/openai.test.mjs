@@ -17,7 +17,7 @@ const joined = (chunks) => chunks.map((chunk) => chunk.choices[0]?.delta.content
 
 const ask = (prompt, options) => client.chat.completions.create({ model, messages: user(prompt), ...options });
 
-test("an answer", async () => {
+test("completion has text, finish reason and usage", async () => {
   const { data, response, request_id } = await ask('[[say="Hello there."]]').withResponse();
   assert.equal(data.choices[0].message.content, "Hello there.");
   assert.equal(data.choices[0].finish_reason, "stop");
@@ -26,7 +26,7 @@ test("an answer", async () => {
   assert.equal(response.headers.get("x-request-id"), request_id);
 });
 
-test("a stream", async () => {
+test("stream has the whole text", async () => {
   const chunks = await collect("ChatCompletionChunk", await ask("[[tokens=20]]", { stream: true, stream_options: { include_usage: true } }));
   assert.equal(chunks[0].choices[0].delta.role, "assistant");
   assert.match(joined(chunks), /^w1 w2 .* w20$/);
@@ -36,7 +36,7 @@ test("a stream", async () => {
   assert.ok(chunks.slice(0, -1).every((chunk) => chunk.usage === null));
 });
 
-test("the stream helper", async () => {
+test("stream helper has the final completion", async () => {
   const stream = client.chat.completions.stream({ model, messages: user("[[tokens=9]]") });
   const pieces = [];
   stream.on("content", (delta) => pieces.push(delta));
@@ -47,7 +47,7 @@ test("the stream helper", async () => {
   assert.ok(pieces.length > 5);
 });
 
-test("a conversation with a limit and a stop", async () => {
+test("token limit and stop text end the answer of a conversation", async () => {
   const messages = [
     { role: "developer", content: "Be brief." },
     { role: "user", content: "Hi." },
@@ -68,7 +68,7 @@ test("a conversation with a limit and a stop", async () => {
   assert.equal(stopped.choices[0].message.content, "one two ");
 });
 
-test("eight at once get their own answers", async () => {
+test("concurrent requests get their own answers", async () => {
   const numbers = [...Array(8).keys()];
   const answers = await Promise.all(numbers.map((number) => ask(`[[say="answer ${number}"]]`)));
   assert.deepEqual(
@@ -77,7 +77,7 @@ test("eight at once get their own answers", async () => {
   );
 });
 
-upstreamTest("an abort ends the call and harms nobody", async (upstream) => {
+upstreamTest("abort ends its call alone", async (upstream) => {
   const stream = await ask(`${upstream.marker} [[tokens=500 gap_ms=50]]`, { stream: true });
   let count = 0;
   for await (const _ of stream) {
@@ -88,7 +88,7 @@ upstreamTest("an abort ends the call and harms nobody", async (upstream) => {
   assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
 });
 
-upstreamTest("an abort before the answer", async (upstream) => {
+upstreamTest("abort before the answer ends the call", async (upstream) => {
   const controller = new AbortController();
   const answer = client.chat.completions.create(
     { model, messages: user(`${upstream.marker} [[say=late ttft_ms=20000]]`) },
@@ -102,7 +102,7 @@ upstreamTest("an abort before the answer", async (upstream) => {
   assert.equal((await ask("[[say=ok]]")).choices[0].message.content, "ok");
 });
 
-test("models", async () => {
+test("model list has the aliases", async () => {
   const names = [];
   for await (const { id } of client.models.list()) names.push(id);
   for (const name of ["haiku", "sonnet", "opus", "gpt-4o"]) assert.ok(names.includes(name), name);
@@ -110,7 +110,7 @@ test("models", async () => {
   await assert.rejects(client.models.retrieve("gemini-9"), OpenAI.NotFoundError);
 });
 
-test("every failure has its exception", async () => {
+test("every failure throws its error", async () => {
   const fails = (promise, kind, fields) =>
     assert.rejects(promise, (error) => {
       assert.ok(error instanceof kind, `${error}`);
@@ -126,7 +126,7 @@ test("every failure has its exception", async () => {
   await fails(ask("[[status=529]]", { stream: true }), OpenAI.InternalServerError, { status: 503, code: "overloaded" });
 });
 
-test("a late failure throws after what has come", async () => {
+test("late failure throws after the first pieces", async () => {
   const chunks = [];
   const read = async () => {
     const stream = await ask("[[tokens=20 gap_ms=20 error_after=5]]", { stream: true });
@@ -140,7 +140,7 @@ test("a late failure throws after what has come", async () => {
   assert.match(joined(chunks), /^w1 w2 w3/);
 });
 
-test("streams of other ends", async () => {
+test("stream that meets its limit matches the declarations", async () => {
   await collect("ChatCompletionChunk", await ask("[[tokens=50 gap_ms=20]]", { stream: true, max_tokens: 3 }));
 });
 

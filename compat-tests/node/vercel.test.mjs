@@ -47,7 +47,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       assert.match(await upstream.system(), /Be brief\./);
     });
 
-    upstreamTest("a conversation", async (upstream) => {
+    upstreamTest("conversation reaches the model", async (upstream) => {
       const prompt = `${upstream.marker} [[say=Bye.]]`;
       const messages = [
         { role: "user", content: "Hi." },
@@ -58,7 +58,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       assert.deepEqual(await upstream.blocks(), [["text", "Hi."], ["text", "Hello."], ["text", prompt]]);
     });
 
-    test("streamText", async () => {
+    test("streamText has the whole text", async () => {
       const result = streamText({ ...options, prompt: "[[tokens=12]]" });
       const pieces = await all(result.textStream);
       assert.ok(pieces.length > 10);
@@ -67,7 +67,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       if (name !== "compatible with schemas") assert.equal((await result.usage).outputTokens, 12);
     });
 
-    upstreamTest("generateText with tools", async (upstream) => {
+    upstreamTest("generateText runs its tools", async (upstream) => {
       const prompt = `${upstream.marker} ${both}`;
       const { text, steps } = await generateText({ ...options, tools, prompt, stopWhen: stepCountIs(5) });
       assert.match(text, /18 degrees in Paris.*18 degrees in Oslo/s);
@@ -80,7 +80,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       assert.equal((await upstream.tools()).weather.description, "The weather of a city.");
     });
 
-    upstreamTest("streamText with tools", async (upstream) => {
+    upstreamTest("streamText runs its tools", async (upstream) => {
       const prompt = `${upstream.marker} ${call("weather", { city: "Paris" })}`;
       const result = streamText({ ...options, tools, prompt, stopWhen: stepCountIs(5) });
       const parts = await all(result.stream);
@@ -92,30 +92,30 @@ for (const [name, { model, object }] of Object.entries(models)) {
       assert.equal((await upstream.calls()).length, 2);
     });
 
-    test("a tool that is demanded", async () => {
+    test("toolChoice forces the tool", async () => {
       const prompt = call("weather", { city: "Paris" });
       const { toolCalls } = await generateText({ ...options, tools, prompt, toolChoice: "required" });
       assert.deepEqual(toolCalls.map(({ input }) => input), [{ city: "Paris" }]);
     });
 
-    test("generateObject", async () => {
+    test("generateObject returns the object", async () => {
       const answer = await generateObject({ ...options, schema: Person, prompt: `As JSON, who? ${object}` });
       assert.deepEqual(answer.object, ada);
     });
 
-    test("streamObject", async () => {
+    test("streamObject streams to the whole object", async () => {
       const result = streamObject({ ...options, schema: Person, prompt: `As JSON, who? ${object}` });
       assert.ok((await all(result.partialObjectStream)).length > 0);
       assert.deepEqual(await result.object, ada);
     });
 
-    test("generateText with an output", async () => {
+    test("generateText returns the object as output", async () => {
       const output = Output.object({ schema: Person });
       const answer = await generateText({ ...options, output, prompt: `As JSON, who? ${object}` });
       assert.deepEqual(answer.output, ada);
     });
 
-    test("a failure", async () => {
+    test("failure throws an APICallError", async () => {
       await assert.rejects(generateText({ ...options, prompt: "[[status=429]]" }), (error) => {
         assert.ok(APICallError.isInstance(error), `${error}`);
         assert.deepEqual([error.statusCode, error.isRetryable], [429, true]);
@@ -124,7 +124,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       });
     });
 
-    test("a late failure", async () => {
+    test("late failure is reported in the stream", async () => {
       const errors = [];
       const prompt = "[[tokens=20 gap_ms=20 error_after=5]]";
       const { stream } = streamText({ ...options, prompt, onError: ({ error }) => errors.push(error) });
@@ -133,7 +133,7 @@ for (const [name, { model, object }] of Object.entries(models)) {
       assert.equal(errors.length, 1);
     });
 
-    upstreamTest("an abort", async (upstream) => {
+    upstreamTest("abort ends the call", async (upstream) => {
       const abort = new AbortController();
       const prompt = `${upstream.marker} [[tokens=500 gap_ms=50]]`;
       const { textStream } = streamText({ ...options, prompt, abortSignal: abort.signal, onError: () => {} });

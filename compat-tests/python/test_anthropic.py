@@ -35,7 +35,7 @@ def ask(client, prompt, **options):
     return client.messages.create(**{"model": MODEL, "messages": messages, "max_tokens": 4000, **options})
 
 
-def test_an_answer(client):
+def test_message_has_content_stop_reason_and_usage(client):
     message = ask(client, "[[tokens=4 usage_in=10 usage_cache_read=200 usage_cache_write=3000]]")
     assert (message.type, message.role, message.model) == ("message", "assistant", MODEL)
     assert [(block.type, block.text) for block in message.content] == [("text", "w1 w2 w3 w4")]
@@ -47,7 +47,7 @@ def test_an_answer(client):
     assert message._request_id
 
 
-def test_a_stream(client):
+def test_stream_helper_has_the_whole_message(client):
     with client.messages.stream(model=MODEL, messages=user("[[tokens=12]]"), max_tokens=4000) as stream:
         pieces = list(stream.text_stream)
         final = stream.get_final_message()
@@ -56,26 +56,26 @@ def test_a_stream(client):
     assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 12)
 
 
-def test_events_come_in_their_order(client):
+def test_stream_events_come_in_order(client):
     kinds = [event.type for event in ask(client, "[[tokens=2]]", stream=True) if event.type != "ping"]
     assert kinds == ["message_start", "content_block_start", "content_block_delta", "content_block_delta",
                      "content_block_stop", "message_delta", "message_stop"]
 
 
-async def test_async(async_client):
+async def test_async_client_has_answer_and_stream(async_client):
     assert (await ask(async_client, "[[say=ok]]")).content[0].text == "ok"
     async with async_client.messages.stream(model=MODEL, messages=user("[[tokens=3]]"), max_tokens=9) as stream:
         assert "".join([piece async for piece in stream.text_stream]) == "w1 w2 w3"
 
 
-def test_a_conversation_with_a_system_prompt(client, upstream, marker):
+def test_conversation_and_system_prompt_reach_the_model(client, upstream, marker):
     messages = [*user("Hi."), {"role": "assistant", "content": "Hello."}, *user(f"{marker} [[say=ok]]")]
     ask(client, messages, system=[{"type": "text", "text": "Be brief."}])
     assert upstream.turns() == [("user", "Hi."), ("assistant", "Hello."), ("user", f"{marker} [[say=ok]]")]
     assert "Be brief." in upstream.system()
 
 
-def test_a_limit_and_a_stop(client):
+def test_token_limit_and_stop_sequence_end_the_answer(client):
     limited = ask(client, "[[tokens=50 gap_ms=20]]", max_tokens=3)
     assert (limited.content[0].text, limited.stop_reason) == ("w1 w2 w3", "max_tokens")
     stopped = ask(client, say("one two three"), stop_sequences=["three"])
@@ -88,7 +88,7 @@ def test_sampling_reaches_the_model(client, upstream, marker):
     assert upstream.body()["temperature"] == 0.3
 
 
-def test_thinking(client, upstream, marker):
+def test_thinking_is_a_signed_block(client, upstream, marker):
     budget = {"type": "enabled", "budget_tokens": 2000}
     message = ask(client, f'{marker} [[thinking="let me see" say=ok]]', thinking=budget)
     thought, text = message.content
@@ -98,7 +98,7 @@ def test_thinking(client, upstream, marker):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_tools(client, upstream, marker, stream):
+def test_tool_call_and_its_result_reach_the_model(client, upstream, marker, stream):
     messages = user(f"{marker} {PARIS}")
     if stream:
         with client.messages.stream(model=MODEL, messages=messages, max_tokens=4000, tools=[WEATHER]) as events:
@@ -117,14 +117,14 @@ def test_tools(client, upstream, marker, stream):
     assert upstream.tools()["get_weather"]["input_schema"]["required"] == ["city"]
 
 
-def test_tool_choice(client, upstream, marker):
+def test_tool_choice_forces_the_tool(client, upstream, marker):
     choice = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
     message = ask(client, f"{marker} Hi.", tools=[WEATHER], tool_choice=choice, model="haiku")
     assert [block.name for block in message.content] == ["get_weather"]
     assert upstream.last()["tool_choice"]["type"] == "tool"
 
 
-def test_the_tool_runner(client, upstream, marker):
+def test_tool_runner_runs_to_the_final_answer(client, upstream, marker):
     @anthropic.beta_tool
     def get_weather(city: str) -> str:
         """The weather of a city.
@@ -142,7 +142,7 @@ def test_the_tool_runner(client, upstream, marker):
     assert len(upstream.calls()) == 2
 
 
-def test_tokens_are_counted(client):
+def test_count_tokens_grows_with_the_request(client):
     short = client.messages.count_tokens(model=MODEL, messages=user("Hi."))
     long = client.messages.count_tokens(model=MODEL, messages=user("Hi. " * 100), system="Be brief.", tools=[WEATHER])
     assert long.input_tokens > short.input_tokens > 0
@@ -158,7 +158,7 @@ def test_tokens_are_counted(client):
     ],
     ids=["limit", "overloaded", "mistake", "no model"],
 )
-def test_a_failure_has_its_exception(client, prompt, options, kind, name):
+def test_failure_raises_its_exception(client, prompt, options, kind, name):
     with pytest.raises(kind) as caught:
         ask(client, prompt, **options)
     assert caught.value.body["type"] == "error"
@@ -166,12 +166,12 @@ def test_a_failure_has_its_exception(client, prompt, options, kind, name):
     assert caught.value.request_id
 
 
-def test_a_wrong_key_has_its_exception(client):
+def test_wrong_key_raises_authentication_error(client):
     with pytest.raises(anthropic.AuthenticationError):
         ask(client.with_options(api_key="wrong"), "Hi.")
 
 
-def test_a_late_failure_raises_after_what_has_come(client):
+def test_late_failure_raises_after_the_first_pieces(client):
     pieces = []
     with (
         pytest.raises(anthropic.APIStatusError) as caught,
@@ -184,7 +184,7 @@ def test_a_late_failure_raises_after_what_has_come(client):
     assert "".join(pieces).startswith("w1 w2 w3")
 
 
-def test_a_client_that_leaves_midway_ends_the_call(client, upstream, marker):
+def test_client_disconnect_ends_the_call_upstream(client, upstream, marker):
     with client.messages.stream(
         model=MODEL, messages=user(f"{marker} [[tokens=500 gap_ms=50]]"), max_tokens=4000
     ) as stream:
@@ -193,5 +193,5 @@ def test_a_client_that_leaves_midway_ends_the_call(client, upstream, marker):
     assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
 
 
-def test_models(client):
+def test_model_list_has_the_aliases(client):
     assert "sonnet" in [model.id for model in client.models.list()]

@@ -24,7 +24,7 @@ def ended(client, batch):
     return client.messages.batches.retrieve(batch.id)
 
 
-def test_a_batch(client):
+def test_batch_ends_with_a_result_for_each_request(client):
     requests = [request("one", "[[tokens=2]]"), request("two", '[[say="Hi."]]'), request("bad", "x", temperature="hot")]
     batch = client.messages.batches.create(requests=requests)
     assert (batch.type, batch.processing_status, batch.request_counts.processing) == ("message_batch", "in_progress", 3)
@@ -40,7 +40,7 @@ def test_a_batch(client):
         client.messages.batches.retrieve(batch.id)
 
 
-def test_batches_are_listed(client):
+def test_batch_list_pages_in_both_directions(client):
     made = [client.messages.batches.create(requests=[request("a", "[[tokens=1]]")]).id for _ in range(3)]
     listed = []
     for batch in client.messages.batches.list(limit=2):
@@ -54,7 +54,7 @@ def test_batches_are_listed(client):
         ended(client, client.messages.batches.retrieve(batch))
 
 
-def test_a_batch_is_cancelled(client):
+def test_cancelled_batch_ends_with_results(client):
     batch = client.messages.batches.create(requests=[request("slow", "[[delay_ms=20000 tokens=1]]"), request("next", "x")])
     assert client.messages.batches.cancel(batch.id).cancel_initiated_at
     batch = ended(client, batch)
@@ -62,14 +62,14 @@ def test_a_batch_is_cancelled(client):
     assert len(kinds) == 2 and "canceled" in kinds
 
 
-def test_what_is_refused(client):
+def test_duplicate_custom_id_is_refused(client):
     with pytest.raises(anthropic.BadRequestError) as refused:
         client.messages.batches.create(requests=[request("a", "x"), request("a", "x")])
     assert refused.value.body["error"]["type"] == "invalid_request_error"
     assert "requests[1].custom_id" in refused.value.body["error"]["message"]
 
 
-def test_files(client, upstream, marker):
+def test_file_is_uploaded_read_and_deleted(client, upstream, marker):
     files = client.beta.files
     uploaded = files.upload(file=("notes.txt", b"Some words.", "text/plain"))
     assert (uploaded.type, uploaded.filename, uploaded.mime_type) == ("file", "notes.txt", "text/plain")

@@ -36,7 +36,7 @@ def calls(message):
     return [(made["name"], made["args"]) for made in message.tool_calls]
 
 
-def test_bind_tools(model, upstream, marker):
+def test_bound_tools_are_called_and_results_go_back(model, upstream, marker):
     question = HumanMessage(f"{marker} {BOTH}")
     answer = model.bind_tools(TOOLS).invoke([question])
     assert calls(answer) == [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
@@ -53,7 +53,7 @@ def test_bind_tools(model, upstream, marker):
     assert len(upstream.calls()) == 2
 
 
-def test_streamed_calls_add_up(model):
+def test_streamed_calls_add_up_to_whole_calls(model):
     chunks = list(model.bind_tools(TOOLS).stream(BOTH, stream_usage=True))
     whole = sum(chunks[1:], chunks[0])
     assert calls(whole) == [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
@@ -62,18 +62,18 @@ def test_streamed_calls_add_up(model):
 
 
 @pytest.mark.parametrize(("choice", "name"), [("any", "get_weather"), ("get_time", "get_time")])
-def test_tool_choice(choice, name):
+def test_tool_choice_forces_the_tool(choice, name):
     # A model that supports forced calls; others get an instruction in the prompt.
     model = ChatOpenAI(model="haiku", base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0)
     assert [made["name"] for made in model.bind_tools(TOOLS, tool_choice=choice).invoke("Hi.").tool_calls] == [name]
 
 
-def test_one_call_at_a_time(model, upstream, marker):
+def test_parallel_calls_can_be_switched_off(model, upstream, marker):
     model.bind_tools(TOOLS, parallel_tool_calls=False).invoke(f"{marker} {PARIS}")
     assert upstream.last()["tool_choice"]["disable_parallel_tool_use"] is True
 
 
-async def test_async(model):
+async def test_async_tool_call_has_name_and_arguments(model):
     bound = model.bind_tools(TOOLS)
     assert calls(await bound.ainvoke(PARIS)) == [("get_weather", {"city": "Paris"})]
     chunks = [chunk async for chunk in bound.astream(PARIS)]
@@ -99,13 +99,13 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_structured_output(model, method):
+def test_structured_output_matches_the_model(model, method):
     structured = model.with_structured_output(Person, method=method)
     assert structured.invoke(f"As JSON, who? {METHODS[method]}") == Person(**ADA)
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_structured_output_with_the_raw_message(model, method):
+async def test_structured_output_includes_the_raw_message(model, method):
     structured = model.with_structured_output(Person, method=method, include_raw=True)
     answer = await structured.ainvoke(f"As JSON, who? {METHODS[method]}")
     assert (answer["parsed"], answer["parsing_error"]) == (Person(**ADA), None)
@@ -113,7 +113,7 @@ async def test_structured_output_with_the_raw_message(model, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_structured_output_streams(model, method):
+def test_structured_output_streams_to_the_whole_object(model, method):
     [*_, last] = model.with_structured_output(Person, method=method).stream(f"As JSON, who? {METHODS[method]}")
     assert last == Person(**ADA)
 
@@ -121,7 +121,7 @@ def test_structured_output_streams(model, method):
 # Agents
 
 
-def test_an_agent(model, upstream, marker):
+def test_agent_runs_its_tools_to_an_answer(model, upstream, marker):
     agent = create_agent(model, TOOLS, system_prompt="Be brief.")
     messages = agent.invoke({"messages": [HumanMessage(f"{marker} {BOTH}")]})["messages"]
     assert [message.type for message in messages] == ["human", "ai", "tool", "tool", "ai"]
@@ -131,7 +131,7 @@ def test_an_agent(model, upstream, marker):
     assert "Be brief." in upstream.system_of(upstream.last())
 
 
-async def test_an_agent_streams(model):
+async def test_agent_streams_its_steps(model):
     agent = create_agent(model, TOOLS)
     tokens, nodes = [], []
     async for mode, event in agent.astream({"messages": [HumanMessage(PARIS)]}, stream_mode=["messages", "updates"]):
@@ -147,7 +147,7 @@ async def test_an_agent_streams(model):
     (ProviderStrategy(Person), METHODS["json_schema"]),
     (ToolStrategy(Person), METHODS["function_calling"]),
 ], ids=["provider", "tool"])
-def test_an_agent_with_an_answer_of_a_kind(model, strategy, prompt):
+def test_agent_returns_a_structured_answer(model, strategy, prompt):
     agent = create_agent(model, TOOLS, response_format=strategy)
     answer = agent.invoke({"messages": [HumanMessage(prompt)]})
     assert answer["structured_response"] == Person(**ADA)
@@ -156,7 +156,7 @@ def test_an_agent_with_an_answer_of_a_kind(model, strategy, prompt):
 # Over responses
 
 
-def test_responses(model, upstream, marker):
+def test_responses_api_has_text_and_tool_calls(model, upstream, marker):
     over_responses = model.model_copy(update={"use_responses_api": True})
     question = HumanMessage(f"{marker} {PARIS}")
     bound = over_responses.bind_tools(TOOLS)

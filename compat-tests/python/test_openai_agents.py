@@ -28,7 +28,7 @@ class Person(pydantic.BaseModel):
 PARIS = call("get_weather", city="Paris")
 
 
-async def test_an_answer(model, upstream, marker):
+async def test_agent_answers_with_usage(model, upstream, marker):
     agent = Agent("Helper", instructions="Be brief.", model=model)
     result = await Runner.run(agent, f"{marker} [[tokens=4]]")
     assert result.final_output == "w1 w2 w3 w4"
@@ -36,7 +36,7 @@ async def test_an_answer(model, upstream, marker):
     assert "Be brief." in upstream.system()
 
 
-async def test_a_stream(model):
+async def test_agent_streams_its_answer(model):
     result = Runner.run_streamed(Agent("Helper", model=model), "[[tokens=12]]")
     raw = [event.data async for event in result.stream_events() if event.type == "raw_response_event"]
     pieces = [event.delta for event in raw if event.type == "response.output_text.delta"]
@@ -44,7 +44,7 @@ async def test_a_stream(model):
     assert "".join(pieces) == result.final_output == " ".join(f"w{n}" for n in range(1, 13))
 
 
-async def test_a_conversation(model, upstream, marker):
+async def test_agent_conversation_reaches_the_model(model, upstream, marker):
     agent = Agent("Helper", model=model)
     first = await Runner.run(agent, 'Hi. [[say="Hello."]]')
     second = await Runner.run(agent, [*first.to_input_list(), {"role": "user", "content": f"{marker} [[say=Bye.]]"}])
@@ -52,7 +52,7 @@ async def test_a_conversation(model, upstream, marker):
     assert [role for role, _ in upstream.turns()] == ["user", "assistant", "user"]
 
 
-async def test_tools(model, upstream, marker):
+async def test_agent_runs_its_tools(model, upstream, marker):
     agent = Agent("Helper", model=model, tools=[get_weather])
     result = await Runner.run(agent, f"{marker} {PARIS}")
     assert result.final_output == "Tool results: 18 degrees in Paris"
@@ -61,7 +61,7 @@ async def test_tools(model, upstream, marker):
     assert upstream.blocks()[-2:] == [("call", "get_weather", {"city": "Paris"}), ("result", "18 degrees in Paris")]
 
 
-async def test_tools_while_streaming(model, upstream, marker):
+async def test_agent_runs_its_tools_while_streaming(model, upstream, marker):
     agent = Agent("Helper", model=model, tools=[get_weather])
     both = '[[tool=get_weather input={"city":"Paris"} tool=get_weather input={"city":"Oslo"}]]'
     result = Runner.run_streamed(agent, f"{marker} {both}")
@@ -72,20 +72,20 @@ async def test_tools_while_streaming(model, upstream, marker):
     assert len(upstream.calls()) == 2
 
 
-async def test_a_demanded_tool(model):
+async def test_agent_runs_a_required_tool(model):
     settings = ModelSettings(tool_choice="get_weather", parallel_tool_calls=False)
     agent = Agent("Helper", model=model, tools=[get_weather], model_settings=settings,
                   tool_use_behavior="stop_on_first_tool")
     assert (await Runner.run(agent, PARIS)).final_output == "18 degrees in Paris"
 
 
-async def test_an_answer_of_a_kind(model):
+async def test_agent_returns_a_structured_answer(model):
     agent = Agent("Helper", model=model, output_type=Person)
     result = await Runner.run(agent, f"Who? {say({'name': 'Ada', 'age': 36})}")
     assert result.final_output == Person(name="Ada", age=36)
 
 
-async def test_a_handoff(model, upstream, marker):
+async def test_agent_hands_off_to_another(model, upstream, marker):
     other = Agent("Weatherman", instructions="You are the weatherman.", model=model)
     agent = Agent("Helper", model=model, handoffs=[other])
     result = await Runner.run(agent, f"{marker} [[tool=transfer_to_weatherman]]")
@@ -94,7 +94,7 @@ async def test_a_handoff(model, upstream, marker):
     assert len(upstream.calls()) == 2
 
 
-async def test_a_conversation_that_the_server_keeps(async_client, upstream, marker):
+async def test_agent_continues_a_stored_response(async_client, upstream, marker):
     agent = Agent("Helper", model=OpenAIResponsesModel("gpt-4o", openai_client=async_client), tools=[get_weather])
     first = await Runner.run(agent, f"{marker} {PARIS}", auto_previous_response_id=True)
     assert first.final_output == "Tool results: 18 degrees in Paris"

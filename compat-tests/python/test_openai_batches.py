@@ -39,7 +39,7 @@ def lines(client, file_id):
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
 
-def test_a_file_from_upload_to_deletion(client):
+def test_file_is_uploaded_read_and_deleted(client):
     content = b"any bytes\x00\xff" * 1000
     file = client.files.create(
         file=("notes.bin", content), purpose="user_data", expires_after={"anchor": "created_at", "seconds": 3600}
@@ -55,7 +55,7 @@ def test_a_file_from_upload_to_deletion(client):
     assert gone.value.code == "file_not_found"
 
 
-def test_a_file_that_is_larger_than_a_request_may_be(client):
+def test_file_may_exceed_the_request_body_limit(client):
     content = b"x" * (40 << 20)
     file = client.files.create(file=("large.bin", content), purpose="user_data")
     assert file.bytes == len(content)
@@ -64,13 +64,13 @@ def test_a_file_that_is_larger_than_a_request_may_be(client):
     client.files.delete(file.id)
 
 
-def test_a_purpose_that_is_not_served(client):
+def test_unsupported_file_purpose_is_refused(client):
     with pytest.raises(openai.BadRequestError) as refused:
         client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
     assert refused.value.param == "purpose"
 
 
-def test_a_batch_from_upload_to_download(client):
+def test_batch_runs_from_upload_to_download(client):
     requests = [request(f"r{n}", f'[[say="answer {n}"]]') for n in range(5)]
     batch = begin(client, requests, metadata={"job": "nightly"})
     assert (batch.object, batch.status, batch.metadata) == ("batch", "validating", {"job": "nightly"})
@@ -88,7 +88,7 @@ def test_a_batch_from_upload_to_download(client):
     assert batch.id in [other.id for other in client.batches.list(limit=1)]
 
 
-def test_requests_that_fail_are_in_the_error_file(client):
+def test_failed_requests_are_in_the_error_file(client):
     requests = [request("good", "[[say=yes]]"), request("hot", "x", temperature="hot"), request("odd", "x", model="gemini-9")]
     batch = wait(client, begin(client, requests))
     assert (batch.status, batch.request_counts.completed, batch.request_counts.failed) == ("completed", 1, 2)
@@ -99,14 +99,14 @@ def test_requests_that_fail_are_in_the_error_file(client):
     assert (errors["odd"]["status_code"], errors["odd"]["body"]["error"]["code"]) == (404, "model_not_found")
 
 
-def test_a_file_at_fault_fails_the_batch(client):
+def test_invalid_input_file_fails_the_batch(client):
     batch = wait(client, begin(client, [request("a", "x"), request("a", "x"), request("b", "x", url="/v1/responses")]))
     assert batch.status == "failed" and batch.output_file_id is None
     faults = [(fault.line, fault.code, fault.param) for fault in batch.errors.data]
     assert faults == [(2, "duplicate_custom_id", "custom_id"), (3, "mismatched_endpoint", "url")]
 
 
-def test_a_batch_of_responses(client):
+def test_batch_of_responses_is_answered(client):
     url = "/v1/responses"
     line = {"custom_id": "a", "method": "POST", "url": url, "body": {"model": MODEL, "input": "[[say=made]]"}}
     batch = wait(client, begin(client, [line], endpoint=url))
@@ -115,7 +115,7 @@ def test_a_batch_of_responses(client):
     assert client.responses.retrieve(answer["response"]["body"]["id"]).status == "completed"
 
 
-def test_a_batch_is_cancelled(client):
+def test_cancelled_batch_stops(client):
     batch = begin(client, [request(f"r{n}", "[[tokens=500 gap_ms=50]]") for n in range(3)])
     batch = client.batches.cancel(batch.id)
     assert batch.status in ("cancelling", "cancelled")
@@ -123,14 +123,14 @@ def test_a_batch_is_cancelled(client):
     assert batch.status == "cancelled" and batch.cancelled_at >= batch.cancelling_at
 
 
-def test_a_window_that_is_not_served(client):
+def test_unsupported_completion_window_is_refused(client):
     file = upload(client, [request("a", "x")])
     with pytest.raises(openai.BadRequestError) as refused:
         client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="1h")
     assert refused.value.param == "completion_window"
 
 
-def test_several_requests_in_one(raw):
+def test_inline_batch_answers_every_request(raw):
     requests = [{"model": MODEL, "prompt": "[[say=one]]"}, {"model": MODEL}, {"model": MODEL, "prompt": "[[say=three]]"}]
     answer = raw.post("batch", json={"requests": requests, "parallel": 2}).raise_for_status().json()
     assert [result["status"] for result in answer["results"]] == ["completed", "failed", "completed"]

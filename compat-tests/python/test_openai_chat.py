@@ -26,7 +26,7 @@ def joined(chunks):
 # Answers
 
 
-def test_an_answer(client):
+def test_completion_has_text_finish_reason_and_usage(client):
     answer = ask(client, '[[say="Hello there."]]')
     assert (answer.object, answer.model) == ("chat.completion", MODEL)
     [choice] = answer.choices
@@ -39,13 +39,13 @@ def test_an_answer(client):
 TEXT = 'quotes " and \\, <tags> & {"json": [1]}, emoji 👩‍👩‍👧, 日本語, е́\u200b\n\n\tdata: [DONE]\r\nend'
 
 
-def test_text_goes_there_and_back_unchanged(client):
+def test_text_is_unchanged_both_ways(client):
     prompt = f"[[echo]] {TEXT}"
     assert ask(client, prompt).choices[0].message.content == prompt
     assert joined(ask(client, prompt, stream=True)) == prompt
 
 
-def test_a_stream(client):
+def test_stream_has_the_whole_text(client):
     chunks = list(ask(client, "[[tokens=20]]", stream=True))
     assert chunks[0].choices[0].delta.role == "assistant"
     assert joined(chunks) == " ".join(f"w{n}" for n in range(1, 21))
@@ -54,13 +54,13 @@ def test_a_stream(client):
     assert all(chunk.usage is None for chunk in chunks)
 
 
-def test_a_stream_grows_as_the_answer_does(client):
+def test_stream_delivers_pieces_as_they_are_generated(client):
     stream = ask(client, "[[tokens=6 gap_ms=150]]", stream=True)
     times = [time.monotonic() for chunk in stream if chunk.choices[0].delta.content]
     assert times[-1] - times[0] > 0.5
 
 
-def test_the_stream_helper(client):
+def test_stream_helper_has_the_final_completion(client):
     pieces = []
     with client.chat.completions.stream(model=MODEL, messages=user("[[tokens=9]]")) as stream:
         for event in stream:
@@ -71,14 +71,14 @@ def test_the_stream_helper(client):
     assert final.choices[0].finish_reason == "stop"
 
 
-def test_usage_comes_in_a_chunk_of_its_own(client):
+def test_stream_usage_has_its_own_chunk(client):
     chunks = list(ask(client, "[[tokens=7]]", stream=True, stream_options={"include_usage": True}))
     assert [chunk.usage is None for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     assert chunks[-1].choices == []
     assert chunks[-1].usage.completion_tokens == 7
 
 
-def test_prompt_tokens_include_the_cached_ones(client):
+def test_prompt_tokens_include_cached_tokens(client):
     counts = "[[say=ok usage_in=10 usage_cache_read=200 usage_cache_write=3000 usage_out=4]]"
     usage = ask(client, counts).usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3210, 4, 3214)
@@ -86,14 +86,14 @@ def test_prompt_tokens_include_the_cached_ones(client):
     assert usage.prompt_tokens_details.cache_write_tokens == 3000
 
 
-async def test_async(async_client):
+async def test_async_client_has_answer_and_stream(async_client):
     answer = await ask(async_client, '[[say="Hello there."]]')
     assert answer.choices[0].message.content == "Hello there."
     stream = await ask(async_client, "[[tokens=3]]", stream=True)
     assert joined([chunk async for chunk in stream]) == "w1 w2 w3"
 
 
-async def test_twenty_at_once_get_their_own_answers(async_client):
+async def test_concurrent_requests_get_their_own_answers(async_client):
     async def one(number):
         prompt = f'[[say="answer number {number}" ttft_ms=50]]'
         if number % 2:
@@ -104,7 +104,7 @@ async def test_twenty_at_once_get_their_own_answers(async_client):
     assert answers == [f"answer number {number}" for number in range(20)]
 
 
-def test_the_raw_response_has_the_request_id(client):
+def test_raw_response_has_the_request_id(client):
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=user("[[say=ok]]"))
     assert raw.headers["x-request-id"]
     assert raw.parse()._request_id == raw.request_id == raw.headers["x-request-id"]
@@ -115,7 +115,7 @@ def test_the_raw_response_has_the_request_id(client):
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_limit_ends_the_answer_and_bills_one_call(client, upstream, marker, name, stream):
+def test_token_limit_ends_the_answer_and_bills_one_call(client, upstream, marker, name, stream):
     answer = ask(client, f"{marker} [[tokens=50 gap_ms=20]]", stream=stream, **{name: 5})
     chunks = list(answer) if stream else [answer]
     assert chunks[-1].choices[0].finish_reason == "length"
@@ -126,14 +126,14 @@ def test_a_limit_ends_the_answer_and_bills_one_call(client, upstream, marker, na
 
 
 @pytest.mark.parametrize("stop", ["three", ["nine", "three"]])
-def test_stop_ends_the_answer_before_the_match(client, stop):
+def test_stop_text_ends_the_answer_before_the_match(client, stop):
     prompt = '[[say="one two three four"]]'
     [choice] = ask(client, prompt, stop=stop).choices
     assert (choice.message.content, choice.finish_reason) == ("one two ", "stop")
     assert joined(ask(client, prompt, stop=stop, stream=True)) == "one two "
 
 
-def test_sampling_reaches_the_model_and_is_gone_with_the_next_request(client, upstream, marker):
+def test_sampling_reaches_the_model_for_one_request_only(client, upstream, marker):
     ask(client, f"{marker} [[say=ok]]", temperature=0.3, model="claude-haiku-4-5")
     ask(client, f"{marker} [[say=ok]]", top_p=0.9, model="claude-sonnet-4-20250514")
     ask(client, f"{marker} [[say=ok]]", max_tokens=77)
@@ -166,7 +166,7 @@ def test_history_reaches_the_model_as_real_turns(client, upstream, marker):
     assert "You are a pirate." in upstream.system()
 
 
-def test_a_developer_message_is_a_system_prompt(client, upstream, marker):
+def test_developer_message_is_a_system_prompt(client, upstream, marker):
     messages = [{"role": "developer", "content": f"Speak French. {marker}"}, *user("Hi. [[say=Salut]]")]
     answer = client.chat.completions.create(model=MODEL, messages=messages)
     assert answer.choices[0].message.content == "Salut"
@@ -174,7 +174,7 @@ def test_a_developer_message_is_a_system_prompt(client, upstream, marker):
     assert upstream.turns() == [("user", "Hi. [[say=Salut]]")]
 
 
-def test_nothing_of_one_conversation_reaches_the_next(client, upstream, marker):
+def test_conversations_do_not_reach_one_another(client, upstream, marker):
     messages = [{"role": "system", "content": "The word is xyzzy."}, *user("Remember plugh. [[say=frotz]]")]
     client.chat.completions.create(model=MODEL, messages=messages)
     ask(client, f"What was the word? {marker} [[say=ok]]")
@@ -184,7 +184,7 @@ def test_nothing_of_one_conversation_reaches_the_next(client, upstream, marker):
 # Models
 
 
-def test_models(client):
+def test_model_list_has_the_aliases(client):
     names = [model.id for model in client.models.list()]
     assert {"haiku", "sonnet", "opus", "gpt-4o", "gpt-4o-mini"} <= set(names)
     assert len(names) == len(set(names))
@@ -195,7 +195,7 @@ def test_models(client):
 
 
 @pytest.mark.parametrize(("name", "family"), [("gpt-4o", "sonnet"), ("gpt-4o-mini", "haiku"), ("opus", "opus")])
-def test_an_alias_is_answered_by_what_it_stands_for(client, upstream, marker, name, family):
+def test_model_alias_is_answered_by_its_model(client, upstream, marker, name, family):
     answer = client.chat.completions.create(model=name, messages=user(f"{marker} [[say=ok]]"))
     assert answer.model == name
     assert family in upstream.body()["model"]
@@ -204,14 +204,14 @@ def test_an_alias_is_answered_by_what_it_stands_for(client, upstream, marker, na
 # Failures
 
 
-def test_a_wrong_key(client):
+def test_wrong_key_raises_authentication_error(client):
     with pytest.raises(openai.AuthenticationError) as caught:
         ask(client.with_options(api_key="wrong-key"), "Hi.")
     assert caught.value.code == "invalid_api_key"
     assert "wrong-key" not in str(caught.value)
 
 
-def test_an_unknown_model(client):
+def test_unknown_model_raises_not_found(client):
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="gemini-9", messages=user("Hi."))
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
@@ -229,7 +229,7 @@ def test_an_unknown_model(client):
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),
     ],
 )
-def test_a_bad_request_names_the_field(client, options, param, code):
+def test_bad_request_names_the_field(client, options, param, code):
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(**{"model": MODEL, "messages": user("Hi."), **options})
     error = caught.value
@@ -246,7 +246,7 @@ def test_a_bad_request_names_the_field(client, options, param, code):
         (500, openai.InternalServerError, "upstream_error"),
     ],
 )
-def test_a_failure_upstream_has_its_own_exception(client, status, kind, code, stream):
+def test_upstream_failure_raises_its_exception(client, status, kind, code, stream):
     with pytest.raises(kind) as caught:
         list(ask(client, f"[[status={status}]]", stream=stream))
     assert caught.value.code == code
@@ -254,19 +254,19 @@ def test_a_failure_upstream_has_its_own_exception(client, status, kind, code, st
 
 
 @pytest.mark.parametrize("status", [429, 529])
-def test_a_limit_upstream_says_when_to_try_again(client, status):
+def test_upstream_rate_limit_has_retry_after(client, status):
     with pytest.raises(openai.APIStatusError) as caught:
         ask(client, f"[[status={status} retry_after=1]]")
     assert {"retry-after", "retry-after-ms"} & set(caught.value.response.headers)
 
 
-def test_the_sdk_s_retries_get_through(client, marker):
+def test_sdk_retries_succeed(client, marker):
     answer = ask(client.with_options(max_retries=2), f"[[status=529 times=2 tag={marker}]] [[say=ok]]")
     assert answer.choices[0].message.content == "ok"
 
 
 @pytest.mark.parametrize("fault", ["error_after", "cut_after"])
-def test_a_late_failure_raises_after_what_has_come(client, fault):
+def test_late_failure_raises_after_the_first_pieces(client, fault):
     chunks = []
     with pytest.raises(openai.APIError) as caught:
         for chunk in ask(client, f"[[tokens=20 gap_ms=20 {fault}=5]]", stream=True):
@@ -277,14 +277,14 @@ def test_a_late_failure_raises_after_what_has_come(client, fault):
     assert not isinstance(caught.value, openai.APIConnectionError)
 
 
-def test_after_a_failure_the_next_request_is_served(client):
+def test_request_after_a_failure_is_served(client):
     for prompt in ["[[status=500]]", "[[tokens=9 cut_after=2]]"]:
         with pytest.raises(openai.APIError):
             list(ask(client, prompt, stream=True))
         assert ask(client, "[[say=ok]]").choices[0].message.content == "ok"
 
 
-def test_a_client_that_leaves_midway_ends_the_call_and_harms_nobody(client, upstream, marker):
+def test_client_disconnect_ends_its_call_alone(client, upstream, marker):
     stream = ask(client, f"{marker} [[tokens=500 gap_ms=50]]", stream=True)
     for _, chunk in zip(range(4), stream):
         assert chunk.choices
@@ -293,7 +293,7 @@ def test_a_client_that_leaves_midway_ends_the_call_and_harms_nobody(client, upst
     assert ask(client, "[[say=ok]]").choices[0].message.content == "ok"
 
 
-def test_a_client_that_loses_patience(upstream, marker):
+def test_client_timeout_ends_the_call(upstream, marker):
     with openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0) as client:
         with pytest.raises(openai.APITimeoutError):
             ask(client.with_options(timeout=3), f"{marker} [[say=late ttft_ms=20000]]")
@@ -305,13 +305,13 @@ class Person(pydantic.BaseModel):
     age: int
 
 
-def test_parse_gives_an_object_of_the_schema(client):
+def test_parse_returns_an_object_of_the_schema(client):
     messages = [{"role": "user", "content": "Who?"}]
     completion = client.chat.completions.parse(model="sonnet", messages=messages, response_format=Person)
     assert isinstance(completion.choices[0].message.parsed, Person)
 
 
-def test_a_picture_is_seen(client, marker, upstream):
+def test_image_reaches_the_model(client, marker, upstream):
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
     content = [
         {"type": "text", "text": f"{marker} [[say=red]]"},

@@ -23,7 +23,7 @@ def texts(client, conversation):
     return [item.content[0].text for item in items if item.type == "message"]
 
 
-def test_a_conversation(client, conversation):
+def test_conversation_is_created_changed_and_deleted(client, conversation):
     assert (conversation.object, conversation.metadata) == ("conversation", {"topic": "tests"})
     assert client.conversations.retrieve(conversation.id) == conversation
     changed = client.conversations.update(conversation.id, metadata={"topic": "more"})
@@ -34,7 +34,7 @@ def test_a_conversation(client, conversation):
         client.conversations.retrieve(conversation.id)
 
 
-def test_items(client):
+def test_conversation_items_are_added_listed_and_deleted(client):
     conversation = client.conversations.create(items=[said("a")])
     added = client.conversations.items.create(conversation.id, items=[said(text) for text in "bcd"])
     assert [item.content[0].text for item in added.data] == ["b", "c", "d"]
@@ -49,7 +49,7 @@ def test_items(client):
         client.conversations.items.retrieve(one.id, conversation_id=conversation.id)
 
 
-def test_responses_go_on(client, conversation, upstream, marker):
+def test_responses_continue_the_conversation(client, conversation, upstream, marker):
     first = client.responses.create(model="gpt-4o", input='a [[say="A."]]', conversation=conversation.id)
     assert first.conversation.id == conversation.id
     with client.responses.stream(
@@ -66,7 +66,7 @@ def test_responses_go_on(client, conversation, upstream, marker):
     assert refused.value.code == "mutually_exclusive_parameters"
 
 
-def test_a_call_and_its_output_are_items(client, conversation, upstream, marker):
+def test_tool_call_and_output_become_items(client, conversation, upstream, marker):
     tool = {"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": False}
     asked = client.responses.create(
         model="gpt-4o", input=f"{marker} {call('look')}", tools=[tool], conversation=conversation.id
@@ -84,7 +84,7 @@ def get_weather(city: str) -> str:
     return f"18 degrees in {city}"
 
 
-async def test_a_session_of_agents(async_client, upstream, marker):
+async def test_agents_session_uses_the_conversation(async_client, upstream, marker):
     agent = Agent("Helper", model=OpenAIResponsesModel("gpt-4o", openai_client=async_client), tools=[get_weather])
     session = OpenAIConversationsSession(openai_client=async_client)
     first = await Runner.run(agent, call("get_weather", city="Paris"), session=session)
@@ -101,7 +101,7 @@ async def test_a_session_of_agents(async_client, upstream, marker):
     await session.clear_session()
 
 
-async def test_agents_name_a_conversation(async_client, upstream, marker):
+async def test_agents_continue_a_named_conversation(async_client, upstream, marker):
     agent = Agent("Helper", model=OpenAIResponsesModel("gpt-4o", openai_client=async_client), tools=[get_weather])
     conversation = await async_client.conversations.create()
     await Runner.run(agent, call("get_weather", city="Rome"), conversation_id=conversation.id)

@@ -33,7 +33,7 @@ def blocks(upstream, kind):
     return [block for message in messages for block in parts(message["content"]) if block["type"] == kind]
 
 
-def test_files_in_a_chat(client, upload, upstream, marker):
+def test_chat_message_files_reach_the_model(client, upload, upstream, marker):
     files = [upload("a.pdf", PDF), upload("b.png", PNG, "vision"), upload("c.txt", "Plain words.")]
     content = [{"type": "file", "file": {"file_id": file}} for file in files]
     content.append({"type": "text", "text": f"{marker} {say('Read.')}"})
@@ -46,7 +46,7 @@ def test_files_in_a_chat(client, upload, upstream, marker):
     assert "c.txt\n\nPlain words." in [block["text"] for block in blocks(upstream, "text")]
 
 
-def test_files_in_a_response_and_in_what_follows(client, upload, upstream, marker):
+def test_response_files_reach_the_model_and_later_responses(client, upload, upstream, marker):
     file, image = upload("a.pdf", PDF), upload("b.png", PNG, "vision")
     content = [
         {"type": "input_file", "file_id": file},
@@ -61,7 +61,7 @@ def test_files_in_a_response_and_in_what_follows(client, upload, upstream, marke
     assert len(blocks(upstream, "document")) == len(blocks(upstream, "image")) == 1
 
 
-def test_a_file_that_is_not_there(client):
+def test_missing_file_is_refused(client):
     content = [{"type": "file", "file": {"file_id": "file-0"}}]
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_there(client):
     assert (missing.value.code, missing.value.param) == ("file_not_found", "input[0].content[0].file_id")
 
 
-def test_a_file_that_is_no_image(client, upload):
+def test_wrong_file_type_is_refused(client, upload):
     content = [{"type": "input_image", "file_id": upload("a.pdf", PDF), "detail": "auto"}]
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(model=MODEL, input=[{"role": "user", "content": content}])

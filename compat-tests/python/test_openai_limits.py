@@ -41,7 +41,7 @@ def ask(client, prompt, **more):
     return client.chat.completions.with_raw_response.create(model="haiku", messages=messages, **more)
 
 
-def test_a_request_above_the_limit_is_tried_again_when_it_can_pass(key):
+def test_rate_limited_request_is_retried_until_it_passes(key):
     client, sent = key(requests_per_minute=120)
     # Cache hits, which are faster than the rate limit allows.
     for count in range(1, 400):
@@ -54,7 +54,7 @@ def test_a_request_above_the_limit_is_tried_again_when_it_can_pass(key):
     assert answer.headers["x-ratelimit-limit-requests"] == "120"
 
 
-def test_a_request_over_the_budget_is_not_tried_again(key):
+def test_request_over_budget_is_not_retried(key):
     client, sent = key(budget={"daily": {"tokens": 1}})
     with pytest.raises(openai.RateLimitError) as refused:
         ask(client, say("Hello"))
@@ -63,7 +63,7 @@ def test_a_request_over_the_budget_is_not_tried_again(key):
     assert "Of 1 tokens 1 tokens are left" in refused.value.message
 
 
-def test_answers_say_what_they_cost_and_those_given_again_nothing(key, marker):
+def test_answers_have_their_cost_and_cached_ones_none(key, marker):
     client, _ = key()
     prompt = f"{marker} [[say=Hello usage_in=1000 usage_out=100]]"
     made, again = (ask(client, prompt, seed=7) for _ in range(2))
@@ -73,7 +73,7 @@ def test_answers_say_what_they_cost_and_those_given_again_nothing(key, marker):
     assert ask(client, prompt, seed=7, extra_headers={"cache-control": "no-cache"}).headers["x-cache"] == "miss"
 
 
-def test_a_stream_is_given_again(key, marker):
+def test_stream_is_repeated_from_the_cache(key, marker):
     client, _ = key()
     messages = [{"role": "user", "content": f"{marker} [[tokens=5]]"}]
 
@@ -84,7 +84,7 @@ def test_a_stream_is_given_again(key, marker):
     assert stream() == stream() == ["", "w1", " w2", " w3", " w4", " w5", None]
 
 
-def test_a_key_names_the_models_it_may(key):
+def test_key_lists_its_models_only(key):
     client, _ = key(models=["haiku"])
     assert [model.id for model in client.models.list()] == ["haiku"]
     with pytest.raises(openai.PermissionDeniedError) as refused:
@@ -92,7 +92,7 @@ def test_a_key_names_the_models_it_may(key):
     assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
 
-def test_another_project_is_not_the_keys(key):
+def test_project_of_another_key_is_refused(key):
     client, _ = key()
     for more in ({"extra_headers": {"OpenAI-Project": "proj_other"}}, {"extra_body": {"project_id": "proj_other"}}):
         with pytest.raises(openai.PermissionDeniedError) as refused:
@@ -102,7 +102,7 @@ def test_another_project_is_not_the_keys(key):
     assert own.parse().choices[0].message.content == "Hello"
 
 
-def test_usage_is_told_as_json_and_csv(key, marker):
+def test_usage_is_reported_as_json_and_csv(key, marker):
     client, _ = key()
     ask(client, f"{marker} [[say=Hello usage_in=1000 usage_out=100]]")
     report = client.get("/usage", cast_to=httpx.Response, options={"params": {"period": "day", "group_by": "model"}})
@@ -113,7 +113,7 @@ def test_usage_is_told_as_json_and_csv(key, marker):
     assert csv.headers["content-type"].startswith("text/csv")
 
 
-def test_a_revoked_key_says_so(key):
+def test_revoked_key_is_refused_with_its_reason(key):
     client, _ = key()
     client.models.list()
     key.revoke()

@@ -35,7 +35,7 @@ def calls(response):
 # Answers
 
 
-def test_an_answer(client):
+def test_response_has_text_status_and_usage(client):
     response = ask(client, "[[tokens=4 usage_in=10 usage_cache_read=200 usage_cache_write=3000]]")
     assert (response.object, response.status, response.model) == ("response", "completed", MODEL)
     assert response.output_text == "w1 w2 w3 w4"
@@ -48,7 +48,7 @@ def test_an_answer(client):
     assert usage.input_tokens_details.cached_tokens == 200
 
 
-def test_instructions_and_a_conversation(client, upstream, marker):
+def test_instructions_and_conversation_reach_the_model(client, upstream, marker):
     asked = [
         {"role": "developer", "content": "Speak French."},
         *user("Hi."),
@@ -65,7 +65,7 @@ def test_instructions_and_a_conversation(client, upstream, marker):
     assert (upstream.body()["temperature"], upstream.body()["max_tokens"]) == (0.3, 77)
 
 
-def test_a_picture_is_seen(client, upstream, marker):
+def test_image_reaches_the_model(client, upstream, marker):
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
     content = [
         {"type": "input_text", "text": f"{marker} [[say=red]]"},
@@ -75,20 +75,20 @@ def test_a_picture_is_seen(client, upstream, marker):
     assert pixel in str(upstream.body())
 
 
-def test_a_limit(client):
+def test_token_limit_makes_the_response_incomplete(client):
     response = ask(client, "[[tokens=50 gap_ms=20]]", max_output_tokens=16)
     assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
     assert response.output_text == " ".join(f"w{n}" for n in range(1, 17))
 
 
-def test_thinking(client):
+def test_thinking_is_a_reasoning_item(client):
     response = ask(client, '[[thinking="let me see" say=ok]]', reasoning={"effort": "low", "summary": "auto"})
     assert [item.type for item in response.output] == ["reasoning", "message"]
     assert "let me see" in response.output[0].model_dump_json()
     assert response.output_text == "ok"
 
 
-async def test_async(async_client):
+async def test_async_client_has_answer_and_stream(async_client):
     assert (await ask(async_client, "[[say=ok]]")).output_text == "ok"
     stream = await ask(async_client, "[[tokens=12]]", stream=True)
     deltas = [event.delta async for event in stream if event.type == "response.output_text.delta"]
@@ -98,7 +98,7 @@ async def test_async(async_client):
 # Streams
 
 
-def test_events_come_in_their_order(client):
+def test_stream_events_come_in_order(client):
     events = list(ask(client, "[[tokens=12]]", stream=True))
     kinds = [event.type for event in events]
     deltas = [event for event in events if event.type == "response.output_text.delta"]
@@ -117,7 +117,7 @@ def test_events_come_in_their_order(client):
     assert events[-1].response.usage.output_tokens == 12
 
 
-def test_the_stream_helper(client):
+def test_stream_helper_has_the_final_response(client):
     with client.responses.stream(model=MODEL, input="[[tokens=12]]") as stream:
         pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
@@ -125,12 +125,12 @@ def test_the_stream_helper(client):
     assert (final.status, final.usage.output_tokens) == ("completed", 12)
 
 
-def test_a_limit_in_a_stream(client):
+def test_token_limit_makes_the_stream_incomplete(client):
     [*_, last] = ask(client, "[[tokens=50 gap_ms=20]]", max_output_tokens=16, stream=True)
     assert (last.type, last.response.status) == ("response.incomplete", "incomplete")
 
 
-def test_a_late_failure_is_told_by_events(client):
+def test_late_failure_is_reported_by_events(client):
     events = list(ask(client, "[[tokens=20 gap_ms=20 error_after=5]]", stream=True))
     assert [event.type for event in events[-2:]] == ["error", "response.failed"]
     assert events[-1].response.status == "failed"
@@ -140,7 +140,7 @@ def test_a_late_failure_is_told_by_events(client):
 # Tools
 
 
-def test_a_call_and_its_result(client, upstream, marker):
+def test_tool_call_and_its_result_reach_the_model(client, upstream, marker):
     asked = user(f"{marker} {PARIS}")
     response = ask(client, asked, tools=[WEATHER])
     [made] = response.output
@@ -154,7 +154,7 @@ def test_a_call_and_its_result(client, upstream, marker):
     assert upstream.results() == {"get_weather": "18 degrees"}
 
 
-def test_a_result_after_a_response_that_the_server_keeps(client, upstream, marker):
+def test_tool_result_follows_a_stored_response(client, upstream, marker):
     first = ask(client, f"{marker} {PARIS}", tools=[WEATHER])
     result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "18 degrees"}
     second = ask(client, [result], tools=[WEATHER], previous_response_id=first.id)
@@ -163,7 +163,7 @@ def test_a_result_after_a_response_that_the_server_keeps(client, upstream, marke
     assert len(upstream.calls()) == 2
 
 
-def test_a_stream_of_calls(client):
+def test_stream_has_the_tool_calls(client):
     prompt = '[[tool=get_weather input={"city":"Paris"} tool=get_weather input={"city":"Oslo"}]]'
     events = list(ask(client, prompt, tools=[WEATHER], stream=True))
     added = [event for event in events if event.type == "response.output_item.added"]
@@ -181,14 +181,14 @@ def test_a_stream_of_calls(client):
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "get_weather"}], ids=["any", "named"])
-def test_a_call_that_is_demanded(client, choice):
+def test_required_tool_is_called(client, choice):
     free = {**WEATHER, "strict": False}
     # The stand-in answers with the required fields of the schema, like a model with a response schema.
     assert calls(ask(client, "Hi.", tools=[free], tool_choice=choice)) == [("get_weather", {"city": "text"})]
     assert [name for name, _ in calls(ask(client, "Hi.", tools=[free], tool_choice=choice, model="haiku"))] == ["get_weather"]
 
 
-def test_a_call_that_is_forbidden(client):
+def test_forbidden_tool_is_not_called(client):
     assert ask(client, "[[say=no]]", tools=[WEATHER], tool_choice="none").output_text == "no"
 
 
@@ -203,13 +203,13 @@ class Person(pydantic.BaseModel):
 ADA = {"name": "Ada", "age": 36}
 
 
-def test_parse(client, upstream, marker):
+def test_parse_returns_an_object_of_the_schema(client, upstream, marker):
     response = client.responses.parse(model=MODEL, input=f"{marker} {say(ADA)}", text_format=Person)
     assert response.output_parsed == Person(**ADA)
     assert upstream.body()["output_config"]["format"]["schema"]["required"] == ["name", "age"]
 
 
-def test_the_stream_helper_parses(client):
+def test_stream_helper_parses_the_object(client):
     with client.responses.stream(model=MODEL, input=say(ADA), text_format=Person) as stream:
         [done] = [event for event in stream if event.type == "response.output_text.done"]
         final = stream.get_final_response()
@@ -222,7 +222,7 @@ class GetWeather(pydantic.BaseModel):
     city: str
 
 
-def test_parse_gives_arguments_as_objects(client):
+def test_parse_returns_arguments_as_objects(client):
     tools = [openai.pydantic_function_tool(GetWeather)]
     tools = [{"type": "function", **tool["function"]} for tool in tools]
     response = client.responses.parse(model=MODEL, input=call("GetWeather", city="Paris"), tools=tools)
@@ -232,7 +232,7 @@ def test_parse_gives_arguments_as_objects(client):
 # Stored responses
 
 
-def test_a_conversation_goes_on_by_name(client, upstream, marker):
+def test_previous_response_id_continues_the_conversation(client, upstream, marker):
     first = ask(client, f"{marker} My name is Ada. [[say=Hello.]]", instructions="Be brief.")
     second = ask(client, "[[say=Bye.]]", previous_response_id=first.id)
     assert second.output_text == "Bye."
@@ -244,7 +244,7 @@ def test_a_conversation_goes_on_by_name(client, upstream, marker):
     assert "Be brief." not in upstream.system_of(upstream.last())
 
 
-def test_a_response_is_kept_and_deleted(client):
+def test_response_is_stored_and_deleted(client):
     made = ask(client, "[[say=ok]]", metadata={"topic": "demo"})
     kept = client.responses.retrieve(made.id)
     assert (kept.output_text, kept.metadata) == ("ok", {"topic": "demo"})
@@ -254,7 +254,7 @@ def test_a_response_is_kept_and_deleted(client):
         client.responses.retrieve(made.id)
 
 
-def test_a_response_is_not_kept_when_it_shall_not_be(client):
+def test_response_with_store_false_is_not_stored(client):
     made = ask(client, "[[say=ok]]", store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(made.id)
@@ -263,14 +263,14 @@ def test_a_response_is_not_kept_when_it_shall_not_be(client):
     assert caught.value.param == "previous_response_id"
 
 
-def test_a_response_in_the_background(client):
+def test_background_response_completes(client):
     made = ask(client, "[[tokens=12]]", background=True)
     assert made.status == "queued"
     assert eventually(lambda: client.responses.retrieve(made.id).status == "completed")
     assert client.responses.retrieve(made.id).output_text == TWELVE
 
 
-def test_a_stream_in_the_background_goes_on_where_it_was_left(client):
+def test_background_stream_resumes_after_a_sequence_number(client):
     seen = []
     for event in ask(client, "[[tokens=12 gap_ms=20]]", background=True, stream=True):
         seen.append(event)
@@ -284,20 +284,20 @@ def test_a_stream_in_the_background_goes_on_where_it_was_left(client):
     assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == TWELVE
 
 
-def test_a_response_in_the_background_is_cancelled(client, upstream, marker):
+def test_background_response_is_cancelled(client, upstream, marker):
     made = ask(client, f"{marker} [[tokens=500 gap_ms=50]]", background=True)
     assert eventually(upstream.calls)
     assert client.responses.cancel(made.id).status == "cancelled"
     assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
 
 
-def test_tokens_are_counted(client):
+def test_input_tokens_are_counted(client):
     short = client.responses.input_tokens.count(model=MODEL, input="Hi.")
     long = client.responses.input_tokens.count(model=MODEL, input="Hi. " * 100, instructions="Be brief.")
     assert long.input_tokens > short.input_tokens > 0
 
 
-def test_a_conversation_is_packed(client, upstream, marker):
+def test_compacted_conversation_continues(client, upstream, marker):
     asked = [*user("Hi."), {"role": "assistant", "content": "Hello."}]
     packed = client.responses.compact(model=MODEL, input=asked)
     answer = ask(client, [*packed.output, *user(f"{marker} [[say=Bye.]]")])
@@ -305,7 +305,7 @@ def test_a_conversation_is_packed(client, upstream, marker):
     assert [text for _, text in upstream.blocks()] == ["Hi.", "Hello.", f"{marker} [[say=Bye.]]"]
 
 
-def test_a_websocket(client):
+def test_websocket_answers_responses(client):
     with client.responses.connect() as connection:
         for prompt in ("[[tokens=12]]", "[[say=ok]]"):
             connection.response.create(model=MODEL, input=prompt)
@@ -329,7 +329,7 @@ def test_a_websocket(client):
     ids=["mistake", "tool", "limit", "overloaded"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_failure_has_its_exception(client, asked, options, kind, param, stream):
+def test_failure_raises_its_exception(client, asked, options, kind, param, stream):
     with pytest.raises(kind) as caught:
         ask(client, asked, stream=stream, **options)
     assert caught.value.param == param

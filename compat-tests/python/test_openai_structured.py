@@ -42,7 +42,7 @@ def parse(client, prompt, **options):
     return client.chat.completions.parse(model=MODEL, messages=user(prompt), response_format=Person, **options)
 
 
-def test_parse(client, upstream, marker):
+def test_parse_returns_an_object_of_the_schema(client, upstream, marker):
     [choice] = parse(client, f"{marker} {ADA_SAID}").choices
     assert choice.message.parsed == ADA
     assert (choice.finish_reason, choice.message.refusal) == ("stop", None)
@@ -52,16 +52,16 @@ def test_parse(client, upstream, marker):
     assert asked["schema"]["required"] == ["name", "age", "email", "pets"]
 
 
-def test_the_schema_binds(client):
+def test_schema_binds_the_answer(client):
     parsed = parse(client, "Who?").choices[0].message.parsed
     assert isinstance(parsed, Person)
 
 
-async def test_async(async_client):
+async def test_async_parse_returns_an_object_of_the_schema(async_client):
     assert (await parse(async_client, ADA_SAID)).choices[0].message.parsed == ADA
 
 
-def test_the_stream_helper_parses(client):
+def test_stream_helper_parses_the_object(client):
     with client.chat.completions.stream(
         model=MODEL, messages=user(ADA_SAID), response_format=Person, stream_options={"include_usage": True}
     ) as stream:
@@ -75,7 +75,7 @@ def test_the_stream_helper_parses(client):
     assert final.usage.completion_tokens > 3
 
 
-def test_a_schema_as_json(client):
+def test_json_schema_format_is_followed(client):
     schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
               "additionalProperties": False}
     response_format = {"type": "json_schema", "json_schema": {"name": "flag", "schema": schema, "strict": True}}
@@ -83,7 +83,7 @@ def test_a_schema_as_json(client):
     assert json.loads(answer.choices[0].message.content) == {"ok": False}
 
 
-def test_json_mode(client):
+def test_json_mode_returns_json(client):
     answer = client.chat.completions.create(
         model=MODEL,
         messages=user(f"Answer in JSON. {say({'city': 'Paris'})}"),
@@ -93,19 +93,19 @@ def test_json_mode(client):
     assert (answer.choices[0].finish_reason, answer.choices[0].message.tool_calls) == ("stop", None)
 
 
-def test_the_next_answer_is_free(client, upstream, marker):
+def test_schema_applies_to_one_request_only(client, upstream, marker):
     parse(client, ADA_SAID)
     answer = client.chat.completions.create(model=MODEL, messages=user(f"{marker} [[say=free]]"))
     assert answer.choices[0].message.content == "free"
     assert "json_schema" not in str(upstream.body().get("output_config"))
 
 
-def test_a_limit_raises(client):
+def test_token_limit_raises_length_error(client):
     with pytest.raises(openai.LengthFinishReasonError):
         parse(client, f"[[gap_ms=20]] {ADA_SAID}", max_tokens=2)
 
 
-def test_a_mistake_is_named(client):
+def test_invalid_schema_is_named(client):
     response_format = {"type": "json_schema", "json_schema": {"name": "flag", "strict": True}}
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model=MODEL, messages=user("Hi."), response_format=response_format)

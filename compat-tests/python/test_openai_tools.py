@@ -39,7 +39,7 @@ def result(of, content):
     return {"role": "tool", "tool_call_id": of.id, "content": content}
 
 
-def test_a_call(client, upstream, marker):
+def test_tool_call_has_name_and_arguments(client, upstream, marker):
     [choice] = ask(client, f"{marker} {PARIS}").choices
     assert choice.finish_reason == "tool_calls"
     assert (choice.message.role, choice.message.content) == ("assistant", None)
@@ -53,7 +53,7 @@ def test_a_call(client, upstream, marker):
     assert len(upstream.calls()) == 1
 
 
-def test_its_result_goes_back_by_one_more_call(client, upstream, marker):
+def test_tool_result_takes_one_more_call(client, upstream, marker):
     messages = user(f"{marker} {PARIS}")
     message = ask(client, messages).choices[0].message
     messages += [message, result(message.tool_calls[0], "18 degrees")]
@@ -68,7 +68,7 @@ def test_its_result_goes_back_by_one_more_call(client, upstream, marker):
     ]
 
 
-def test_several_calls_and_their_results_in_another_order(client, upstream, marker):
+def test_parallel_results_may_come_in_any_order(client, upstream, marker):
     messages = user(f"{marker} {BOTH}")
     message = ask(client, messages).choices[0].message
     assert [name for _, name, _ in called(message)] == ["get_weather", "get_time"]
@@ -79,7 +79,7 @@ def test_several_calls_and_their_results_in_another_order(client, upstream, mark
     assert upstream.results() == {"get_weather": "18 degrees", "get_time": "noon"}
 
 
-def test_call_after_call(client, upstream, marker):
+def test_successive_tool_calls_keep_their_history(client, upstream, marker):
     messages = user(f"{marker} {PARIS}")
     for step in ["one", "two", "three"]:
         message = ask(client, messages).choices[0].message
@@ -90,7 +90,7 @@ def test_call_after_call(client, upstream, marker):
     assert [block[0] for block in upstream.blocks()] == ["text", "call", "result"] * 3 + ["text"]
 
 
-def test_a_conversation_from_elsewhere_is_told_as_it_was(client, upstream, marker):
+def test_foreign_conversation_reaches_the_model_unchanged(client, upstream, marker):
     calls = [{"id": "call_of:another.server/1", "type": "function",
               "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}]
     answer = ask(client, [
@@ -111,20 +111,20 @@ def test_a_conversation_from_elsewhere_is_told_as_it_was(client, upstream, marke
     ]
 
 
-def test_text_before_a_call(client):
+def test_text_before_a_tool_call_is_kept(client):
     prompt = '[[say="Let me look." tool=get_weather input={"city":"Paris"}]]'
     [choice] = ask(client, prompt).choices
     assert (choice.message.content, choice.finish_reason) == ("Let me look.", "tool_calls")
     assert len(choice.message.tool_calls) == 1
 
 
-def test_arguments_may_be_anything(client):
+def test_tool_arguments_of_any_json_are_unchanged(client):
     arguments = {"city": 'Łódź "\\ \n 👩‍👩‍👧', "deep": {"list": [1, 2.5, None, True, {"a": []}]}, "empty": ""}
     [choice] = ask(client, call("get_weather", **arguments)).choices
     assert called(choice.message) == [("function", "get_weather", arguments)]
 
 
-def test_a_call_without_arguments(client):
+def test_tool_call_without_arguments_has_an_empty_object(client):
     [choice] = ask(client, "[[tool=now]]", tools=[{"type": "function", "function": {"name": "now"}}]).choices
     assert called(choice.message) == [("function", "now", {})]
 
@@ -145,18 +145,18 @@ def streamed(client, prompt, **options):
     return [(name, json.loads(arguments)) for name, arguments in calls], finish
 
 
-def test_a_stream_of_calls(client):
+def test_stream_has_the_tool_calls(client):
     calls = [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "CET"})]
     assert streamed(client, BOTH) == (calls, "tool_calls")
 
 
-def test_arguments_stream_as_they_grow(client):
+def test_tool_arguments_stream_in_pieces(client):
     prompt = f"[[gap_ms=20]] {call('get_weather', city='x' * 200)}"
     deltas = [chunk for chunk in ask(client, prompt, stream=True) if chunk.choices[0].delta.tool_calls]
     assert len(deltas) > 5
 
 
-def test_the_stream_helper_knows_the_calls(client):
+def test_stream_helper_has_the_tool_calls(client):
     events = []
     with client.chat.completions.stream(model=MODEL, messages=user(BOTH), tools=TOOLS) as stream:
         events = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
@@ -169,7 +169,7 @@ def test_the_stream_helper_knows_the_calls(client):
     assert [name for _, name, _ in called(final.choices[0].message)] == ["get_weather", "get_time"]
 
 
-def test_a_streamed_call_goes_on(client, upstream, marker):
+def test_streamed_tool_call_continues_with_its_result(client, upstream, marker):
     messages = user(f"{marker} {PARIS}")
     with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as stream:
         message = stream.get_final_completion().choices[0].message
@@ -192,33 +192,33 @@ NAMED = {"type": "function", "function": {"name": "get_time"}}
     [(NAMED, "get_time", "tool"), ("required", "get_weather", "any")],
     ids=["named", "required"],
 )
-def test_a_call_that_is_demanded(client, upstream, marker, choice, name, sent):
+def test_required_tool_is_called(client, upstream, marker, choice, name, sent):
     [answer] = ask(client, f"{marker} Hi.", tool_choice=choice, model="haiku").choices
     assert [name for _, name, _ in called(answer.message)] == [name]
     assert upstream.last()["tool_choice"]["type"] == sent
     assert answer.finish_reason == "tool_calls"
 
 
-def test_a_call_that_is_forbidden(client, upstream, marker):
+def test_forbidden_tool_is_not_called(client, upstream, marker):
     [answer] = ask(client, f"{marker} [[say=no]]", tool_choice="none").choices
     assert (answer.message.content, answer.message.tool_calls) == ("no", None)
     body = upstream.last()
     assert not body.get("tools") or body["tool_choice"]["type"] == "none"
 
 
-def test_only_some_are_allowed(client, upstream, marker):
+def test_allowed_tools_limit_the_tools(client, upstream, marker):
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_time"}}]}
     choice = {"type": "allowed_tools", "allowed_tools": allowed}
     [answer] = ask(client, f"{marker} Hi.", tool_choice=choice).choices
     assert [name for _, name, _ in called(answer.message)] == ["get_time"]
 
 
-def test_one_call_at_a_time(client, upstream, marker):
+def test_parallel_calls_can_be_switched_off(client, upstream, marker):
     ask(client, f"{marker} {PARIS}", parallel_tool_calls=False)
     assert upstream.last()["tool_choice"]["disable_parallel_tool_use"] is True
 
 
-def test_tools_are_gone_with_the_next_request(client, upstream, marker):
+def test_tools_apply_to_one_request_only(client, upstream, marker):
     ask(client, PARIS)
     client.chat.completions.create(model=MODEL, messages=user(f"{marker} [[say=ok]]"))
     assert "get_weather" not in str(upstream.body())
@@ -234,7 +234,7 @@ class Search(pydantic.BaseModel):
     limit: int
 
 
-def test_parse_gives_arguments_as_objects(client, upstream, marker):
+def test_parse_returns_arguments_as_objects(client, upstream, marker):
     prompt = f"{marker} {call('Search', query='cats', limit=3)}"
     tools = [openai.pydantic_function_tool(Search)]
     completion = client.chat.completions.parse(model=MODEL, messages=user(prompt), tools=tools)
@@ -246,7 +246,7 @@ def test_parse_gives_arguments_as_objects(client, upstream, marker):
 # Functions: the predecessor of tools
 
 
-def test_functions_of_old(client, upstream, marker):
+def test_legacy_functions_are_called(client, upstream, marker):
     messages = user(f"{marker} {PARIS}")
     options = {"tools": openai.NOT_GIVEN, "functions": [WEATHER, TIME]}
     [choice] = ask(client, messages, **options).choices
@@ -270,19 +270,19 @@ def test_functions_of_old(client, upstream, marker):
     ],
     ids=["name", "choice", "none to choose from"],
 )
-def test_a_mistake_is_named(client, options, param):
+def test_invalid_tool_parameter_is_named(client, options, param):
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, "Hi.", **options)
     assert caught.value.param.startswith(param)
 
 
-def test_a_result_that_nobody_asked_for(client):
+def test_unmatched_tool_result_is_repaired(client):
     messages = [*user("Hi."), {"role": "tool", "tool_call_id": "call_x", "content": "18 degrees"}]
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=messages)
     assert raw.headers["x-switchboard-repaired"] == "results_without_calls"
     assert raw.parse().choices[0].message.content
 
 
-async def test_async(async_client):
+async def test_async_tool_call_has_name_and_arguments(async_client):
     answer = await ask(async_client, PARIS)
     assert called(answer.choices[0].message) == [("function", "get_weather", {"city": "Paris"})]

@@ -54,7 +54,7 @@ def admin():
         yield admin
 
 
-def test_an_event_is_verified(admin, receiver, client):
+def test_webhook_signature_is_verified(admin, receiver, client):
     made = admin.post("/admin/projects", json={"name": "hooked", "webhook": {"url": receiver.url}}).json()
     tried = admin.post(f"/admin/projects/{made['id']}/webhook/test").json()
     assert (tried["delivered"], tried["status"], tried["error"]) == (True, 204, None)

@@ -23,7 +23,7 @@ class Person(pydantic.BaseModel):
 ADA = {"name": "Ada", "age": 36}
 
 
-async def test_an_answer(model, upstream, marker):
+async def test_agent_answers_with_usage(model, upstream, marker):
     agent = Agent(model, instructions="Be brief.")
     result = await agent.run(f"{marker} [[tokens=4 usage_in=10 usage_cache_read=200]]")
     assert result.output == "w1 w2 w3 w4"
@@ -33,7 +33,7 @@ async def test_an_answer(model, upstream, marker):
     assert "Be brief." in upstream.system()
 
 
-async def test_a_stream(model):
+async def test_agent_streams_its_answer(model):
     async with Agent(model).run_stream("[[tokens=12]]") as result:
         pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
     assert len(pieces) > 8
@@ -41,7 +41,7 @@ async def test_a_stream(model):
     assert result.usage.output_tokens == 12
 
 
-async def test_a_conversation(model, upstream, marker):
+async def test_agent_conversation_reaches_the_model(model, upstream, marker):
     agent = Agent(model)
     first = await agent.run('Hi. [[say="Hello."]]')
     second = await agent.run(f"{marker} [[say=Bye.]]", message_history=first.all_messages())
@@ -53,7 +53,7 @@ async def test_a_conversation(model, upstream, marker):
     ]
 
 
-async def test_tools(model, upstream, marker):
+async def test_agent_runs_its_tools(model, upstream, marker):
     agent = Agent(model)
 
     @agent.tool_plain
@@ -67,7 +67,7 @@ async def test_tools(model, upstream, marker):
     assert upstream.tools()["get_weather"]["description"] == "The weather of a city."
 
 
-async def test_tools_while_streaming(model, upstream, marker):
+async def test_agent_runs_its_tools_while_streaming(model, upstream, marker):
     agent = Agent(model)
     asked = []
 
@@ -93,20 +93,20 @@ async def test_tools_while_streaming(model, upstream, marker):
     ],
     ids=["tool", "native", "prompted"],
 )
-async def test_an_answer_of_a_kind(model, kind, prompt):
+async def test_agent_returns_a_structured_answer(model, kind, prompt):
     agent = Agent(model, output_type=kind(Person))
     assert (await agent.run(f"Who? {prompt}")).output == Person(**ADA)
     async with agent.run_stream(f"Who? {prompt}") as result:
         assert await result.get_output() == Person(**ADA)
 
 
-async def test_a_failure_keeps_its_status(model):
+async def test_failure_keeps_its_status(model):
     with pytest.raises(ModelHTTPError) as caught:
         await Agent(model).run("[[status=429]]")
     assert caught.value.status_code == 429
 
 
-def test_the_name_of_a_model_is_enough(monkeypatch):
+def test_agent_needs_only_a_model_name(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", BASE_URL)
     monkeypatch.setenv("OPENAI_API_KEY", API_KEY)
     assert Agent("openai-chat:gpt-4o").run_sync("[[say=ok]]").output == "ok"

@@ -31,17 +31,17 @@ def output(*command, **options):
 
 
 @pytest.mark.parametrize("block", blocks("sh", "curl "))
-def test_curl(block):
+def test_curl_examples_of_the_readme_work(block):
     assert '"finish_reason":"stop"' in output("bash", "-c", block)
 
 
 @pytest.mark.parametrize("block", blocks("python", "base_url"))
-def test_python(block):
+def test_python_examples_of_the_readme_work(block):
     assert output(sys.executable, "-c", block).strip()
 
 
 @pytest.mark.parametrize("block", blocks("js", "baseURL"))
-def test_node(block):
+def test_node_examples_of_the_readme_work(block):
     folder = ROOT / "compat-tests/node"
     if not (folder / "node_modules").exists():
         pytest.skip("the Node packages are not installed")

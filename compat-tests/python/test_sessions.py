@@ -11,7 +11,7 @@ def session(raw):
     raw.delete(f"/sessions/{session['id']}")
 
 
-def test_only_the_new_message_is_sent(raw, session, marker, upstream):
+def test_session_needs_only_the_new_message(raw, session, marker, upstream):
     for answer in ("one", "two"):
         body = raw.post(f"{session}/messages", json={"content": f"{marker} {say(answer)}"}).json()
         assert body["choices"][0]["message"]["content"] == answer
@@ -22,13 +22,13 @@ def test_only_the_new_message_is_sent(raw, session, marker, upstream):
     assert [message["role"] for message in last if message["role"] != "system"] == ["user", "assistant", "user"]
 
 
-def test_a_stream_is_kept_with_its_end(raw, session):
+def test_session_stores_a_stream_at_its_end(raw, session):
     with raw.stream("POST", f"{session}/messages", json={"content": say("whole"), "stream": True}) as response:
         assert response.read().endswith(b"data: [DONE]\n\n")
     assert raw.get(session).json()["message_count"] == 2
 
 
-def test_a_session_that_is_gone(raw, session):
+def test_deleted_session_is_not_found(raw, session):
     assert raw.delete(session).json()["deleted"]
     missing = raw.post(f"{session}/messages", json={"content": "hi"})
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "session_not_found")

@@ -68,7 +68,7 @@ def runs(messages):
     return [kind for kind, _ in itertools.groupby(messages, lambda message: message["type"])]
 
 
-async def test_a_turn_from_beginning_to_end(turns):
+async def test_turn_has_started_token_and_done_messages(turns):
     turn = await turns.chat("[[tokens=12 gap_ms=10]]", user="ann", verbosity="low")
     messages = await turns.messages(turn)
     assert runs(messages) == ["started", "token", "done"]
@@ -82,7 +82,7 @@ async def test_a_turn_from_beginning_to_end(turns):
     assert done["model"].startswith("claude-haiku")
 
 
-async def test_thoughts_come_before_the_answer(turns):
+async def test_thinking_comes_before_the_answer(turns):
     turn = await turns.chat('[[thinking="Let me look." say="Here it is."]]', reasoning_effort="medium")
     messages = await turns.messages(turn)
     assert runs(messages) == ["started", "reasoning", "token", "done"]
@@ -90,7 +90,7 @@ async def test_thoughts_come_before_the_answer(turns):
     assert thoughts == "Let me look."
 
 
-async def test_calls_and_their_results(turns):
+async def test_tool_calls_and_results_pass_the_socket(turns):
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
     tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
     prompt = f"{say('Looking.')} {call('weather', city='Paris')} {call('weather', city='Rome')}"
@@ -122,7 +122,7 @@ async def test_calls_and_their_results(turns):
     assert (words, done["finish_reason"]) == ("Tool results: sunny; sunny", "stop")
 
 
-async def test_errors_leave_the_socket(turns):
+async def test_errors_leave_the_socket_open(turns):
     refused = (await turns.messages(await turns.chat("hi", temperature=3)))[-1]
     assert (refused["status"], refused["error"]["code"], refused["error"]["param"]) == (400, "invalid_value", "temperature")
     failed = await turns.messages(await turns.chat("[[tokens=20 gap_ms=20 error_after=5]]"))
@@ -132,14 +132,14 @@ async def test_errors_leave_the_socket(turns):
     assert (await turns.answer(await turns.chat(say("Fine."))))[0] == "Fine."
 
 
-async def test_several_turns_at_once(turns):
+async def test_concurrent_turns_get_their_own_answers(turns):
     asked = [await turns.chat(say(f"answer {number}")) for number in range(6)]
     answers = await asyncio.gather(*(turns.answer(turn) for turn in asked))
     assert [words for words, _ in answers] == [f"answer {number}" for number in range(6)]
     assert all(done["finish_reason"] == "stop" and done["usage"]["total_tokens"] for _, done in answers)
 
 
-async def test_a_cancelled_turn_leaves_the_others_alone(turns, upstream, marker):
+async def test_cancelled_turn_leaves_the_others_alone(turns, upstream, marker):
     long = await turns.chat(f"{marker} [[tokens=2000 gap_ms=20]]")
     while (await turns.queues[long].get())["type"] != "token":
         pass
@@ -151,7 +151,7 @@ async def test_a_cancelled_turn_leaves_the_others_alone(turns, upstream, marker)
     assert eventually(lambda: upstream.call()["outcome"] == "client_gone")
 
 
-async def test_a_key_in_the_first_message():
+async def test_key_in_the_first_message_authenticates():
     async with websockets.connect(URL) as socket:
         await socket.send(json.dumps({"type": "auth", "api_key": API_KEY}))
         assert await read(socket) == {"type": "authenticated"}
@@ -160,7 +160,7 @@ async def test_a_key_in_the_first_message():
         await asyncio.wait_for(await socket.ping(), 30)
 
 
-async def test_a_wrong_key_in_the_first_message():
+async def test_wrong_key_in_the_first_message_closes_the_socket():
     async with websockets.connect(URL) as socket:
         await socket.send(json.dumps({"type": "auth", "api_key": "guess"}))
         error = await read(socket)
@@ -170,7 +170,7 @@ async def test_a_wrong_key_in_the_first_message():
         assert socket.close_code == 4401
 
 
-async def test_a_key_among_the_protocols():
+async def test_key_among_the_protocols_authenticates():
     protocols = ["realtime", f"openai-insecure-api-key.{API_KEY}"]
     async with websockets.connect(URL, subprotocols=protocols) as socket:
         assert socket.subprotocol == "realtime"
@@ -200,7 +200,7 @@ async def ping(socket):
         await asyncio.sleep(0.3)
 
 
-async def test_who_does_not_read_holds_up_its_own_turn_alone(turns):
+async def test_unread_socket_delays_its_own_turn_only(turns):
     """Backpressure: the answer exceeds all buffers, so the worker of the unread turn stays busy."""
     count = 8_000
     prompt = f"[[tokens={count}]]"

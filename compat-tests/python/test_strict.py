@@ -75,7 +75,7 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_completion(raw, prompt, options):
+def test_completion_matches_the_sdk_type(raw, prompt, options):
     response = raw.post(CHAT, json=chat(prompt, **options))
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
@@ -111,7 +111,7 @@ class Stream:
 
 @pytest.mark.parametrize("include_usage", [False, True])
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_stream(raw, prompt, options, include_usage):
+def test_stream_chunks_match_the_sdk_type(raw, prompt, options, include_usage):
     extra = {"stream_options": {"include_usage": True}} if include_usage else {}
     stream = Stream(raw, chat(prompt, **options, **extra))
     assert stream.last == "[DONE]"
@@ -130,7 +130,7 @@ def test_a_stream(raw, prompt, options, include_usage):
     assert not choices[-1].delta.content
 
 
-def test_body_and_stream_say_the_same(raw):
+def test_body_and_stream_agree(raw):
     prompt = chat("[[tokens=9]]")
     body = raw.post(CHAT, json=prompt).json()
     stream = Stream(raw, {**prompt, "stream_options": {"include_usage": True}})
@@ -142,7 +142,7 @@ def test_body_and_stream_say_the_same(raw):
     assert body["usage"]["cost_usd"] > 0
 
 
-def test_thinking_stands_apart(raw):
+def test_thinking_is_apart_from_content(raw):
     prompt = chat('[[thinking="let me see" say=ok]]')
     message = raw.post(CHAT, json=prompt).json()["choices"][0]["message"]
     assert (message["reasoning_content"], message["content"]) == ("let me see", "ok")
@@ -151,7 +151,7 @@ def test_thinking_stands_apart(raw):
     assert "".join(delta.get("content", "") for delta in deltas) == "ok"
 
 
-def test_the_headers_of_a_stream(raw):
+def test_stream_headers_forbid_caching_and_buffering(raw):
     headers = Stream(raw, chat("[[tokens=2]]")).headers
     assert headers["content-type"].split(";")[0] == "text/event-stream"
     assert "no-cache" in headers["cache-control"]
@@ -169,7 +169,7 @@ def test_heartbeats_are_comments(raw):
 
 
 @pytest.mark.parametrize("fault", ["error_after", "cut_after"])
-def test_a_late_failure_ends_the_stream(raw, fault):
+def test_late_failure_ends_the_stream_with_an_error(raw, fault):
     stream = Stream(raw, chat(f"[[tokens=9 gap_ms=20 {fault}=3]]"))
     error = strictly(ErrorResponse, stream.last).error
     assert error.type == "server_error"
@@ -177,7 +177,7 @@ def test_a_late_failure_ends_the_stream(raw, fault):
     assert all(choice.finish_reason is None for chunk in stream.chunks() for choice in chunk.choices)
 
 
-def test_models(raw):
+def test_models_match_the_sdk_type(raw):
     response = raw.get("/models")
     models = strictly(ModelList, response.text)
     assert models.object == "list"
@@ -222,7 +222,7 @@ def refused(response, status):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("status", "code", "param", "ask"), [pytest.param(*r[1:], id=r[0]) for r in REFUSALS])
-def test_a_refusal(raw, status, code, param, ask, stream):
+def test_refusal_matches_the_sdk_type(raw, status, code, param, ask, stream):
     if stream and isinstance(ask.get("json"), dict):
         ask = {**ask, "json": {"stream": True, **ask["json"]}}
     error = refused(raw.post(CHAT, **ask), status)
@@ -239,12 +239,12 @@ def test_a_refusal(raw, status, code, param, ask, stream):
         ("GET", "/models/no-such-model", 404, "model_not_found"),
     ],
 )
-def test_a_wrong_path_or_method(raw, method, path, status, code):
+def test_wrong_path_or_method_is_refused(raw, method, path, status, code):
     assert refused(raw.request(method, path), status).code == code
 
 
 @pytest.mark.parametrize("options", [{}, {"max_tokens": 3}, {"n": 2, "echo": True}], ids=["plain", "limited", "two"])
-def test_a_text_completion(raw, options):
+def test_text_completion_matches_the_sdk_type(raw, options):
     body = {"model": "sonnet", "prompt": "[[tokens=9 gap_ms=5]]", **options}
     strictly(Completion, raw.post("/completions", json=body).text)
     with raw.stream("POST", "/completions", json={**body, "stream": True}) as response:
@@ -257,7 +257,7 @@ def test_a_text_completion(raw, options):
 
 
 @pytest.mark.parametrize("wrong", [{"extra": 1}, {"finish_reason": "other"}, {"index": "0"}], ids=lambda wrong: next(iter(wrong)))
-def test_strictness_is_strict(raw, wrong):
+def test_strict_check_rejects_wrong_fields(raw, wrong):
     body = raw.post(CHAT, json=chat("[[say=ok]]")).json()
     strictly(ChatCompletion, json.dumps(body))
     body["choices"][0] |= wrong

@@ -27,7 +27,7 @@ def message(prompt, options):
 
 
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_message(raw, prompt, options):
+def test_message_matches_the_sdk_type(raw, prompt, options):
     response = raw.post("/messages", json=message(prompt, options))
     assert response.status_code == 200, response.text
     strictly(anthropic.types.Message, response.text)
@@ -35,7 +35,7 @@ def test_a_message(raw, prompt, options):
 
 
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_stream(raw, prompt, options):
+def test_stream_events_match_the_sdk_types(raw, prompt, options):
     with raw.stream("POST", "/messages", json=message(prompt, {**options, "stream": True})) as response:
         text = response.read().decode()
     assert text.endswith("\n\n")
@@ -47,7 +47,7 @@ def test_a_stream(raw, prompt, options):
             strictly(EVENTS[event["type"]], json.dumps(event))
 
 
-def test_a_count(raw):
+def test_token_count_matches_the_sdk_type(raw):
     body = message("Hi.", {})
     del body["max_tokens"]
     strictly(anthropic.types.MessageTokensCount, raw.post("/messages/count_tokens", json=body).text)
@@ -55,7 +55,7 @@ def test_a_count(raw):
 
 @pytest.mark.parametrize(("prompt", "status", "kind"), [("[[status=429]]", 429, "rate_limit_error"),
                                                         ("", 400, "invalid_request_error")])
-def test_a_failure(raw, prompt, status, kind):
+def test_failure_matches_the_sdk_type(raw, prompt, status, kind):
     response = raw.post("/messages", json=message(prompt, {}))
     assert response.status_code == status
     assert strictly(anthropic.types.ErrorResponse, response.text).error.type == kind

@@ -88,14 +88,14 @@ def without_ids(item):
 
 
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_response(raw, prompt, options):
+def test_response_matches_the_sdk_type(raw, prompt, options):
     response = raw.post("/responses", json={"model": "sonnet", "input": prompt, **options})
     assert response.status_code == 200, response.text
     assert checked(response.json()).status in ENDS
 
 
 @pytest.mark.parametrize("wrong", [{"extra": 1}, {"status": "other"}, {"text": 1}], ids=lambda wrong: next(iter(wrong)))
-def test_strictness_is_strict(raw, wrong):
+def test_strict_check_rejects_wrong_fields(raw, wrong):
     body = raw.post("/responses", json={"model": "sonnet", "input": "[[say=ok]]"}).json()
     body["output"][0] |= wrong
     with pytest.raises(pydantic.ValidationError):
@@ -103,7 +103,7 @@ def test_strictness_is_strict(raw, wrong):
 
 
 @pytest.mark.parametrize(("prompt", "options"), PROMPTS)
-def test_a_stream(raw, prompt, options):
+def test_stream_events_match_the_sdk_types(raw, prompt, options):
     body = {"model": "sonnet", "input": prompt, **options}
     events = events_of(raw, body)
     for event in events:
@@ -118,14 +118,14 @@ def test_a_stream(raw, prompt, options):
     assert (last["status"], last["usage"]) == (whole["status"], whole["usage"])
 
 
-def test_a_late_failure(raw):
+def test_late_failure_events_match_the_sdk_types(raw):
     events = events_of(raw, {"model": "sonnet", "input": "[[tokens=20 gap_ms=20 error_after=5]]"})
     for event in events:
         checked_event(event)
     assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
 
 
-def test_what_is_kept(raw):
+def test_stored_response_matches_the_sdk_type(raw):
     made = raw.post("/responses", json={"model": "sonnet", "input": call("get_weather", city="Oslo"),
                                         "tools": [WEATHER]}).json()
     kept = raw.get(f"/responses/{made['id']}").json()
@@ -144,7 +144,7 @@ def test_what_is_kept(raw):
     assert refused(raw.get(f"/responses/{made['id']}"), 404).code == "response_not_found"
 
 
-def test_the_background(raw):
+def test_background_response_matches_the_sdk_type(raw):
     made = raw.post("/responses", json={"model": "sonnet", "input": "[[tokens=5000 gap_ms=50]]", "background": True})
     assert checked(made.json()).status == "queued"
     cancelled = raw.post(f"/responses/{made.json()['id']}/cancel")
@@ -165,7 +165,7 @@ def test_the_background(raw):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal(raw, options, status, code, param, stream):
+def test_refusal_matches_the_sdk_type(raw, options, status, code, param, stream):
     body = {"model": "sonnet", "input": "Hi.", "stream": stream, **options}
     error = refused(raw.post("/responses", json=body), status)
     assert error.param == param

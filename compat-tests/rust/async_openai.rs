@@ -49,7 +49,7 @@ fn age() -> Value {
 }
 
 #[tokio::test]
-async fn an_answer() {
+async fn completion_has_text_finish_reason_and_usage() {
     let answer = client()
         .chat()
         .create(chat(user("[[tokens=12]]")))
@@ -64,7 +64,7 @@ async fn an_answer() {
 }
 
 #[tokio::test]
-async fn a_stream() {
+async fn stream_has_the_whole_text_and_usage() {
     let mut request = chat(user("[[tokens=12]]"));
     request.stream_options = Some(from_value(json!({"include_usage": true})).unwrap());
     let chunks: Vec<_> = client()
@@ -94,7 +94,7 @@ async fn a_stream() {
 }
 
 #[tokio::test]
-async fn a_call_and_its_result() {
+async fn tool_call_and_its_result_reach_the_model() {
     let client = client();
     let answer = client
         .chat()
@@ -127,7 +127,7 @@ async fn a_call_and_its_result() {
 }
 
 #[tokio::test]
-async fn a_stream_of_calls() {
+async fn stream_has_the_tool_calls() {
     let mut stream = client()
         .chat()
         .create_stream(with_weather(user(PARIS)))
@@ -164,7 +164,7 @@ async fn a_stream_of_calls() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_kind() {
+async fn structured_output_matches_the_schema() {
     let mut request = chat(user(AGED));
     let kind = json!({"type": "json_schema", "json_schema": {"name": "person", "schema": age(), "strict": true}});
     request.response_format = Some(from_value(kind).unwrap());
@@ -174,7 +174,7 @@ async fn an_answer_of_a_kind() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_in_its_words() {
+async fn failure_names_the_field_and_code() {
     let mut request = chat(user("Hi."));
     request.temperature = Some(3.0);
     let Err(OpenAIError::ApiError(error)) = client().chat().create(request).await else {
@@ -188,7 +188,7 @@ async fn a_failure_is_told_in_its_words() {
 }
 
 #[tokio::test]
-async fn models() {
+async fn model_list_has_the_aliases() {
     let models = client().models().list().await.unwrap();
     assert!(models.data.iter().any(|model| model.id == "sonnet"));
 }
@@ -201,7 +201,7 @@ fn response(input: Value) -> CreateResponse {
 }
 
 #[tokio::test]
-async fn a_response() {
+async fn response_has_text_status_and_usage() {
     let response = client()
         .responses()
         .create(response(json!("[[tokens=12]]")))
@@ -213,7 +213,7 @@ async fn a_response() {
 }
 
 #[tokio::test]
-async fn a_stream_of_events() {
+async fn response_stream_has_the_whole_text() {
     let stream = client()
         .responses()
         .create_stream(response(json!("[[tokens=12]]")))
@@ -232,7 +232,7 @@ async fn a_stream_of_events() {
 }
 
 #[tokio::test]
-async fn a_call_and_its_result_in_responses() {
+async fn tool_result_follows_a_stored_response() {
     let client = client();
     let first = client
         .responses()
@@ -258,7 +258,7 @@ async fn a_call_and_its_result_in_responses() {
 }
 
 #[tokio::test]
-async fn a_stream_of_calls_in_responses() {
+async fn response_stream_has_the_tool_calls() {
     let stream = client()
         .responses()
         .create_stream(response(json!(PARIS)))
@@ -278,7 +278,7 @@ async fn a_stream_of_calls_in_responses() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_kind_in_responses() {
+async fn response_text_matches_the_schema() {
     let mut request = response(json!(AGED));
     let format = json!({"type": "json_schema", "name": "person", "schema": age(), "strict": true});
     request.text = Some(from_value(json!({"format": format})).unwrap());
@@ -290,7 +290,7 @@ async fn an_answer_of_a_kind_in_responses() {
 }
 
 #[tokio::test]
-async fn a_response_is_kept_and_deleted() {
+async fn response_is_stored_and_deleted() {
     let client = client();
     let made = client
         .responses()
@@ -323,7 +323,7 @@ async fn a_response_is_kept_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_late_failure_is_told_by_an_event() {
+async fn late_failure_is_reported_by_an_event() {
     let request = response(json!("[[tokens=20 gap_ms=20 error_after=5]]"));
     let events: Vec<_> = client()
         .responses()

@@ -37,16 +37,16 @@ def asked(client, prompt, mode=instructor.Mode.TOOLS, **options):
 
 
 @by_mode
-def test_an_object(client, mode):
+def test_answer_is_parsed_into_the_model(client, mode):
     assert asked(client, f"Who? {MODES[mode]}", mode).model_dump() == ADA
 
 
 @by_mode
-async def test_an_object_async(async_client, mode):
+async def test_async_client_answer_is_parsed_into_the_model(async_client, mode):
     assert (await asked(async_client, f"Who? {MODES[mode]}", mode)).model_dump() == ADA
 
 
-def test_the_tool_reaches_the_model_and_is_demanded(client, upstream, marker):
+def test_tool_reaches_the_model_and_is_required(client, upstream, marker):
     asked(client, f"{marker} {call('Person', **ADA)}", model="haiku")
     assert upstream.tools()["Person"]["description"] == "Somebody."
     assert upstream.last()["tool_choice"]["type"] == "tool"
@@ -54,7 +54,7 @@ def test_the_tool_reaches_the_model_and_is_demanded(client, upstream, marker):
 
 
 @pytest.mark.parametrize("mode", [instructor.Mode.TOOLS, instructor.Mode.JSON], ids=lambda mode: mode.value)
-def test_an_object_grows(client, mode):
+def test_partial_object_streams_to_the_whole_object(client, mode):
     partial = instructor.from_openai(client, mode=mode).chat.completions.create_partial(
         model="gpt-4o", messages=user(f"[[gap_ms=5]] {MODES[mode]}"), response_model=Person, max_retries=0
     )
@@ -63,7 +63,7 @@ def test_an_object_grows(client, mode):
     assert seen[-1].model_dump() == ADA
 
 
-def test_several_objects(client):
+def test_iterable_yields_every_object(client):
     people = {"tasks": [ADA, {"name": "Bob", "age": 9}]}
     found = instructor.from_openai(client).chat.completions.create_iterable(
         model="gpt-4o", messages=user(call("IterablePerson", **people)), response_model=Person, max_retries=0
@@ -71,7 +71,7 @@ def test_several_objects(client):
     assert [person.model_dump() for person in found] == people["tasks"]
 
 
-def test_a_wrong_object_is_asked_for_again(client, upstream, marker):
+def test_invalid_object_is_asked_for_again(client, upstream, marker):
     requests = []
     patched = instructor.from_openai(client)
     patched.on("completion:kwargs", lambda *_, **options: requests.append(options))
@@ -82,7 +82,7 @@ def test_a_wrong_object_is_asked_for_again(client, upstream, marker):
     assert "unknown" in str(upstream.blocks())
 
 
-def test_the_completion_comes_along(client):
+def test_completion_is_returned_beside_the_object(client):
     person, completion = instructor.from_openai(client).chat.completions.create_with_completion(
         model="gpt-4o", messages=user(call("Person", **ADA)), response_model=Person, max_retries=0
     )
@@ -90,6 +90,6 @@ def test_the_completion_comes_along(client):
     assert completion.usage.total_tokens > 0
 
 
-def test_a_failure_keeps_its_exception(client):
+def test_failure_raises_its_exception(client):
     with pytest.raises((openai.RateLimitError, InstructorRetryException), match="429|limit"):
         asked(client, "[[status=429]]")

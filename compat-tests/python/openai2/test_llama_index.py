@@ -28,7 +28,7 @@ PARIS = call("get_weather", city="Paris")
 TWELVE = " ".join(f"w{n}" for n in range(1, 13))
 
 
-def test_chat(llm, upstream, marker):
+def test_chat_has_text_usage_and_system_prompt(llm, upstream, marker):
     answer = llm.chat([
         ChatMessage(role=MessageRole.SYSTEM, content="Be brief."),
         ChatMessage(role=MessageRole.USER, content=f"{marker} [[tokens=4]]"),
@@ -38,37 +38,37 @@ def test_chat(llm, upstream, marker):
     assert "Be brief." in upstream.system()
 
 
-def test_chat_streams(llm):
+def test_chat_stream_has_the_whole_text(llm):
     pieces = list(llm.stream_chat([ChatMessage(content="[[tokens=12]]")]))
     assert "".join(piece.delta for piece in pieces) == pieces[-1].message.content == TWELVE
     assert len(pieces) > 10
 
 
-async def test_async(llm):
+async def test_async_chat_and_stream_have_the_text(llm):
     assert (await llm.achat([ChatMessage(content="[[say=ok]]")])).message.content == "ok"
     pieces = await llm.astream_chat([ChatMessage(content="[[tokens=12]]")])
     assert "".join([piece.delta async for piece in pieces]) == TWELVE
 
 
-def test_completions_are_what_it_asks_for_by_itself():
+def test_default_llm_uses_completions():
     llm = OpenAILike(**OPTIONS)
     assert llm.complete("[[say=ok]]").text == "ok"
     assert "".join(piece.delta for piece in llm.stream_complete("[[tokens=12]]")) == TWELVE
 
 
-def test_tools(llm, upstream, marker):
+def test_tool_call_has_name_and_arguments(llm, upstream, marker):
     answer = llm.chat_with_tools([WEATHER], user_msg=f"{marker} {PARIS}")
     [made] = llm.get_tool_calls_from_response(answer)
     assert (made.tool_name, made.tool_kwargs) == ("get_weather", {"city": "Paris"})
     assert upstream.tools()["get_weather"]["input_schema"]["required"] == ["city"]
 
 
-def test_a_tool_is_called(llm):
+def test_predict_and_call_runs_the_tool(llm):
     answer = llm.predict_and_call([WEATHER], user_msg=PARIS)
     assert answer.response == "18 degrees in Paris"
 
 
-async def test_an_agent(llm, upstream, marker):
+async def test_agent_runs_its_tool_and_streams(llm, upstream, marker):
     agent = FunctionAgent(tools=[WEATHER], llm=llm, system_prompt="Be brief.")
     run = agent.run(user_msg=f"{marker} {PARIS}")
     pieces = [event.delta async for event in run.stream_events() if isinstance(event, AgentStream)]
@@ -88,18 +88,18 @@ class Person(pydantic.BaseModel):
 ADA = {"name": "Ada", "age": 36}
 
 
-def test_an_answer_of_a_kind_by_a_tool(llm):
+def test_structured_predict_by_tool_matches_the_model(llm):
     prompt = PromptTemplate("{asked}")
     assert llm.structured_predict(Person, prompt, asked=f"Who? {call('Person', **ADA)}") == Person(**ADA)
 
 
-def test_an_answer_of_a_kind_by_a_schema():
+def test_structured_llm_by_schema_matches_the_model():
     llm = OpenAILike(is_chat_model=True, should_use_structured_outputs=True, **OPTIONS)
     answer = llm.as_structured_llm(Person).complete(f"Who? {say(ADA)}")
     assert answer.raw == Person(**ADA)
 
 
-def test_responses(upstream, marker):
+def test_responses_llm_calls_tools_and_streams(upstream, marker):
     llm = OpenAIResponses(**OPTIONS)
     answer = llm.chat_with_tools([WEATHER], user_msg=f"{marker} {PARIS}")
     [made] = llm.get_tool_calls_from_response(answer)

@@ -260,12 +260,9 @@ impl TaskRun {
         &mut self,
         state: &mut TaskRunState<'_>,
     ) -> Result<Option<TaskOutcome>, store::Error> {
-        let next_question = state.permission_deadlines.values().min().copied();
-        let wake = next_question
-            .into_iter()
-            .chain([state.deadline, state.next_key_check])
-            .min();
-        let wake = wake.unwrap_or(state.deadline);
+        let wake = state.deadline.min(state.next_key_check);
+        let first_permission = state.permission_deadlines.values().min();
+        let wake = first_permission.map_or(wake, |until| wake.min(*until));
         let TaskDeps { stop, kill, .. } = &self.inner.deps;
         // Cancellation-safe: neither `next_event` nor `recv` loses anything when another branch
         // wins.

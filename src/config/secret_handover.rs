@@ -154,17 +154,17 @@ fn sealed(secret: &[(String, String)]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the variables from `handed` and erases them with `tidy`; a failure to erase keeps the
+/// Reads the variables from `handed` and erases them with `erase`; a failure to erase keeps the
 /// variables.
 fn receive(
     mut handed: impl io::Read,
-    tidy: impl FnOnce() -> io::Result<()>,
+    erase: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<ReceivedVariables> {
     let mut text = String::new();
     handed.read_to_string(&mut text)?;
     Ok(ReceivedVariables {
         variables: parse(&text),
-        erase_error: tidy().err(),
+        erase_error: erase().err(),
     })
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn metrics(
     let budgets = read_budgets(&sources, &ledger).await;
     let budgets = budgets.unwrap_or_else(|error| {
         // The other metrics say what is wrong with the store.
-        tracing::warn!(error = error.log_text(), "budgets not read for the metrics");
+        tracing::warn!(error = error.log_text(), "budgets not read for metrics");
         Vec::new()
     });
     let snapshot = MetricsSnapshot {

@@ -32,6 +32,9 @@ use super::v1::tasks;
 use super::v1::usage;
 use crate::accounts::auth::Permission;
 
+/// Path of the metrics, which have a listener of their own as well.
+pub(super) const METRICS: &str = "/metrics";
+
 /// Path with its required credentials and its handlers.
 pub(super) struct RouteEntry {
     pub(super) path: &'static str,
@@ -59,7 +62,7 @@ pub(super) fn routes() -> Vec<RouteEntry> {
     );
     all(
         RequiredAuth::Scraper,
-        vec![("/metrics", get(&operations::GET_METRICS, ops::metrics))],
+        vec![(METRICS, get(&operations::GET_METRICS, ops::metrics))],
     );
     all(
         RequiredAuth::Permission(Permission::Inference),

@@ -46,6 +46,7 @@ use super::openapi::get;
 use super::openapi::operations;
 use super::ops;
 use super::root::RootPage;
+use super::route_table::METRICS;
 use super::route_table::RouteEntry;
 use super::route_table::routes;
 use super::route_table::unsupported_routes;
@@ -55,8 +56,6 @@ use crate::telemetry::traces::Tracer;
 
 /// Path of the document that describes the API.
 const DOCUMENT: &str = "/openapi.json";
-/// Path of the metrics.
-const METRICS: &str = "/metrics";
 
 /// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {

@@ -214,13 +214,13 @@ mod tests {
             let text = logged_of(filter, LogLineFormat::Text, |_| {
                 tracing::trace!(target: "tungstenite::protocol", "received a key");
                 tracing::debug!(target: "hyper::proto", "read a prompt");
-                tracing::debug!(target: "claude_switchboardlike", "a stranger of a like name");
+                tracing::debug!(target: "claude_switchboardlike", "a crate of a similar name");
                 tracing::info!(target: "hyper", "library ready");
                 tracing::trace!(target: "claude_switchboard::engine::pool", "our own detail");
             });
             let is_there = |words: &str| text.contains(words);
             assert!(
-                !is_there("a key") && !is_there("a prompt") && !is_there("a stranger"),
+                !is_there("a key") && !is_there("a prompt") && !is_there("a crate"),
                 "{text}"
             );
             assert!(is_there("our own detail"), "{text}");

@@ -343,7 +343,8 @@ fn crashed(error: &io::Error) -> Failure {
 
 fn parse_response<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| {
-        tracing::warn!(%error, "CLI response not parsed");
+        // The parser's message is not logged: it may quote a prompt.
+        tracing::warn!(category = ?error.classify(), "CLI response not parsed");
         Failure::new(
             FailureKind::Crashed,
             "The worker sent a response that cannot be parsed.",

@@ -32,7 +32,7 @@ pub struct ChargedUsage<'a> {
     pub model: &'a str,
     /// Charged tokens by their kind.
     pub tokens: &'a [(TokenKind, u64)],
-    /// Charged dollars.
+    /// Charged money, in dollars.
     pub dollars: f64,
 }
 

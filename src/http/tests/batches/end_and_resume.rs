@@ -241,9 +241,9 @@ async fn batch_resumes_after_the_server_is_killed() {
         runs.iter().sum::<usize>() <= 20 + 2 * 2,
         "at most those under way are run again: {runs:?}"
     );
-    let tidy = storage.start_server(ScriptedTurns::playing([]), 2);
+    let idle = storage.start_server(ScriptedTurns::playing([]), 2);
     let waiting = async {
-        while tidy.batches.recover().await.unwrap() > 0 {
+        while idle.batches.recover().await.unwrap() > 0 {
             sleep(Duration::from_millis(5)).await;
         }
     };

@@ -72,7 +72,7 @@ const PONG: &str = r#"{"type":"pong"}"#;
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
-    (Extension(strangers), connection): (
+    (Extension(sockets), connection): (
         Extension<UnauthenticatedSockets>,
         Option<Extension<Connection>>,
     ),
@@ -96,7 +96,7 @@ pub(in crate::http) async fn open(
             (StreamClient::Known(caller, place), config.body_limit)
         }
         None => (
-            StreamClient::Unknown(strangers.admit(connection.as_deref())),
+            StreamClient::Unknown(sockets.admit(connection.as_deref())),
             config.body_limit.min(UNAUTHENTICATED_MESSAGE_LIMIT),
         ),
     };

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{RawClient, ServerProcess, TestServer, eventually};
 
@@ -315,5 +318,44 @@ async fn oversized_body_is_refused_before_it_is_received() {
         "{growth} bytes for eight bodies of at most 1 MiB"
     );
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
+    server.end().await;
+}
+
+/// Sends `start` and 600,000 small objects as a message on the WebSocket at `path`. Returns the
+/// answer.
+async fn send_small_objects(server: &ServerProcess, path: &str, start: &str) -> Value {
+    let url = server.url(path).replace("http:", "ws:");
+    let (mut socket, _) = connect_async(url).await.unwrap();
+    let objects = vec![r#"{"a":0}"#; 600_000].join(",");
+    let message = Message::text(format!("{start}[{objects}]}}"));
+    socket.send(message).await.unwrap();
+    loop {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+/// Parsed, each of the objects would take some 650 bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn socket_message_with_too_much_structure_uses_little_memory() {
+    let server = TestServer::fake().workers(1).spawn().await;
+    let before = server.peak_memory();
+    let chat = r#"{"type":"chat","id":"a","messages":"#;
+    let create = r#"{"type":"response.create","stream_id":"a","model":"haiku","input":"#;
+    for (path, start, id) in [
+        ("/v1/stream", chat, "id"),
+        ("/v1/responses", create, "stream_id"),
+    ] {
+        let answer = send_small_objects(&server, path, start).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("500000 objects and arrays"), "{answer}");
+        assert_eq!(answer[id], "a", "{path}");
+    }
+    let growth = server.peak_memory() - before;
+    assert!(
+        growth < 96 * MEBIBYTE,
+        "{growth} bytes for messages of 5 MB"
+    );
     server.end().await;
 }

@@ -1,12 +1,12 @@
-//! JSON serialization that cannot fail, and lenient parsing.
+//! JSON serialization that cannot fail, and reading of single fields.
 
-use serde::Deserialize;
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::repair_characters;
+use crate::api::request_schema::typed::Object;
 
 /// Serializes `value` as JSON.
 ///
@@ -20,24 +20,25 @@ pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("keys are strings and the writer is memory")
 }
 
-/// Ids in a socket message, read without building the rest of the message in memory.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct SocketMessageIds {
-    pub(super) id: Option<String>,
-    pub(super) stream_id: Option<String>,
+/// Reads the fields of `T` from the message `text`, without building the rest of it in memory. The
+/// default if it is not a JSON object or one of the fields has another type.
+pub(super) fn scan_fields<T: DeserializeOwned + Default>(text: &str) -> T {
+    scan_body(text.as_bytes())
 }
 
-impl SocketMessageIds {
-    /// Parses the ids of the message `text`; none if it is not JSON or an id is not a string.
-    pub(super) fn parse(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+/// Reads the fields of `T` as [`scan_fields`] does, but repairs characters first, which may copy
+/// `text`.
+pub(super) fn scan_repaired_fields<T: DeserializeOwned + Default>(text: &str) -> T {
+    let mut remarks = RemarkCollector::new(Policy::Lenient);
+    match repair_characters(text.as_bytes(), &mut remarks) {
+        Ok(body) => scan_body(&body),
+        Err(_) => T::default(),
     }
 }
 
-/// Parses `text` as JSON, replacing lone surrogates; none if it is still invalid.
-pub(super) fn parse_leniently(text: &str) -> Option<Value> {
-    let repaired_body =
-        repair_characters(text.as_bytes(), &mut RemarkCollector::new(Policy::Lenient)).ok()?;
-    serde_json::from_slice(&repaired_body).ok()
+fn scan_body<T: DeserializeOwned + Default>(body: &[u8]) -> T {
+    match serde_json::from_slice::<Object<T>>(body) {
+        Ok(Object(fields)) => fields,
+        Err(_) => T::default(),
+    }
 }

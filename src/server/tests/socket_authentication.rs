@@ -64,6 +64,21 @@ async fn socket_authenticates_with_its_first_message() {
     }
 }
 
+/// The message has the right key, but is larger than a message with a key needs to be.
+#[tokio::test]
+async fn oversized_authentication_message_is_refused() {
+    let large = |config: &mut crate::http::Config| config.body_limit = 1 << 20;
+    let server = Server::start_as(prompted_turns(), config(), large, with_configured_key).await;
+    for (padding, expected) in [(1000, "authenticated"), (64 * 1024, "error")] {
+        let mut socket = open(&server).await;
+        let auth = json!({"type": "auth", "api_key": "secret-1"});
+        let message = format!("{auth}{}", " ".repeat(padding));
+        socket.0.send(Message::text(message)).await.unwrap();
+        let answer = socket.next().await.unwrap();
+        assert_eq!(answer["type"], expected, "{answer}");
+    }
+}
+
 /// Time is paused and advances only when every task waits, so the test does not take the full
 /// timeout.
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ use super::task_trace::TaskTrace;
 use crate::accounts::auth::Keys;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::pricing::Prices;
+use crate::accounts::rate_limit::Permit;
 use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
@@ -168,7 +169,7 @@ impl Tasks {
         self.create_admitted(caller, spec).await
     }
 
-    /// Charges the request to the caller's rate limit.
+    /// Charges the request to the caller's rate limit, unless it was when it came.
     ///
     /// # Errors
     /// Fails when the limit is reached, tasks are disabled, or the server is shutting down.
@@ -185,7 +186,11 @@ impl Tasks {
             Some(_) => {}
         }
         // Counted as a request but not as a concurrent one: the task outlives its request.
-        limits.admit(caller, 0)?.settle(0);
+        let mut permit = match caller.permit.take::<Permit>() {
+            Some(permit) => permit,
+            None => limits.admit(caller, 0)?,
+        };
+        permit.settle(0);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::decode;
@@ -9,7 +10,6 @@ use super::decode::ChatRequest;
 use super::fields;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::json;
-use crate::api::openai::json::SocketMessageIds;
 use crate::api::openai::labels::CLIENT_CHOSEN_ID_RULE;
 use crate::api::openai::labels::is_client_chosen_id;
 use crate::api::request_schema::FieldType::Text;
@@ -39,6 +39,13 @@ pub static AUTH: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured("api_key", Text, "One of the server's keys.").required()],
 };
+
+/// Field by which a message names its turn.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TurnIdField {
+    id: Option<String>,
+}
 
 /// Message from the client.
 pub enum ChatClientMessage {
@@ -155,18 +162,17 @@ fn read_chat(
     Ok(request)
 }
 
-/// Returns the turn id of a message that may otherwise be invalid.
+/// Returns the turn id of a message that may otherwise be invalid, or have more structure than may
+/// be parsed.
 pub fn turn_id(text: &str) -> Option<String> {
-    let message = json::parse_leniently(text)?;
-    let id = message.get("id")?.as_str()?;
-    is_client_chosen_id(id).then(|| id.to_owned())
+    let TurnIdField { id } = json::scan_repaired_fields(text);
+    id.filter(|id| is_client_chosen_id(id))
 }
 
-/// Returns the turn id of a message without building the whole message in memory.
+/// Returns the turn id of a message for which no memory was granted, and copies nothing else of it.
 pub fn scan_turn_id(text: &str) -> Option<String> {
-    SocketMessageIds::parse(text)
-        .id
-        .filter(|id| is_client_chosen_id(id))
+    let TurnIdField { id } = json::scan_fields(text);
+    id.filter(|id| is_client_chosen_id(id))
 }
 
 /// Serializes an error message. `status` is the HTTP status that the error would have;

@@ -1,6 +1,6 @@
 //! Messages of the WebSocket: requests and tagged events.
 
-use serde_json::Value;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::decode::CreateResponseRequest;
@@ -9,7 +9,6 @@ use super::decode::read_request;
 use super::events::ResponseEvent;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::json;
-use crate::api::openai::json::SocketMessageIds;
 use crate::api::openai::labels::CLIENT_CHOSEN_ID_RULE;
 use crate::api::openai::labels::is_client_chosen_id;
 use crate::api::request_schema::InvalidRequest;
@@ -25,6 +24,13 @@ use crate::api::request_schema::repair_characters;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketStreamId(Option<String>);
 
+/// Field by which a message names its stream.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct StreamIdField {
+    stream_id: Option<String>,
+}
+
 /// Decodes a client message of type `response.create`.
 ///
 /// # Errors
@@ -39,25 +45,20 @@ pub fn decode_message(text: &str, policy: Policy) -> Result<CreateResponseReques
 }
 
 impl SocketStreamId {
-    /// Reads the stream id of a message that may otherwise be invalid.
+    /// Reads the stream id of a message that may otherwise be invalid, or have more structure than
+    /// may be parsed.
     pub fn parse(message: &str) -> Self {
-        let message = json::parse_leniently(message).unwrap_or_default();
-        Self(
-            message
-                .get("stream_id")
-                .and_then(Value::as_str)
-                .filter(|name| is_client_chosen_id(name))
-                .map(ToOwned::to_owned),
-        )
+        Self::checked(json::scan_repaired_fields(message))
     }
 
-    /// Reads the stream id without building the whole message in memory.
+    /// Reads the stream id of a message for which no memory was granted, and copies nothing else of
+    /// it.
     pub fn scan(message: &str) -> Self {
-        Self(
-            SocketMessageIds::parse(message)
-                .stream_id
-                .filter(|name| is_client_chosen_id(name)),
-        )
+        Self::checked(json::scan_fields(message))
+    }
+
+    fn checked(field: StreamIdField) -> Self {
+        Self(field.stream_id.filter(|name| is_client_chosen_id(name)))
     }
 
     /// Serializes an event as a message.
@@ -146,6 +147,8 @@ pub(super) fn take_socket_fields(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn message(fields: &Value) -> Result<CreateResponseRequest, InvalidRequest> {

@@ -9,6 +9,7 @@ use super::*;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
+use crate::accounts::auth::RatesChange;
 use crate::services::tasks::testing::TaskTestServer;
 
 pub(crate) use crate::engine::agent::AgentEvent;
@@ -527,4 +528,33 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
         again["webhook"],
         json!({"url": "https://hooks.example.com/a"})
     );
+}
+
+/// Waiting for the second body would end with a 408.
+#[tokio::test(start_paused = true)]
+async fn rate_limit_of_tasks_is_checked_before_the_body_is_read() {
+    let fixture = TaskFixture::open().await;
+    let change = KeyChange {
+        name: Some("limited".to_owned()),
+        permissions: FieldChange::Set(vec![Permission::Tasks]),
+        rates: RatesChange {
+            requests_per_minute: FieldChange::Set(1),
+            ..RatesChange::default()
+        },
+        ..KeyChange::default()
+    };
+    let made = fixture
+        .registry
+        .create_key("default".to_owned(), change)
+        .await;
+    let bearer = format!("Bearer {}", made.unwrap().1.reveal());
+    let never = stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    for (body, expected) in [
+        (Body::from("{}"), StatusCode::BAD_REQUEST),
+        (Body::from_stream(never), StatusCode::TOO_MANY_REQUESTS),
+    ] {
+        let request = request("POST", "/v1/tasks", &[("authorization", &bearer)], body);
+        let response = send(fixture.router.clone(), request).await;
+        assert_eq!(response.status(), expected);
+    }
 }

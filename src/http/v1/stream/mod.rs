@@ -52,7 +52,6 @@ use crate::http::socket::SocketClosed;
 use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
 use crate::http::unauthenticated::UnauthenticatedClient;
-use crate::runtime::compute::in_place;
 use crate::runtime::compute::run_blocking;
 
 pub(in crate::http) use self::unauthenticated::UnauthenticatedSockets;
@@ -63,6 +62,8 @@ const PATH: &str = "/v1/stream";
 const MAX_TURNS: usize = 16;
 /// Maximum size of a message before authentication, in bytes.
 const UNAUTHENTICATED_MESSAGE_LIMIT: usize = 4 << 20;
+/// Maximum size of the message that authenticates a socket, in bytes: a key and little else.
+const MAX_AUTH_MESSAGE_BYTES: usize = 64 * 1024;
 /// Close code for failed authentication.
 const UNAUTHORIZED: u16 = 4401;
 const AUTHENTICATED: &str = r#"{"type":"authenticated"}"#;
@@ -248,7 +249,11 @@ impl StreamSocketSession {
     }
 
     fn read_auth_message(&self, text: &str) -> Result<Caller, ApiError> {
-        match in_place(text.len(), || parse_message(text, self.config.policy))? {
+        // Checked before parsing: the memory that it takes is no key's yet.
+        if text.len() > MAX_AUTH_MESSAGE_BYTES {
+            return Err(missing_key());
+        }
+        match parse_message(text, self.config.policy)? {
             ChatClientMessage::Auth { api_key } => self.identify(&api_key),
             ChatClientMessage::Chat { .. }
             | ChatClientMessage::Cancel { .. }

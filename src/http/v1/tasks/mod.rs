@@ -31,6 +31,7 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::engine::gateway::TurnPipeline;
 use crate::http::error::ApiError;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
 use crate::services::tasks::Task;
@@ -49,7 +50,7 @@ const DEFAULT_PAGE_SIZE: usize = 20;
 pub(in crate::http) async fn create_task(
     EnabledTasks(tasks): EnabledTasks,
     State(turns): State<TurnPipeline>,
-    Extension(caller): Extension<Caller>,
+    AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let CreateTaskRequest {

@@ -45,7 +45,7 @@ bench: ## Measure, with the real CLI
 	cargo bench --bench serving $(ARGS)
 
 # Some ten minutes more go to the release build where there is none, and to the sums at the end.
-soak: ## All endpoints at two thirds of the capacity, with faults, with the real CLI (MINUTES=60); write docs/RELIABILITY.md
+soak: ## The endpoints at two thirds of the capacity, with faults, with the real CLI (MINUTES=60); write docs/RELIABILITY.md
 	@tools/install-cli
 	cargo bench --bench soak -- --minutes $(or $(MINUTES),60) --report $(CURDIR)/docs/RELIABILITY.md $(ARGS)
 

@@ -7,7 +7,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{ServerProcess, TestServer, within};
+use crate::support::{HttpRequest, ServerProcess, TestServer, within};
 
 const MIB: u64 = 1 << 20;
 /// Space above the floor; other programs change the free space meanwhile.
@@ -17,7 +17,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// Longest time in which the server works again.
 const RECOVERED: Duration = Duration::from_secs(5);
 
-fn requests() -> [(&'static str, Value); 6] {
+fn requests() -> [(&'static str, Value); 7] {
     let messages = json!([{"role": "user", "content": "[[tokens=1]]"}]);
     [
         (
@@ -38,23 +38,44 @@ fn requests() -> [(&'static str, Value); 6] {
         ),
         ("/v1/sessions", json!({"model": "haiku"})),
         ("/v1/conversations", json!({})),
+        (
+            "/v1/messages/batches",
+            json!({"requests": [{
+                "custom_id": "a",
+                "params": {"model": "haiku", "max_tokens": 9, "messages": messages},
+            }]}),
+        ),
     ]
 }
 
+/// Form that uploads a small file.
+const UPLOAD: &str = concat!(
+    "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n",
+    "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nwords\r\n",
+    "--b--\r\n"
+);
+
 async fn expect_refusals(server: &ServerProcess) {
     for (path, body) in requests() {
-        let started_at = Instant::now();
         let request = server.http.post(server.url(path)).json(&body);
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        let text = response.text().await.unwrap();
-        assert_eq!(status, 503, "{path}: {text}");
-        assert!(
-            started_at.elapsed() < AT_ONCE,
-            "{path} after {:?}",
-            started_at.elapsed()
-        );
+        expect_refusal(path, request).await;
     }
+    let upload = server.http.post(server.url("/v1/files"));
+    let upload = upload.header("content-type", "multipart/form-data; boundary=b");
+    expect_refusal("/v1/files", upload.body(UPLOAD)).await;
+}
+
+async fn expect_refusal(path: &str, request: HttpRequest) {
+    let started_at = Instant::now();
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert_eq!(status, 503, "{path}: {text}");
+    assert!(
+        started_at.elapsed() < AT_ONCE,
+        "{path} after {:?}",
+        started_at.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{Builder, HttpClient, ServerProcess, TestServer, eventually};
 
+/// Number of kills, unless `LEDGER_KILLS` says otherwise.
 const KILLS: u64 = 50;
 const CLIENTS: u64 = 4;
 /// Output tokens of the first request. Each request has a number of its own, which identifies its
@@ -22,6 +23,18 @@ const CLIENTS: u64 = 4;
 const FIRST_NUMBER: u64 = 1000;
 /// Budget that is never used up. A request of a key with a budget needs a hold before it runs.
 const BUDGET: u64 = 1 << 40;
+
+fn kills() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a variable makes the test run for longer"
+    )]
+    let kills = std::env::var("LEDGER_KILLS");
+    kills
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(KILLS)
+}
 
 /// Starts a server over `upstream`.
 async fn server(upstream: &StandIn, data_dir: &Path) -> ServerProcess {
@@ -90,12 +103,12 @@ fn upstream_numbers(upstream: &StandIn) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_kills_under_load_lose_no_charge_and_charge_nothing_twice() {
+async fn kills_under_load_lose_no_charge_and_charge_nothing_twice() {
     let upstream = StandIn::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let next = Arc::new(AtomicU64::new(FIRST_NUMBER));
     let mut answered = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills() {
         let server = server(&upstream, folder.path()).await;
         if kill == 0 {
             set_budget(&server).await;

@@ -108,6 +108,9 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let (status, created) =
             post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
         assert_eq!(status, 200, "{created}");
+        let items = json!([{"type": "message", "role": "user", "content": PROMPT}]);
+        let (status, made) = post("/v1/conversations", KEY, json!({"items": items})).await;
+        assert_eq!(status, 200, "{made}");
         let (_, session) = post("/v1/sessions", KEY, json!({"model": "haiku"})).await;
         let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
         let (status, answer) = post(&path, KEY, json!({"content": PROMPT})).await;

@@ -1,7 +1,7 @@
 //! Isolation of agents with a shell: no access to keys or the admin API, no process outlives its
 //! task.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -141,6 +141,9 @@ async fn agent_of_the_servers_user_finds_no_key_and_no_admin_socket() {
     let work = folder.path().canonicalize().unwrap();
     let server = server(&work).await.spawn().await;
     let client = TaskClient::new(&server, &work).await;
+    // The files of a process whose memory others of its user cannot read belong to root.
+    let memory = std::fs::metadata(format!("/proc/{}/mem", server.id())).unwrap();
+    assert!(is_root() || memory.uid() != rustix::process::geteuid().as_raw());
     let output = client.run(&key_search_commands(&server)).await;
     assert!(output.contains("the end"), "{output}");
     assert!(
@@ -196,7 +199,7 @@ async fn agent_of_another_user_cannot_access_the_server() {
         "{output}"
     );
     assert!(output.matches("Permission denied").count() >= 7, "{output}");
-    let owner = std::os::unix::fs::MetadataExt::uid(&work.join("made").metadata().unwrap());
+    let owner = work.join("made").metadata().unwrap().uid();
     assert_eq!(owner, UNPRIVILEGED_UID);
     // A workspace of another user is rejected; the log tells the operator how to fix it.
     std::fs::create_dir(work.join("roots")).unwrap();

@@ -184,6 +184,9 @@ async fn files_and_variables_of_the_host_do_not_reach_a_prompt() {
             .to_string();
         assert!(!body.contains("secret"), "{body}");
         assert!(!body.contains(env!("CARGO_MANIFEST_DIR")), "{body}");
+        assert!(!body.contains(folder.path().to_str().unwrap()), "{body}");
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        assert!(!body.contains(kernel.trim()), "{body}");
         for worker in server.workers() {
             let environment = std::fs::read_to_string(format!("/proc/{worker}/environ")).unwrap();
             assert!(!environment.contains("DATABASE_PASSWORD"), "{environment}");

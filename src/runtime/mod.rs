@@ -1,6 +1,7 @@
 //! Building blocks below everything else, without knowledge of APIs or models.
 //!
 //! - [`backoff`]: delays between attempts, with jitter.
+//! - [`child_process`]: a supervised child that answers lines of JSON.
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
 //! - [`http_client`]: HTTP calls that the server makes itself.
@@ -8,8 +9,10 @@
 //! - [`run_registry`]: what runs in the background, by owner and id.
 //! - [`setting`]: readers of settings, for the `Config` of each part.
 //! - [`text_table`]: tables of text for terminals.
+//! - [`unix_client`]: HTTP calls over a Unix socket.
 
 pub mod backoff;
+pub mod child_process;
 pub mod compute;
 pub mod fair_queue;
 pub mod http_client;
@@ -17,3 +20,4 @@ pub mod proc_fs;
 pub mod run_registry;
 pub mod setting;
 pub mod text_table;
+pub mod unix_client;

@@ -108,6 +108,7 @@ fn decode_object(
         fields: parameters.passed,
         has_cache_breakpoints: false,
         has_long_cache_ttl: false,
+        end_user: parameters.end_user,
     };
     cache_breakpoints::limit_breakpoints(
         &mut native,

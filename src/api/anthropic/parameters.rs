@@ -24,6 +24,8 @@ pub(super) struct MessageParameters {
     pub(super) shows_thinking: bool,
     /// Fields of the request that are sent to Claude as they were written.
     pub(super) passed: Vec<(String, String)>,
+    /// End user in `metadata`, which is not sent to Claude.
+    pub(super) end_user: Option<String>,
 }
 
 /// Thinking mode of the request.
@@ -48,7 +50,7 @@ pub(super) fn decode(
     written: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<MessageParameters, InvalidRequest> {
-    check_metadata(request, ignored)?;
+    let end_user = take_end_user(request, ignored)?;
     let mut passed = Vec::new();
     let (thinking, shows_thinking) = thinking(
         request,
@@ -86,6 +88,7 @@ pub(super) fn decode(
         sampling,
         shows_thinking,
         passed,
+        end_user,
     })
 }
 
@@ -99,15 +102,17 @@ fn take_token_count(
         .and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
-/// Validates `metadata`, which is not sent to Claude.
-fn check_metadata(
+/// Takes the user's id in `metadata`, which is not sent to Claude.
+fn take_end_user(
     request: &mut ObjectReader,
     ignored: &mut RemarkCollector,
-) -> Result<(), InvalidRequest> {
-    match request.take_object("metadata")? {
-        Some(labels) => labels.finish(ignored),
-        None => Ok(()),
-    }
+) -> Result<Option<String>, InvalidRequest> {
+    let Some(mut labels) = request.take_object("metadata")? else {
+        return Ok(None);
+    };
+    let user = labels.take_text("user_id")?;
+    labels.finish(ignored)?;
+    Ok(user)
 }
 
 /// Decodes `thinking` to the mode and whether its text is shown.

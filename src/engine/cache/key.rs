@@ -80,6 +80,8 @@ impl CacheKeyHasher {
             fields,
             has_cache_breakpoints: is_marked,
             has_long_cache_ttl: is_cached_long,
+            // Has no effect on the answer.
+            end_user: _,
         } = native;
         for blocks in [system, tools] {
             self.option(blocks.as_deref(), |this, blocks| {

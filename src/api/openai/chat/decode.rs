@@ -100,8 +100,8 @@ pub(super) fn read_request(
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = take_include_usage(&mut request, stream, &mut ignored)?;
     let sampling = parameters::take_sampling(&mut request, body, &mut ignored)?;
-    // Only checked: labels are never sent to Anthropic.
-    labels::take_labels(&mut request)?;
+    // Labels are never sent to Anthropic.
+    let end_user = labels::take_labels(&mut request)?.user;
     let project = request.take_text("project_id")?;
     let n = request
         .take_integer("n")?
@@ -123,6 +123,7 @@ pub(super) fn read_request(
         project,
         native: Native {
             has_long_cache_ttl: is_cached_long,
+            end_user,
             ..Native::default()
         },
     };

@@ -62,7 +62,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(1);
     let echo = request.take_bool("echo")?.unwrap_or(false);
-    request.take("user")?;
+    let end_user = request.take_text("user")?;
     let project = request.take_text("project_id")?;
     let prompts = take_prompts(&mut request, n)?;
     request.finish(&mut ignored)?;
@@ -74,6 +74,10 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
             .iter()
             .map(|prompt| Turn {
                 project: project.clone(),
+                native: Native {
+                    end_user: end_user.clone(),
+                    ..Native::default()
+                },
                 ..new_turn(&model, prompt, &sampling)
             })
             .flat_map(|turn| turn.repeat(n))

@@ -319,6 +319,7 @@ impl CreateResponseRequest {
             project: self.project,
             native: Native {
                 has_long_cache_ttl: self.is_cached_long,
+                end_user: self.response.user,
                 ..Native::default()
             },
         };

@@ -47,6 +47,11 @@ impl WebhookEvent {
             id,
         }
     }
+
+    /// Returns the body of the event as a value.
+    pub fn to_json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

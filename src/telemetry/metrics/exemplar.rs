@@ -64,6 +64,11 @@ impl RequestExemplar {
         }
     }
 
+    /// Returns the id of the request.
+    pub fn id(&self) -> &str {
+        &self.request
+    }
+
     /// Runs `future` for the request: observations made meanwhile name it.
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         REQUEST.scope(self, future)

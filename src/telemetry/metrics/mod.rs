@@ -9,6 +9,7 @@ mod build;
 mod exemplar;
 mod format;
 mod gauges;
+mod hooks;
 mod http;
 mod labels;
 mod owners;
@@ -54,6 +55,8 @@ pub use background::TaskMetrics;
 pub use background::WebhookMetrics;
 pub use exemplar::RequestExemplar;
 pub use format::MetricsFormat;
+pub use hooks::HookMetrics;
+pub use hooks::HookVerdictLabel;
 pub use http::HttpMetrics;
 pub use http::RequestEnd;
 pub use owners::OwnerConfig;
@@ -126,6 +129,8 @@ pub struct MetricFamilies {
     pub webhooks: WebhookMetrics,
     /// Families of the spans of traces.
     pub spans: SpanMetrics,
+    /// Families of hooks.
+    pub hooks: HookMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -200,6 +205,7 @@ impl Metrics {
             tasks: TaskMetrics::register(own, models.clone()),
             webhooks: WebhookMetrics::register(own),
             spans: SpanMetrics::register(own),
+            hooks: HookMetrics::register(own),
         };
         let gauges = ScrapeGauges::register(own, models);
         let mut natives = Registry::with_prefix(PREFIX);

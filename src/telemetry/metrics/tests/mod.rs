@@ -65,6 +65,9 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     metrics.tasks.record_permission_wait("allow", wait);
     metrics.webhooks.count_delivery(DeliveryEnd::GivenUp);
     metrics.spans.count_spans(SpanEnd::Exported, 4);
+    let verdict = HookVerdictLabel::Replace;
+    metrics.hooks.count_call("mask", "before", verdict);
+    metrics.hooks.record_time("mask", Duration::ZERO);
     metrics.store.record_commit(3, Duration::from_millis(1));
     metrics.ledger.record_hold(Duration::from_millis(2));
     metrics.set_cli_version("2.1.329");
@@ -131,6 +134,8 @@ fn every_metric_is_rendered() {
             r#"switchboard_webhook_deliveries_total{end="given_up"} 1"#,
             r#"switchboard_trace_spans_total{outcome="exported"} 4"#,
             r#"switchboard_trace_spans_total{outcome="dropped"} 0"#,
+            r#"switchboard_hook_calls_total{hook="mask",point="before",verdict="replace"} 1"#,
+            r#"switchboard_hook_seconds_count{hook="mask"} 1"#,
             r#"switchboard_store_commit_transactions_bucket{le="4.0"} 1"#,
             "switchboard_hold_seconds_count 1",
             "switchboard_charge_seconds_count 0",

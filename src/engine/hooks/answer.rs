@@ -1,0 +1,243 @@
+//! Answer of a turn in the wire format, and back to the events of a turn.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::conversation::input_value;
+use super::error::HookFailure;
+use super::wire::MAX_BODY_BYTES;
+use super::wire::WireAnswer;
+use super::wire::WireToolCall;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::NativeFields;
+use crate::domain::ToolUse;
+use crate::domain::TurnEvent;
+
+/// Answer so far, collected from its events as they pass.
+#[derive(Debug, Default)]
+pub(super) struct CollectedAnswer {
+    text: String,
+    calls: Vec<ToolUse>,
+    bytes: usize,
+}
+
+impl CollectedAnswer {
+    /// Adds what an event says. Beyond the size that a hook may get nothing more is kept.
+    pub(super) fn record(&mut self, event: &TurnEvent) {
+        if self.is_too_large() {
+            return;
+        }
+        match event {
+            TurnEvent::Text(piece) => {
+                self.bytes += piece.len();
+                self.text.push_str(piece);
+            }
+            TurnEvent::ToolCall { id, name, .. } => {
+                self.bytes += id.len() + name.len();
+                self.calls.push(ToolUse {
+                    id: id.clone(),
+                    name: name.clone(),
+                    input: String::new(),
+                });
+            }
+            TurnEvent::ToolInput(piece) => {
+                self.bytes += piece.len();
+                if let Some(call) = self.calls.last_mut() {
+                    call.input.push_str(piece);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// True if the answer is larger than a hook may get.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.bytes > MAX_BODY_BYTES
+    }
+
+    /// Returns the whole answer, which ended with `finish`.
+    pub(super) fn into_wire(self, finish: &Finish) -> WireAnswer {
+        let calls = self.calls.into_iter().map(|call| WireToolCall {
+            input: input_value(&call.input),
+            id: call.id,
+            name: call.name,
+        });
+        WireAnswer {
+            text: self.text,
+            tool_calls: calls.collect(),
+            finish_reason: Some(finish_word(finish.reason).to_owned()),
+        }
+    }
+}
+
+/// Returns the events of the answer that replaces `answered`, the answer of `events`. What belongs to
+/// the words before, such as thinking and citations, is left out. An answer that is given back leaves
+/// the events as they are.
+///
+/// # Errors
+/// Fails when the answer has an input that is no object, or an unknown reason.
+pub(super) fn replace_answer(
+    events: Vec<TurnEvent>,
+    answered: &WireAnswer,
+    answer: WireAnswer,
+) -> Result<Vec<TurnEvent>, HookFailure> {
+    let is_same_end =
+        answer.finish_reason.is_none() || answer.finish_reason == answered.finish_reason;
+    let is_same_text = answer.text == answered.text && answer.tool_calls == answered.tool_calls;
+    if is_same_end && is_same_text {
+        return Ok(events);
+    }
+    let has_calls = !answer.tool_calls.is_empty();
+    let mut replaced = Vec::new();
+    let mut end = None;
+    for event in events {
+        match event {
+            TurnEvent::Started { .. } => replaced.push(event),
+            TurnEvent::Finished(finish) => end = Some(finish),
+            _ => {}
+        }
+    }
+    if !answer.text.is_empty() {
+        replaced.push(TurnEvent::Text(answer.text));
+    }
+    for call in answer.tool_calls {
+        let Value::Object(input) = call.input else {
+            return Err(HookFailure::InvalidAnswer(
+                "a call has an input that is no object",
+            ));
+        };
+        let id = if call.id.is_empty() {
+            format!("toolu_{}", Uuid::new_v4().simple())
+        } else {
+            call.id
+        };
+        replaced.push(TurnEvent::tool_call(id, call.name));
+        replaced.push(TurnEvent::ToolInput(Value::Object(input).to_string()));
+    }
+    if let Some(finish) = end {
+        let reason = finish_reason(answer.finish_reason.as_deref(), finish.reason, has_calls)?;
+        replaced.push(TurnEvent::Finished(changed_finish(finish, reason)));
+    }
+    Ok(replaced)
+}
+
+fn finish_word(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Paused => "paused",
+    }
+}
+
+/// Returns the reason that a hook gives, or else the one that fits its answer.
+fn finish_reason(
+    word: Option<&str>,
+    before: FinishReason,
+    has_calls: bool,
+) -> Result<FinishReason, HookFailure> {
+    let known = [
+        FinishReason::Stop,
+        FinishReason::Length,
+        FinishReason::ToolCalls,
+        FinishReason::ContentFilter,
+        FinishReason::Paused,
+    ];
+    match word {
+        Some(word) => known
+            .into_iter()
+            .find(|reason| finish_word(*reason) == word)
+            .ok_or(HookFailure::InvalidAnswer(
+                "its `finish_reason` is not known",
+            )),
+        None if has_calls => Ok(FinishReason::ToolCalls),
+        None if before == FinishReason::ToolCalls => Ok(FinishReason::Stop),
+        None => Ok(before),
+    }
+}
+
+fn changed_finish(mut finish: Finish, reason: FinishReason) -> Finish {
+    if finish.reason != reason {
+        finish.reason = reason;
+        finish.stop_text = None;
+        finish.native = NativeFields {
+            stop_reason: None,
+            ..finish.native
+        };
+    }
+    finish
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Usage;
+
+    fn events() -> Vec<TurnEvent> {
+        vec![
+            TurnEvent::started("m", Usage::default()),
+            TurnEvent::Thinking("hm".to_owned()),
+            TurnEvent::Text("Hel".to_owned()),
+            TurnEvent::Text("lo".to_owned()),
+            TurnEvent::tool_call("c1", "look"),
+            TurnEvent::ToolInput("{\"a\":".to_owned()),
+            TurnEvent::ToolInput("1}".to_owned()),
+            TurnEvent::Finished(Finish::new(FinishReason::ToolCalls, Usage::default())),
+        ]
+    }
+
+    fn wire() -> WireAnswer {
+        let mut collected = CollectedAnswer::default();
+        events().iter().for_each(|event| collected.record(event));
+        collected.into_wire(&Finish::new(FinishReason::ToolCalls, Usage::default()))
+    }
+
+    #[test]
+    fn answer_is_collected_and_given_back_unchanged() {
+        let answer = wire();
+        let expected = json!({
+            "text": "Hello", "finish_reason": "tool_calls",
+            "tool_calls": [{"id": "c1", "name": "look", "input": {"a": 1}}],
+        });
+        assert_eq!(serde_json::to_value(&answer).unwrap(), expected);
+        assert_eq!(
+            replace_answer(events(), &answer, answer.clone()),
+            Ok(events())
+        );
+    }
+
+    #[test]
+    fn replaced_answer_has_no_thinking_and_a_fitting_end() {
+        let new = WireAnswer {
+            text: "Bye".to_owned(),
+            ..WireAnswer::default()
+        };
+        let replaced = replace_answer(events(), &wire(), new).unwrap();
+        let expected = [
+            TurnEvent::started("m", Usage::default()),
+            TurnEvent::Text("Bye".to_owned()),
+            TurnEvent::Finished(Finish::new(FinishReason::Stop, Usage::default())),
+        ];
+        assert_eq!(replaced, expected);
+        let mut calls = wire();
+        calls.tool_calls[0].input = json!({"a": 2});
+        let replaced = replace_answer(events(), &wire(), calls).unwrap();
+        assert_eq!(replaced[3], TurnEvent::ToolInput("{\"a\":2}".to_owned()));
+    }
+
+    #[test]
+    fn answer_that_cannot_be_sent_is_a_failure() {
+        let mut text = wire();
+        text.tool_calls[0].input = "x".into();
+        let mut end = wire();
+        end.finish_reason = Some("bored".to_owned());
+        for answer in [text, end] {
+            let refused = replace_answer(events(), &wire(), answer);
+            assert!(matches!(refused, Err(HookFailure::InvalidAnswer(_))));
+        }
+    }
+}

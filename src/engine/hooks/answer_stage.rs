@@ -1,0 +1,276 @@
+//! Stage of an answer: one hook, with what it holds back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::answer::CollectedAnswer;
+use super::answer::replace_answer;
+use super::answer_filter::AnswerFilter;
+use super::called::CalledHook;
+use super::config::HookAccess;
+use super::config::StreamMode;
+use super::error::HookFailure;
+use super::error::HookStop;
+use super::filter::Filter;
+use super::filter::FilterRefusal;
+use super::reply::HookReply;
+use super::reply::HookVerdict;
+use super::set::ConfiguredHook;
+use super::set::HookBody;
+use super::turn_hooks::HookDone;
+use super::turn_hooks::NOT_HERE;
+use super::turn_hooks::TurnHooks;
+use super::turn_hooks::filter_done;
+use super::turn_hooks::goes_on;
+use super::wire::HookContent;
+use super::wire::HookOperation;
+use super::wire::HookPoint;
+use super::wire::HookUsage;
+use crate::domain::Finish;
+use crate::domain::Money;
+use crate::domain::TurnEvent;
+
+const POINT: HookPoint = HookPoint::After;
+
+/// One hook on the way of an answer to the client.
+pub struct AnswerStage {
+    turn: TurnHooks,
+    hook: Arc<ConfiguredHook>,
+    /// Set if the answer costs nothing.
+    is_free: bool,
+    mode: AnswerMode,
+}
+
+/// How the answer passes the hook.
+enum AnswerMode {
+    /// Held back as far as a match could reach.
+    Window(Box<AnswerFilter>),
+    /// Held back until its end.
+    Whole {
+        events: Vec<TurnEvent>,
+        collected: CollectedAnswer,
+    },
+    /// Copied.
+    Tap(CollectedAnswer),
+}
+
+impl fmt::Debug for AnswerStage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("AnswerStage")
+            .field(&self.hook.name)
+            .finish()
+    }
+}
+
+impl AnswerStage {
+    pub(super) fn new(turn: TurnHooks, hook: Arc<ConfiguredHook>, is_free: bool) -> Self {
+        let mode = match (hook.config.stream_mode(), &hook.body) {
+            (StreamMode::Window, HookBody::Filter(filter)) => {
+                AnswerMode::Window(Box::new(AnswerFilter::new(Arc::clone(filter))))
+            }
+            (StreamMode::Tap, HookBody::Called(_)) => AnswerMode::Tap(CollectedAnswer::default()),
+            _ => AnswerMode::Whole {
+                events: Vec::new(),
+                collected: CollectedAnswer::default(),
+            },
+        };
+        Self {
+            turn,
+            hook,
+            is_free,
+            mode,
+        }
+    }
+
+    /// Takes the next event of the answer, and returns those that go on to the client. The end of
+    /// the answer comes out last, if it goes on at all.
+    ///
+    /// # Errors
+    /// Fails when the hook stops the answer; no event may be taken then.
+    pub async fn take(&mut self, event: TurnEvent) -> Result<Vec<TurnEvent>, HookStop> {
+        let finish = match &event {
+            TurnEvent::Finished(finish) => Some(finish.clone()),
+            _ => None,
+        };
+        let can_read = self.hook.config.answer >= HookAccess::Read;
+        match &mut self.mode {
+            AnswerMode::Window(filter) => {
+                let started = Instant::now();
+                let passed = filter.push(event);
+                let has_changed = filter.has_changed();
+                self.settle_window(started, passed, has_changed, finish.is_some())
+            }
+            AnswerMode::Tap(collected) => {
+                if can_read {
+                    collected.record(&event);
+                }
+                if let Some(finish) = finish {
+                    let collected = std::mem::take(collected);
+                    self.tell(collected, &finish);
+                }
+                Ok(vec![event])
+            }
+            AnswerMode::Whole { events, collected } => {
+                if can_read {
+                    collected.record(&event);
+                }
+                events.push(event);
+                let Some(finish) = finish else {
+                    return Ok(Vec::new());
+                };
+                let events = std::mem::take(events);
+                let collected = std::mem::take(collected);
+                self.decide(events, collected, &finish).await
+            }
+        }
+    }
+
+    /// Notes the verdict of a filter once: when it refuses, or at the end.
+    fn settle_window(
+        &self,
+        started: Instant,
+        passed: Result<Vec<TurnEvent>, FilterRefusal>,
+        has_changed: bool,
+        is_end: bool,
+    ) -> Result<Vec<TurnEvent>, HookStop> {
+        let (events, applied) = match passed {
+            Ok(events) if !is_end => return Ok(events),
+            Ok(events) => (events, Ok(has_changed)),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        };
+        let done = (filter_done(applied, true), BTreeMap::new());
+        let is_charged = !self.is_free;
+        self.turn
+            .settle(&self.hook, POINT, started, Ok(done), is_charged)?;
+        Ok(events)
+    }
+
+    /// Tells the hook of the answer, which has gone on already.
+    fn tell(&self, collected: CollectedAnswer, finish: &Finish) {
+        if collected.is_too_large() {
+            let done = Err(HookFailure::TooLarge);
+            // A tap cannot stop anything.
+            let _ = self
+                .turn
+                .settle(&self.hook, POINT, Instant::now(), done, false);
+            return;
+        }
+        let content = self.content(collected, finish);
+        let input = self
+            .turn
+            .input(&self.hook, POINT, HookOperation::Notify, content);
+        self.turn.tell(&self.hook, input);
+    }
+
+    /// Lets the hook decide about the whole answer.
+    async fn decide(
+        &self,
+        events: Vec<TurnEvent>,
+        collected: CollectedAnswer,
+        finish: &Finish,
+    ) -> Result<Vec<TurnEvent>, HookStop> {
+        let started = Instant::now();
+        let decided = match &self.hook.body {
+            HookBody::Filter(filter) => Ok(filter_whole(filter, events)),
+            HookBody::Called(called) => self.call(called, &events, collected, finish).await,
+        };
+        let is_charged = !self.is_free && finish.usage.cost != Some(Money::ZERO);
+        let (events, done) = match decided {
+            Ok(Decision {
+                events,
+                done,
+                metadata,
+            }) => (events, Ok((done, metadata))),
+            Err((failure, events)) => (events, Err(failure)),
+        };
+        self.turn
+            .settle(&self.hook, POINT, started, done, is_charged)?;
+        Ok(events)
+    }
+
+    async fn call(
+        &self,
+        called: &CalledHook,
+        events: &[TurnEvent],
+        collected: CollectedAnswer,
+        finish: &Finish,
+    ) -> Result<Decision, (HookFailure, Vec<TurnEvent>)> {
+        let failed = |failure| (failure, events.to_vec());
+        if collected.is_too_large() {
+            return Err(failed(HookFailure::TooLarge));
+        }
+        let op = if self.hook.config.answer == HookAccess::Write {
+            HookOperation::Transform
+        } else {
+            HookOperation::Decide
+        };
+        let content = self.content(collected, finish);
+        let answered = content.answer.clone().unwrap_or_default();
+        let input = self.turn.input(&self.hook, POINT, op, content);
+        let reply = called.call(&input).await.map_err(failed)?;
+        let HookReply { verdict, metadata } = reply;
+        let (events, done) = match verdict {
+            HookVerdict::Pass => (events.to_vec(), goes_on(false, &metadata)),
+            HookVerdict::Refuse { code, message } => {
+                (Vec::new(), HookDone::Refused { code, message })
+            }
+            HookVerdict::Answer(answer) if op == HookOperation::Transform => {
+                let replaced = replace_answer(events.to_vec(), &answered, answer);
+                let replaced = replaced.map_err(failed)?;
+                let has_changed = replaced != events;
+                (replaced, goes_on(has_changed, &metadata))
+            }
+            HookVerdict::Answer(_) | HookVerdict::Messages(_) | HookVerdict::Message(_) => {
+                return Err(failed(NOT_HERE));
+            }
+        };
+        Ok(Decision {
+            events,
+            done,
+            metadata,
+        })
+    }
+
+    fn content(&self, collected: CollectedAnswer, finish: &Finish) -> HookContent {
+        let can_read = self.hook.config.answer >= HookAccess::Read;
+        HookContent {
+            answer: can_read.then(|| collected.into_wire(finish)),
+            usage: Some(HookUsage::from(finish.usage)),
+            cost_usd: finish.usage.cost.map(Money::dollars),
+            ..HookContent::default()
+        }
+    }
+}
+
+/// What a hook decided about a whole answer.
+struct Decision {
+    events: Vec<TurnEvent>,
+    done: HookDone,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Filters a whole answer. Nothing of it has left before.
+fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> Decision {
+    let mut pass = AnswerFilter::new(Arc::clone(filter));
+    let mut passed = Vec::new();
+    let mut applied = Ok(());
+    for event in events {
+        match pass.push(event) {
+            Ok(events) => passed.extend(events),
+            Err(refusal) => {
+                applied = Err(refusal);
+                break;
+            }
+        }
+    }
+    let done = filter_done(applied.map(|()| pass.has_changed()), true);
+    Decision {
+        events: passed,
+        done,
+        metadata: BTreeMap::new(),
+    }
+}

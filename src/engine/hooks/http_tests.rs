@@ -1,0 +1,209 @@
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+use super::*;
+use crate::engine::hooks::testing::notice;
+use crate::engine::hooks::testing::question;
+
+/// Longest wait for a hook that must answer.
+const DEADLINE: Duration = Duration::from_secs(20);
+const PASS: &str = r#"{"action":"pass"}"#;
+
+/// What a scripted server does with a request.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Answers with a status and a body.
+    Answer(u16, Vec<u8>),
+    /// Sends the beginning of an answer, and closes the connection.
+    BreakOff,
+    /// Closes the connection without an answer.
+    Close,
+    /// Never answers.
+    Hang,
+}
+
+fn pass() -> Step {
+    Step::Answer(200, PASS.into())
+}
+
+/// Reads requests of a connection to its end, and answers each by `step`.
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, step: Step) {
+    let mut received = Vec::new();
+    loop {
+        while !is_whole(&received) {
+            match stream.read_buf(&mut received).await {
+                Ok(1..) => {}
+                _ => return,
+            }
+        }
+        received.clear();
+        match &step {
+            Step::Answer(status, body) => {
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                let sent = async {
+                    stream.write_all(head.as_bytes()).await?;
+                    stream.write_all(body).await
+                };
+                if sent.await.is_err() {
+                    return;
+                }
+            }
+            Step::BreakOff => {
+                let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"act";
+                let _ = stream.write_all(head.as_bytes()).await;
+                return;
+            }
+            Step::Close => return,
+            Step::Hang => std::future::pending().await,
+        }
+    }
+}
+
+/// True if `received` is one whole request.
+fn is_whole(received: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(received);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    assert!(head.contains("x-switchboard-hook-depth: 1-"), "{head}");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.is_some_and(|length| body.len() >= length.parse::<usize>().unwrap())
+}
+
+/// Starts a server whose connections all follow `step`, and returns its hook.
+async fn hook_of(tracker: &TaskTracker, step: Step) -> HttpHook {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let connections = tracker.clone();
+    tracker.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(stream, step.clone()));
+        }
+    });
+    HttpHook::new(&url, tracker.clone(), 8)
+}
+
+async fn ask(hook: &HttpHook) -> Result<HookReply, HookFailure> {
+    let answer = timeout(DEADLINE, hook.call(&question())).await;
+    answer.expect("the hook answers or fails")
+}
+
+#[tokio::test]
+async fn http_hook_answers_over_tcp_again_and_again() {
+    let hook = hook_of(&TaskTracker::new(), pass()).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&hook).await, Ok(HookReply::pass()));
+    }
+}
+
+#[tokio::test]
+async fn http_hook_that_answers_wrongly_is_a_failure() {
+    let tracker = TaskTracker::new();
+    let answer = |status, body: &str| Step::Answer(status, body.into());
+    let huge = Step::Answer(200, vec![b' '; MAX_BODY_BYTES + 1]);
+    let cases = [
+        (answer(500, PASS), Some(HookFailure::Status(500))),
+        (answer(302, PASS), Some(HookFailure::Status(302))),
+        (answer(204, ""), Some(HookFailure::Status(204))),
+        (huge, Some(HookFailure::TooLarge)),
+        (answer(200, "nonsense"), None),
+        (answer(200, ""), None),
+        (Step::BreakOff, None),
+        (Step::Close, None),
+    ];
+    for (number, (step, expected)) in cases.into_iter().enumerate() {
+        let hook = hook_of(&tracker, step).await;
+        let failed = ask(&hook).await.unwrap_err();
+        match (expected, failed) {
+            (Some(expected), failed) => assert_eq!(failed, expected, "{number}"),
+            (None, HookFailure::InvalidAnswer(_) | HookFailure::Unreachable(_)) => {}
+            (None, failed) => panic!("{number}: {failed}"),
+        }
+    }
+    let silent = hook_of(&tracker, answer(204, "")).await;
+    assert_eq!(silent.call(&notice()).await, Ok(HookReply::pass()));
+}
+
+#[tokio::test]
+async fn http_hook_that_hangs_waits_until_it_is_given_up() {
+    let hook = hook_of(&TaskTracker::new(), Step::Hang).await;
+    let input = question();
+    let mut asked = hook.call(&input);
+    for _ in 0..10 {
+        assert!(futures::poll!(&mut asked).is_pending());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn hook_over_a_unix_socket_is_found_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hook.sock");
+    let url = format!("unix:{}", path.display());
+    let hook = HttpHook::new(&url, TaskTracker::new(), 8);
+    assert!(matches!(ask(&hook).await, Err(HookFailure::Unreachable(_))));
+    for _ in 0..2 {
+        let server = TaskTracker::new();
+        let stop = tokio_util::sync::CancellationToken::new();
+        serve_unix(&path, &server, &stop);
+        assert_eq!(ask(&hook).await, Ok(HookReply::pass()));
+        stop.cancel();
+        server.close();
+        server.wait().await;
+        std::fs::remove_file(&path).unwrap();
+        assert!(ask(&hook).await.is_err());
+    }
+}
+
+fn serve_unix(path: &Path, server: &TaskTracker, stop: &tokio_util::sync::CancellationToken) {
+    let listener = UnixListener::bind(path).unwrap();
+    let connections = server.clone();
+    let ended = stop.clone();
+    let accepting = async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let ended = ended.clone();
+            connections.spawn(async move {
+                ended.run_until_cancelled(serve(stream, pass())).await;
+            });
+        }
+    };
+    let stop = stop.clone();
+    server.spawn(async move {
+        stop.run_until_cancelled(accepting).await;
+    });
+}
+
+#[tokio::test]
+async fn ten_thousand_calls_leave_the_open_files_as_they_are() {
+    let hook = hook_of(&TaskTracker::new(), pass()).await;
+    for _ in 0..100 {
+        ask(&hook).await.unwrap();
+    }
+    let before = open_files();
+    for _ in 0..1000 {
+        let calls = (0..10).map(|_| ask(&hook));
+        for answer in futures::future::join_all(calls).await {
+            answer.unwrap();
+        }
+    }
+    // Other tests of this process open files meanwhile, but not thousands.
+    let after = open_files();
+    assert!(after < before + 200, "{before} files became {after}");
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}

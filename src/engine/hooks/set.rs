@@ -1,0 +1,326 @@
+//! Hooks of the server: made from the configuration, and chosen for each turn.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::Digest as _;
+use sha2::Sha256;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wildmatch::WildMatch;
+
+use super::called::CalledHook;
+use super::called::Hook;
+use super::config::Config;
+use super::config::FilterThen;
+use super::config::HookConfig;
+use super::config::HookKind;
+use super::config_check::compile_patterns;
+use super::filter::Filter;
+use super::http::HttpHook;
+use super::program::ProgramHook;
+use super::program::program_files;
+use super::turn_hooks::TurnHooks;
+use super::wire::HookContent;
+use super::wire::HookInput;
+use super::wire::HookOperation;
+use super::wire::HookPoint;
+use super::wire::WIRE_VERSION;
+use crate::accounts::webhooks::WebhookEvent;
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::runtime::setting::SettingRefusal;
+use crate::telemetry::metrics::HookMetrics;
+use crate::telemetry::metrics::HookVerdictLabel;
+
+/// Hooks of the server; empty, and without any cost, if none is configured. Clones share them.
+#[derive(Clone, Default)]
+pub struct Hooks(Option<Arc<HookSet>>);
+
+/// What hooks need to run.
+#[derive(Debug, Clone)]
+pub struct HookDeps {
+    /// Environment variables of programs.
+    pub environment: Vec<(String, String)>,
+    /// Tracker of their tasks.
+    pub tracker: TaskTracker,
+    /// Cancelled when programs must end.
+    pub stop: CancellationToken,
+    /// Metrics that calls are counted in.
+    pub metrics: HookMetrics,
+}
+
+pub(super) struct HookSet {
+    hooks: Vec<Arc<ConfiguredHook>>,
+    /// Changes with the configuration of the hooks.
+    version: u64,
+    pub(super) tracker: TaskTracker,
+    pub(super) metrics: HookMetrics,
+}
+
+/// One hook, with what it is for.
+#[derive(Debug)]
+pub(super) struct ConfiguredHook {
+    pub(super) name: Arc<str>,
+    pub(super) config: HookConfig,
+    models: Vec<WildMatch>,
+    pub(super) body: HookBody,
+}
+
+/// Filter, or something that is called.
+#[derive(Debug)]
+pub(super) enum HookBody {
+    Filter(Arc<Filter>),
+    Called(CalledHook),
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.configs().map(|config| config.name.as_str());
+        formatter.debug_list().entries(names).finish()
+    }
+}
+
+impl Hooks {
+    /// Makes the hooks of `config`, and starts their programs.
+    ///
+    /// # Errors
+    /// Fails when a hook cannot work as it is configured, or the folder of programs cannot be read.
+    pub fn start(config: &Config, deps: &HookDeps) -> Result<Self, SettingRefusal> {
+        config.check()?;
+        let mut hooks = Vec::new();
+        for hook in with_program_files(config)? {
+            hooks.push(Arc::new(ConfiguredHook::start(hook, deps)?));
+        }
+        Ok(Self::of(hooks, deps))
+    }
+
+    /// Makes hooks of library users, each with the configuration of its bounds and grants; its kind
+    /// is of no account.
+    ///
+    /// # Errors
+    /// Fails when a configuration is not allowed.
+    pub fn custom(
+        hooks: Vec<(HookConfig, Arc<dyn Hook>)>,
+        deps: &HookDeps,
+    ) -> Result<Self, SettingRefusal> {
+        let mut configured = Vec::new();
+        for (config, hook) in hooks {
+            config.check_bounds()?;
+            let called = CalledHook::new(hook, config.timeout(), config.max_in_flight);
+            let body = HookBody::Called(called);
+            configured.push(Arc::new(ConfiguredHook::new(config, body)));
+        }
+        Ok(Self::of(configured, deps))
+    }
+
+    fn of(hooks: Vec<Arc<ConfiguredHook>>, deps: &HookDeps) -> Self {
+        if hooks.is_empty() {
+            return Self::default();
+        }
+        let mut digest = Sha256::new();
+        for hook in &hooks {
+            digest.update(format!("{:?}", hook.config));
+        }
+        let digest = digest.finalize();
+        let mut version = [0; 8];
+        version.copy_from_slice(&digest[..8]);
+        Self(Some(Arc::new(HookSet {
+            hooks,
+            version: u64::from_be_bytes(version),
+            tracker: deps.tracker.clone(),
+            metrics: deps.metrics.clone(),
+        })))
+    }
+
+    /// Iterates over the configurations of the hooks in their order, programs of the folder
+    /// included.
+    pub fn configs(&self) -> impl Iterator<Item = &HookConfig> {
+        let hooks = self.0.iter().flat_map(|set| &set.hooks);
+        hooks.map(|hook| &hook.config)
+    }
+
+    /// Returns the version of the hooks, which differs with their configuration; 0 if there are
+    /// none.
+    pub fn version(&self) -> u64 {
+        self.0.as_ref().map_or(0, |set| set.version)
+    }
+
+    /// Returns the hooks that `turn` of `caller` passes; `None` if there are none.
+    pub fn for_turn(&self, caller: &Caller, turn: &Turn) -> Option<TurnHooks> {
+        let set = self.0.as_ref()?;
+        let is_for = |hook: &&Arc<ConfiguredHook>| hook.is_for(caller, turn.model.as_str());
+        let hooks: Vec<_> = set.hooks.iter().filter(is_for).cloned().collect();
+        (!hooks.is_empty()).then(|| TurnHooks::new(Arc::clone(set), hooks, caller, turn))
+    }
+
+    /// Tells hooks of an event, in the form of a webhook's, without waiting for them. Must be called
+    /// within a runtime.
+    pub fn notify(&self, project: Option<&str>, kind: &str, data: &Value) {
+        let Some(set) = &self.0 else {
+            return;
+        };
+        let listening = set.hooks.iter().filter(|hook| hook.hears_of(project));
+        let mut event = None;
+        for hook in listening {
+            let event = event.get_or_insert_with(|| WebhookEvent::new(kind, data).to_json());
+            let content = HookContent {
+                event: Some(event.clone()),
+                ..HookContent::default()
+            };
+            let input = hook.input(HookPoint::Event, HookOperation::Notify, content);
+            let hook = Arc::clone(hook);
+            let metrics = set.metrics.clone();
+            set.tracker
+                .spawn(async move { hook.tell(&input, &metrics).await });
+        }
+    }
+}
+
+/// Returns the hooks of the list, and those of the folder's files that it does not name.
+fn with_program_files(config: &Config) -> Result<Vec<HookConfig>, SettingRefusal> {
+    let mut hooks = config.list.clone();
+    if !config.programs.is_empty() {
+        let refused = |message: String| SettingRefusal {
+            key: "programs",
+            message,
+            hint: "name a folder of executable files, or leave it empty".to_owned(),
+        };
+        let folder = Path::new(&config.programs);
+        let files = program_files(folder);
+        let files = files.map_err(|error| refused(format!("{}: {error}", folder.display())))?;
+        for file in files {
+            let path = file.path.to_str();
+            let path = path.ok_or_else(|| refused("a path is no UTF-8".to_owned()))?;
+            let command = vec![path.to_owned()];
+            match hooks.iter_mut().find(|hook| hook.name == file.name) {
+                Some(hook) if hook.kind == HookKind::Program && hook.command.is_empty() => {
+                    hook.command = command;
+                }
+                Some(_) => {
+                    let message = format!("two hooks are called `{}`", file.name);
+                    return Err(refused(message));
+                }
+                None => hooks.push(HookConfig::of_program(file.name, command)),
+            }
+        }
+    }
+    // Checked again, now that each program must have its command.
+    for hook in &hooks {
+        hook.check(false)?;
+    }
+    Ok(hooks)
+}
+
+impl ConfiguredHook {
+    fn new(config: HookConfig, body: HookBody) -> Self {
+        Self {
+            name: config.name.as_str().into(),
+            models: config
+                .models
+                .iter()
+                .map(|name| WildMatch::new(name))
+                .collect(),
+            config,
+            body,
+        }
+    }
+
+    fn start(config: HookConfig, deps: &HookDeps) -> Result<Self, SettingRefusal> {
+        let called = |hook: Arc<dyn Hook>| {
+            HookBody::Called(CalledHook::new(
+                hook,
+                config.timeout(),
+                config.max_in_flight,
+            ))
+        };
+        let body = match config.kind {
+            HookKind::Filter => HookBody::Filter(Arc::new(filter_of(&config)?)),
+            HookKind::Http => called(Arc::new(HttpHook::new(
+                &config.url,
+                deps.tracker.clone(),
+                config.max_in_flight,
+            ))),
+            HookKind::Program => called(Arc::new(ProgramHook::start(
+                config.name.as_str().into(),
+                config.command.clone(),
+                &deps.environment,
+                &deps.tracker,
+                deps.stop.clone(),
+            ))),
+        };
+        Ok(Self::new(config, body))
+    }
+
+    /// True if the hook is for turns of `caller` with the model that the caller names.
+    fn is_for(&self, caller: &Caller, model: &str) -> bool {
+        let HookConfig {
+            points,
+            projects,
+            surfaces,
+            ..
+        } = &self.config;
+        let surface = caller.origin.surface.name();
+        points.iter().any(|point| *point != HookPoint::Event)
+            && (surfaces.is_empty() || surfaces.iter().any(|name| name == surface))
+            && (projects.is_empty() || projects.iter().any(|name| caller.is_in_project(name)))
+            && (self.models.is_empty() || self.models.iter().any(|name| name.matches(model)))
+    }
+
+    /// True if the hook is told of events of `project`.
+    fn hears_of(&self, project: Option<&str>) -> bool {
+        let projects = &self.config.projects;
+        let is_for = projects.is_empty()
+            || project.is_none_or(|project| projects.iter().any(|name| name == project));
+        self.config.is_at(HookPoint::Event) && is_for
+    }
+
+    /// Creates an input that is not about a request.
+    fn input(&self, point: HookPoint, op: HookOperation, content: HookContent) -> HookInput {
+        HookInput {
+            v: WIRE_VERSION,
+            point,
+            op,
+            hook: Arc::clone(&self.name),
+            request: None,
+            content,
+        }
+    }
+
+    /// Tells the hook of an event, or of an answer. A failure is only counted.
+    pub(super) async fn tell(&self, input: &HookInput, metrics: &HookMetrics) {
+        let HookBody::Called(called) = &self.body else {
+            return;
+        };
+        let started = tokio::time::Instant::now();
+        let told = called.call(input).await;
+        metrics.record_time(&self.name, started.elapsed());
+        let verdict = match &told {
+            Ok(reply) if reply.metadata.is_empty() => HookVerdictLabel::Pass,
+            Ok(_) => HookVerdictLabel::Annotate,
+            Err(failure) => {
+                tracing::warn!(hook = &*self.name, error = %failure, "hook not told");
+                HookVerdictLabel::FailedOpen
+            }
+        };
+        metrics.count_call(&self.name, input.point.name(), verdict);
+    }
+}
+
+fn filter_of(config: &HookConfig) -> Result<Filter, SettingRefusal> {
+    let compiled = compile_patterns(&config.words, &config.patterns);
+    let (patterns, longest_match) = compiled.map_err(|message| SettingRefusal {
+        key: "list",
+        message,
+        hint: "write a regular expression in the syntax of the Rust crate regex".to_owned(),
+    })?;
+    Ok(Filter {
+        patterns,
+        longest_match,
+        replacement: (config.then == FilterThen::Redact).then(|| config.replacement.clone()),
+        max_characters: Some(config.max_characters).filter(|most| *most > 0),
+        roles: config.roles.clone(),
+    })
+}

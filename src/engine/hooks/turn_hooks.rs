@@ -1,0 +1,349 @@
+//! Hooks of one turn: called on the way in, on the way out, and when it fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::answer_stage::AnswerStage;
+use super::called::CalledHook;
+use super::config::HookAccess;
+use super::config::OnFailure;
+use super::conversation::replace_messages;
+use super::conversation::wire_messages;
+use super::conversation::wire_system;
+use super::error::HookFailure;
+use super::error::HookStop;
+use super::error::HookStopReason;
+use super::filter::FilterRefusal;
+use super::notes::HookNotes;
+use super::reply::HookReply;
+use super::reply::HookVerdict;
+use super::set::ConfiguredHook;
+use super::set::HookBody;
+use super::set::HookSet;
+use super::wire::HookContent;
+use super::wire::HookInput;
+use super::wire::HookKey;
+use super::wire::HookOperation;
+use super::wire::HookPoint;
+use super::wire::RequestFacts;
+use super::wire::WIRE_VERSION;
+use super::wire::WireError;
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::runtime::compute::in_place;
+use crate::telemetry::metrics::HookVerdictLabel;
+use crate::telemetry::metrics::RequestExemplar;
+
+/// Hooks that one turn passes. Clones share its notes.
+#[derive(Clone)]
+pub struct TurnHooks {
+    set: Arc<HookSet>,
+    hooks: Vec<Arc<ConfiguredHook>>,
+    facts: Arc<RequestFacts>,
+    user: Option<String>,
+    /// Set if a hook made the request: it calls none then.
+    is_from_hook: bool,
+    notes: HookNotes,
+}
+
+/// What one hook has done.
+pub(super) enum HookDone {
+    /// The turn goes on.
+    GoesOn(HookVerdictLabel),
+    /// The hook refused the turn.
+    Refused {
+        code: Option<String>,
+        message: String,
+    },
+}
+
+impl fmt::Debug for TurnHooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.hooks.iter().map(|hook| &hook.name);
+        formatter.debug_list().entries(names).finish()
+    }
+}
+
+impl TurnHooks {
+    pub(super) fn new(
+        set: Arc<HookSet>,
+        hooks: Vec<Arc<ConfiguredHook>>,
+        caller: &Caller,
+        turn: &Turn,
+    ) -> Self {
+        // Work without a client, such as a line of a batch, has no request of its own.
+        let request_id = match RequestExemplar::current() {
+            Some(request) => request.id().into(),
+            None => format!("turn_{}", Uuid::new_v4().simple()).into(),
+        };
+        let facts = RequestFacts {
+            request_id,
+            surface: caller.origin.surface.name(),
+            model: turn.model.to_string(),
+            key: HookKey {
+                name: caller.name.clone(),
+            },
+            project: caller.project.clone(),
+            stream: caller.origin.is_streamed,
+        };
+        Self {
+            set,
+            hooks,
+            facts: Arc::new(facts),
+            user: turn.native.end_user.clone(),
+            is_from_hook: caller.origin.is_from_hook,
+            notes: HookNotes::of_turn(),
+        }
+    }
+
+    /// Returns the notes about the hooks that were called.
+    pub fn notes(&self) -> HookNotes {
+        self.notes.clone()
+    }
+
+    /// Calls the hooks in their order before `turn` is run. They may change its messages.
+    ///
+    /// # Errors
+    /// Fails when one of them stops the turn.
+    pub async fn before(&self, turn: &mut Turn) -> Result<(), HookStop> {
+        let point = HookPoint::Before;
+        for hook in self.hooks_at(point) {
+            let started = Instant::now();
+            match &hook.body {
+                HookBody::Filter(filter) => {
+                    let bytes = turn.bytes();
+                    let applied = in_place(bytes, || filter.apply_to_prompt(turn));
+                    let done = filter_done(applied, false);
+                    self.settle(hook, point, started, Ok((done, BTreeMap::new())), false)?;
+                }
+                HookBody::Called(called) => {
+                    let done = self.call_before(hook, called, turn).await;
+                    self.settle(hook, point, started, done, false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn call_before(
+        &self,
+        hook: &ConfiguredHook,
+        called: &CalledHook,
+        turn: &mut Turn,
+    ) -> Result<(HookDone, BTreeMap<String, String>), HookFailure> {
+        let access = hook.config.prompt;
+        let content = in_place(turn.bytes(), || HookContent {
+            messages: (access >= HookAccess::Read).then(|| wire_messages(turn)),
+            system: wire_system(turn).filter(|_| access >= HookAccess::Read),
+            ..HookContent::default()
+        });
+        let op = if access == HookAccess::Write {
+            HookOperation::Transform
+        } else {
+            HookOperation::Decide
+        };
+        let input = self.input(hook, HookPoint::Before, op, content);
+        let HookReply { verdict, metadata } = called.call(&input).await?;
+        let has_changed = match verdict {
+            HookVerdict::Pass => false,
+            HookVerdict::Refuse { code, message } => {
+                return Ok((HookDone::Refused { code, message }, metadata));
+            }
+            HookVerdict::Messages(messages) if op == HookOperation::Transform => {
+                in_place(turn.bytes(), || replace_messages(turn, messages))?
+            }
+            HookVerdict::Messages(_) | HookVerdict::Answer(_) | HookVerdict::Message(_) => {
+                return Err(NOT_HERE);
+            }
+        };
+        Ok((goes_on(has_changed, &metadata), metadata))
+    }
+
+    /// Returns the stages through which the answer passes, in their order: the reverse of that on
+    /// the way in. `is_free` tells that the answer costs nothing, since it was stored.
+    pub fn answer_stages(&self, is_free: bool) -> Vec<AnswerStage> {
+        let hooks = self.hooks_at(HookPoint::After).into_iter().rev();
+        hooks
+            .map(|hook| AnswerStage::new(self.clone(), Arc::clone(hook), is_free))
+            .collect()
+    }
+
+    /// True if a hook is called when the turn fails.
+    pub fn hears_errors(&self) -> bool {
+        self.hooks
+            .iter()
+            .any(|hook| hook.config.is_at(HookPoint::Error))
+    }
+
+    /// Tells hooks of the error of the turn, which the hook `by` may have caused itself. Returns the
+    /// message in their words, if they have others.
+    pub async fn error(&self, mut error: WireError, by: Option<&str>) -> Option<String> {
+        let point = HookPoint::Error;
+        let mut reworded = None;
+        for hook in self.hooks_at(point).into_iter().rev() {
+            let HookBody::Called(called) = &hook.body else {
+                continue;
+            };
+            if by == Some(&*hook.name) {
+                continue;
+            }
+            let content = HookContent {
+                error: Some(error.clone()),
+                ..HookContent::default()
+            };
+            let started = Instant::now();
+            let input = self.input(hook, point, HookOperation::Transform, content);
+            let told = called.call(&input).await;
+            let done = told.map(|HookReply { verdict, metadata }| {
+                let has_changed = if let HookVerdict::Message(message) = verdict {
+                    error.message.clone_from(&message);
+                    reworded = Some(message);
+                    true
+                } else {
+                    false
+                };
+                (goes_on(has_changed, &metadata), metadata)
+            });
+            // Cannot stop anything: a failure at this point lets the error pass.
+            let _ = self.settle(hook, point, started, done, false);
+        }
+        reworded
+    }
+
+    /// Returns the hooks that are called at `point`, in their order. Those that a request of a hook
+    /// skips are noted.
+    fn hooks_at(&self, point: HookPoint) -> Vec<&Arc<ConfiguredHook>> {
+        let mut hooks: Vec<_> = self.hooks.iter().collect();
+        hooks.retain(|hook| hook.config.is_at(point));
+        if self.is_from_hook {
+            hooks.retain(|hook| {
+                let is_filter = matches!(hook.body, HookBody::Filter(_));
+                if !is_filter {
+                    self.note(hook, point, HookVerdictLabel::Skipped, BTreeMap::new());
+                }
+                is_filter
+            });
+        }
+        hooks
+    }
+
+    /// Creates the input of a hook about this turn.
+    pub(super) fn input(
+        &self,
+        hook: &ConfiguredHook,
+        point: HookPoint,
+        op: HookOperation,
+        content: HookContent,
+    ) -> HookInput {
+        let user = self.user.clone();
+        HookInput {
+            v: WIRE_VERSION,
+            point,
+            op,
+            hook: Arc::clone(&hook.name),
+            request: Some(Arc::clone(&self.facts)),
+            content: HookContent {
+                user: user.filter(|_| hook.config.user >= HookAccess::Read),
+                ..content
+            },
+        }
+    }
+
+    /// Notes and counts what a hook has done since `started`, and decides what becomes of the turn.
+    ///
+    /// # Errors
+    /// Fails when the hook refused the turn, or failed and has to decide.
+    pub(super) fn settle(
+        &self,
+        hook: &ConfiguredHook,
+        point: HookPoint,
+        started: Instant,
+        done: Result<(HookDone, BTreeMap<String, String>), HookFailure>,
+        is_charged: bool,
+    ) -> Result<(), HookStop> {
+        self.set.metrics.record_time(&hook.name, started.elapsed());
+        let stop = |reason| HookStop {
+            hook: Arc::clone(&hook.name),
+            reason,
+            is_charged,
+            notes: self.notes.clone(),
+        };
+        match done {
+            Ok((HookDone::GoesOn(verdict), metadata)) => {
+                self.note(hook, point, verdict, metadata);
+                Ok(())
+            }
+            Ok((HookDone::Refused { code, message }, metadata)) => {
+                self.note(hook, point, HookVerdictLabel::Refuse, metadata);
+                Err(stop(HookStopReason::Refused { code, message }))
+            }
+            Err(failure) => {
+                let is_open = hook.config.failure_at(point) == OnFailure::Pass;
+                let verdict = if is_open {
+                    HookVerdictLabel::FailedOpen
+                } else {
+                    HookVerdictLabel::FailedClosed
+                };
+                self.note(hook, point, verdict, BTreeMap::new());
+                let point = point.name();
+                let verdict = verdict.name();
+                tracing::warn!(hook = &*hook.name, point, verdict, error = %failure, "hook failed");
+                if is_open {
+                    Ok(())
+                } else {
+                    Err(stop(HookStopReason::Failed(failure)))
+                }
+            }
+        }
+    }
+
+    fn note(
+        &self,
+        hook: &ConfiguredHook,
+        point: HookPoint,
+        verdict: HookVerdictLabel,
+        metadata: BTreeMap<String, String>,
+    ) {
+        let metrics = &self.set.metrics;
+        metrics.count_call(&hook.name, point.name(), verdict);
+        self.notes.add(&hook.name, point, verdict, metadata);
+    }
+
+    /// Tells a hook of an answer, on a task of its own.
+    pub(super) fn tell(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
+        let hook = Arc::clone(hook);
+        let metrics = self.set.metrics.clone();
+        self.set
+            .tracker
+            .spawn(async move { hook.tell(&input, &metrics).await });
+    }
+}
+
+pub(super) const NOT_HERE: HookFailure =
+    HookFailure::InvalidAnswer("the hook may not do this here");
+
+/// Returns what a filter has done.
+pub(super) fn filter_done(applied: Result<bool, FilterRefusal>, of_answer: bool) -> HookDone {
+    match applied {
+        Ok(has_changed) => goes_on(has_changed, &BTreeMap::new()),
+        Err(refusal) => HookDone::Refused {
+            code: Some(refusal.code().to_owned()),
+            message: refusal.message(of_answer),
+        },
+    }
+}
+
+/// Returns the verdict of a hook after which a turn goes on.
+pub(super) fn goes_on(has_changed: bool, metadata: &BTreeMap<String, String>) -> HookDone {
+    HookDone::GoesOn(if has_changed {
+        HookVerdictLabel::Replace
+    } else if metadata.is_empty() {
+        HookVerdictLabel::Pass
+    } else {
+        HookVerdictLabel::Annotate
+    })
+}

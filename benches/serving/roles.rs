@@ -21,6 +21,7 @@ use claude_switchboard::engine::cache;
 use claude_switchboard::engine::gateway::{
     AnswerCache, Error, ModelCard, Readiness, RunningTurn, TurnInfo, TurnPipeline, Turns,
 };
+use claude_switchboard::engine::hooks::Hooks;
 use claude_switchboard::http::{
     self, ApiServices, AppState, DrainExpired, MetricsSources, ShutdownStarted,
 };
@@ -272,6 +273,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         stopping: shutdown.started(),
         stop: shutdown.drain_expired(),
         metrics: BatchMetrics::default(),
+        hooks: Hooks::default(),
     };
     let batches = Batches::new(tools, batches_config());
     let settings = Settings::load(
@@ -290,7 +292,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         ledger: LedgerReader::new(store, Clock::system()),
         metrics: MetricsSources {
             process: Metrics::default(),
-            cache: AnswerCache::new(cache_config()),
+            cache: AnswerCache::new(cache_config(), 0),
             registry: None,
         },
         tracer: Tracer::default(),

@@ -75,10 +75,11 @@ impl Accounting {
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
-        let cache = AnswerCache::new(settings.cache);
+        let cache = AnswerCache::new(settings.cache, context.hooks.version());
         tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),
+            context.hooks.clone(),
             context.metrics.clone(),
             shutdown.drain_expired(),
         ));
@@ -132,6 +133,7 @@ impl Accounting {
             cache: self.cache.clone(),
             backups: context.backups.clone(),
             webhooks: Arc::clone(&self.sender),
+            hooks: context.hooks.clone(),
             metrics: context.metrics.http.clone(),
         }
     }

@@ -22,6 +22,7 @@ use crate::config::Settings;
 use crate::engine::claude;
 use crate::engine::claude::DataDir;
 use crate::engine::gateway::AnswerCache;
+use crate::engine::hooks::Hooks;
 use crate::http::AdminServices;
 use crate::server;
 use crate::server::Shutdown;
@@ -131,8 +132,10 @@ impl AdminClient {
             registry,
             backups: records::backups(settings, &store),
             ledger: LedgerReader::new(store, Clock::system()),
-            cache: AnswerCache::new(settings.cache),
+            cache: AnswerCache::new(settings.cache, 0),
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
+            // Hooks are told by the server alone.
+            hooks: Hooks::default(),
             // Nothing scrapes a command's own socket.
             metrics: Metrics::new().http.clone(),
         };

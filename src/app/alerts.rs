@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::ledger::Alert;
 use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
+use crate::engine::hooks::Hooks;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::Metrics;
 
@@ -17,11 +18,15 @@ use crate::telemetry::metrics::Metrics;
 /// alerts sent.
 const ALERT_GRACE: Duration = Duration::from_secs(1);
 
+/// Type of the event of an alert.
+const EVENT: &str = "budget.threshold_reached";
+
 /// Logs, counts and sends each alert, until the ledger is closed or [`ALERT_GRACE`] after
 /// `drain_expired` is cancelled.
 pub(super) async fn forward_alerts(
     mut alerts: UnboundedReceiver<Alert>,
     webhooks: Webhooks,
+    hooks: Hooks,
     metrics: Metrics,
     drain_expired: CancellationToken,
 ) {
@@ -37,7 +42,9 @@ pub(super) async fn forward_alerts(
         let Some(alert) = alert else { return };
         alert.log();
         metrics.count_budget_alert(alert.scope, alert.window, alert.percent);
-        let event = WebhookEvent::new("budget.threshold_reached", &alert.to_json());
+        let data = alert.to_json();
+        hooks.notify(Some(&alert.project), EVENT, &data);
+        let event = WebhookEvent::new(EVENT, &data);
         if let Err(error) = webhooks.send(&alert.project, event).await {
             tracing::warn!(
                 project.id = alert.project,

@@ -38,6 +38,7 @@ use crate::domain::Cap;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
+use crate::engine::hooks::Hooks;
 use crate::server::Shutdown;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -82,6 +83,7 @@ impl AccountingFixture {
             tracker,
             metrics: Metrics::new(),
             traces: TraceExport::default(),
+            hooks: Hooks::default(),
         };
         let webhooks = start_webhooks(&context, &sender).await.unwrap();
         let StartupContext {
@@ -105,6 +107,7 @@ impl AccountingFixture {
         tracker.spawn(alerts::forward_alerts(
             opened.alerts,
             webhooks,
+            Hooks::default(),
             Metrics::default(),
             shutdown.drain_expired(),
         ));

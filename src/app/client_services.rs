@@ -51,6 +51,7 @@ impl StartupContext<'_> {
             stopping: self.shutdown.started(),
             stop: self.shutdown.drain_expired(),
             metrics: self.metrics.batches.clone(),
+            hooks: self.hooks.clone(),
         };
         let config = batches::Config {
             max_line_bytes: self.settings.http.body_limit,

@@ -7,6 +7,7 @@ mod alerts;
 mod client_services;
 mod config_map;
 mod file_descriptors;
+mod hooks;
 mod live_rules;
 mod records;
 mod reload;
@@ -35,6 +36,7 @@ use crate::engine::claude::DataDir;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Gateway;
 use crate::engine::gateway::ModelNames;
+use crate::engine::gateway::PipelineHooks;
 use crate::engine::gateway::PipelineSteps;
 use crate::engine::gateway::SignInState;
 use crate::engine::gateway::TurnPipeline;
@@ -61,6 +63,7 @@ pub use admin_client::AdminClient;
 pub use admin_client::AdminClientError;
 pub use config_map::prices;
 pub use config_map::router;
+pub use hooks::hooks;
 pub use live_rules::CheckedRule;
 pub use live_rules::GeneralRule;
 pub use live_rules::LiveRules;
@@ -143,6 +146,7 @@ impl App {
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         kill_orphans(&data_dir);
         let context = StartupContext::open(settings, environment, &tracker).await?;
+        let context = context.with_hooks(environment)?;
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
@@ -162,6 +166,7 @@ impl App {
                 files.clone(),
                 config_map::uploads_config(settings),
             )),
+            hooks: PipelineHooks::new(context.hooks.clone(), http::describe_for_hooks),
             gateway: Arc::new(gateway),
         });
         let services = context.start_client_services(&turns, &files, &keys).await?;

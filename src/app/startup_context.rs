@@ -12,6 +12,7 @@ use crate::accounts::auth::Registry;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::hooks::Hooks;
 use crate::http;
 use crate::server::Shutdown;
 use crate::services::conversations::Conversations;
@@ -32,6 +33,7 @@ pub(super) struct StartupContext<'a> {
     pub(super) tracker: TaskTracker,
     pub(super) metrics: Metrics,
     pub(super) traces: TraceExport,
+    pub(super) hooks: Hooks,
 }
 
 impl<'a> StartupContext<'a> {
@@ -63,6 +65,7 @@ impl<'a> StartupContext<'a> {
             tracker: tracker.clone(),
             traces: TraceExport::start(settings, environment, &metrics),
             metrics,
+            hooks: Hooks::default(),
         })
     }
 

@@ -42,6 +42,7 @@ impl StartupContext<'_> {
             prices: Arc::clone(&accounting.prices),
             rate_limits: accounting.limits.clone(),
             webhooks: Some(accounting.webhooks.clone()),
+            hooks: self.hooks.clone(),
             metrics: self.metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: self.shutdown.started(),

@@ -14,6 +14,8 @@ use super::value;
 
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
+/// Lists of tables; a later layer replaces the whole list.
+const TABLE_LISTS: &[&str] = &["hooks.list"];
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.
@@ -62,7 +64,17 @@ impl SettingLayers {
             let key = format!("{prefix}{name}");
             let inside = format!("{key}.");
             if let Some(default) = self.known.get(&key) {
-                if !value::fits(default, &found) {
+                let is_table_list = TABLE_LISTS.contains(&key.as_str());
+                if is_table_list && !value::is_table_list(&found) {
+                    let found = value::describe_found(&found).to_owned();
+                    let (name, expected) = (origin.name(&key), format!("tables, [[{key}]]"));
+                    return Err(Error::WrongType {
+                        name,
+                        expected,
+                        found,
+                    });
+                }
+                if !is_table_list && !value::fits(default, &found) {
                     return Err(wrong_type(
                         origin.name(&key),
                         default,
@@ -112,8 +124,12 @@ impl SettingLayers {
                     nearest,
                 });
             };
-            let value = value::parse(default, text)
-                .map_err(|found| wrong_type(name.to_owned(), default, found))?;
+            let parsed = if TABLE_LISTS.contains(&key.as_str()) {
+                value::parse_table_list(text)
+            } else {
+                value::parse(default, text)
+            };
+            let value = parsed.map_err(|found| wrong_type(name.to_owned(), default, found))?;
             self.set(
                 &key.clone(),
                 value,

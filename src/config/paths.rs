@@ -10,6 +10,7 @@ use super::layers::SettingLayers;
 
 const BINARY: &str = "claude.binary";
 const DATA_DIR: &str = "server.data_dir";
+const PROGRAMS: &str = "hooks.programs";
 
 /// Makes the paths in `layers` absolute, and fills in the default data directory.
 ///
@@ -21,6 +22,12 @@ pub(super) fn resolve(layers: &mut SettingLayers, environment: &Environment) -> 
     let is_bare_name = binary.parent() == Some(Path::new("")) && !binary.starts_with("~");
     if !is_bare_name && let Some(path) = environment.absolute(&binary) {
         layers.replace(BINARY, path_value(&path)?);
+    }
+    let programs = layers.text(PROGRAMS);
+    if !programs.is_empty()
+        && let Some(path) = environment.absolute(Path::new(programs))
+    {
+        layers.replace(PROGRAMS, path_value(&path)?);
     }
     let data_dir = match layers.text(DATA_DIR) {
         "" => default_data_dir(environment),

@@ -23,6 +23,7 @@ use crate::engine::gateway::BreakerConfig;
 use crate::engine::gateway::ModelConfig;
 use crate::engine::gateway::ServerToolConfig;
 use crate::engine::gateway::WebSearchConfig;
+use crate::engine::hooks;
 use crate::engine::pool;
 use crate::engine::routing;
 use crate::http;
@@ -89,6 +90,8 @@ pub struct Settings {
     pub ledger: ledger::Config,
     /// Response cache: selection, size and time to live.
     pub cache: cache::Config,
+    /// Hooks before and after turns.
+    pub hooks: hooks::Config,
     /// Web searches by Anthropic.
     pub web_search: WebSearchConfig,
     /// Other tools that Anthropic runs.
@@ -161,6 +164,7 @@ impl Settings {
             store: layers.section("store")?,
             ledger: layers.section("ledger")?,
             cache: layers.section("cache")?,
+            hooks: layers.section("hooks")?,
             web_search: layers.section("web_search")?,
             server_tools: layers.section("server_tools")?,
             log: layers.section("log")?,
@@ -195,6 +199,7 @@ impl Settings {
         };
         self.http.check().map_err(refused("server"))?;
         self.pool.check().map_err(refused("pool"))?;
+        self.hooks.check().map_err(refused("hooks"))?;
         let admin = self.admin.check(&self.auth, &self.server);
         admin.map_err(refused("admin"))?;
         let metrics = self.metrics.check(&self.auth, &self.admin, &self.server);

@@ -36,6 +36,7 @@ pub(crate) mod tests;
 pub use config::Config;
 pub use connection::Connection;
 pub use error::client_error;
+pub use error::describe_for_hooks;
 pub use error::response_error;
 pub use middleware::framing::AmbiguousLength;
 pub use routes::admin_router;

@@ -14,6 +14,7 @@ use crate::accounts::ledger::LedgerReader;
 use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::hooks::Hooks;
 use crate::engine::routing::Router;
 use crate::services::answers::Answers;
 use crate::services::batches::Batches;
@@ -97,6 +98,8 @@ pub struct AdminServices {
     pub backups: Backups,
     /// Transport for webhook tests.
     pub webhooks: Arc<dyn WebhookSender>,
+    /// Hooks that are told of changes of keys.
+    pub hooks: Hooks,
     /// Metrics of the requests to the admin API.
     pub metrics: HttpMetrics,
 }

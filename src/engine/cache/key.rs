@@ -38,8 +38,16 @@ impl fmt::Debug for CacheKey {
 
 impl CacheKey {
     /// Computes the key of `turn` for callers of `project`.
+    #[cfg(test)]
     pub fn new(project: &str, turn: &Turn) -> Self {
+        Self::in_version(0, project, turn)
+    }
+
+    /// Computes the key of `turn` for callers of `project`, on a server whose hooks have this
+    /// version.
+    pub fn in_version(version: u64, project: &str, turn: &Turn) -> Self {
         let mut writer = CacheKeyHasher(Sha256::new());
+        writer.number(version);
         writer.text(project);
         writer.turn(turn);
         Self(writer.0.finalize().into())

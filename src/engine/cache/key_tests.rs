@@ -239,6 +239,7 @@ proptest! {
     #[test]
     fn keys_of_different_projects_differ(turn in turn(), one in text(), other in text()) {
         prop_assert_eq!(CacheKey::new(&one, &turn) == CacheKey::new(&other, &turn), one == other);
+        prop_assert!(CacheKey::new(&one, &turn) != CacheKey::in_version(1, &one, &turn));
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Cache<E>(Arc<CacheInner<E>>);
 
 struct CacheInner<E> {
     mode: CachingMode,
+    /// Version of the hooks, part of each key.
+    version: u64,
     stored: moka::sync::Cache<CacheKey, Arc<CachedAnswer>>,
     /// Shared runs that have a reader and are not over. An answer is stored before its shared run
     /// is removed, so a lookup here first, and in `kept` next, misses none.
@@ -178,8 +180,8 @@ impl<E> std::fmt::Debug for MissGuard<E> {
 }
 
 impl<E: Clone + Send + 'static> Cache<E> {
-    /// Creates an empty cache.
-    pub fn new(config: Config) -> Self {
+    /// Creates an empty cache of a server whose hooks have this `version`; 0 without hooks.
+    pub fn new(config: Config, version: u64) -> Self {
         let evicted = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&evicted);
         let stored = moka::sync::Cache::builder()
@@ -197,6 +199,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             .build();
         Self(Arc::new(CacheInner {
             mode: config.mode,
+            version,
             stored,
             shared_runs: Mutex::default(),
             hits: AtomicU64::new(0),
@@ -231,7 +234,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             return self.bypass();
         }
         let key = SharedRunKey {
-            turn: CacheKey::new(project, turn),
+            turn: CacheKey::in_version(self.0.version, project, turn),
             in_background,
         };
         // `no-cache` skips the lookup alone; the new answer is stored and replaces the old one.
@@ -243,16 +246,12 @@ impl<E: Clone + Send + 'static> Cache<E> {
         match found {
             Some(answer) => Lookup::Hit(answer),
             None if control.no_store => self.bypass(),
-            None => {
-                let cache = self.clone();
-                let is_fresh = control.no_cache;
-                Lookup::Miss(MissGuard {
-                    cache,
-                    key,
-                    project: project.into(),
-                    ignores_stored: is_fresh,
-                })
-            }
+            None => Lookup::Miss(MissGuard {
+                cache: self.clone(),
+                key,
+                project: project.into(),
+                ignores_stored: control.no_cache,
+            }),
         }
     }
 

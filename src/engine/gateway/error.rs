@@ -13,6 +13,7 @@ use crate::accounts::rate_limit::LimitScope;
 use crate::accounts::rate_limit::RateLimited;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::engine::hooks::HookStop;
 use crate::engine::pool::BusyReason;
 
 /// Retry-After when all workers are busy: long enough for a short answer to end.
@@ -89,6 +90,17 @@ pub enum Error {
     /// The ledger cannot record costs, so no run may begin.
     #[error("the ledger cannot be used")]
     Ledger(#[source] SharedCause),
+    /// A hook stopped the turn.
+    #[error(transparent)]
+    Hook(#[from] HookStop),
+    /// The turn failed, and a hook tells the client so in its own words.
+    #[error("{error}")]
+    Reworded {
+        /// Error of the turn.
+        error: Box<Self>,
+        /// Message for the client.
+        message: String,
+    },
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -215,6 +227,7 @@ impl Error {
             | Self::ForbiddenModel(_)
             | Self::WebSearchOff { by_key: true }
             | Self::ServerToolsOff(ServerToolsOff::ByKey) => key,
+            Self::Reworded { error, .. } => error.refusal_scope(),
             _ => server,
         }
     }
@@ -239,6 +252,8 @@ impl Error {
             | Self::ServerToolsOff(_) => "permission",
             Self::File { .. } => "file",
             Self::Ledger(_) => "ledger",
+            Self::Hook(_) => "hook",
+            Self::Reworded { error, .. } => error.refused_by(),
             Self::Failed(failure) if failure.is_workers_fault() => "workers",
             Self::Failed(_) => "upstream",
         }
@@ -247,7 +262,11 @@ impl Error {
     /// True if the message may quote the request, so that it must not be logged: upstream quotes
     /// what it refuses.
     pub fn may_quote_the_request(&self) -> bool {
-        matches!(self, Self::Failed(failure) if failure.kind == FailureKind::InvalidRequest)
+        match self {
+            Self::Failed(failure) => failure.kind == FailureKind::InvalidRequest,
+            Self::Reworded { error, .. } => error.may_quote_the_request(),
+            _ => false,
+        }
     }
 }
 

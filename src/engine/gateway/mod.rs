@@ -65,6 +65,7 @@ use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Cache;
+use crate::engine::hooks::HookNotes;
 use crate::engine::routing::RoutingChoice;
 use crate::telemetry::metrics::CircuitLevel;
 
@@ -81,6 +82,8 @@ pub use error::ServerToolsOff;
 pub use error::SharedCause;
 pub use model_rules::ModelRules;
 pub use pipeline::AdmissionDeps;
+pub use pipeline::ErrorDescriber;
+pub use pipeline::PipelineHooks;
 pub use pipeline::PipelineSteps;
 pub use pipeline::TurnPipeline;
 pub use refused_part_names::RefusedPartNames;
@@ -137,6 +140,8 @@ pub struct TurnInfo {
     /// Names of parts that were expressed in another way, because the model does not take them as
     /// they are.
     pub repaired: Vec<&'static str>,
+    /// Hooks that were called for the turn, and what they decided.
+    pub hooks: HookNotes,
 }
 
 /// Adaptation of a turn to its model.

@@ -12,6 +12,7 @@ use super::AdmissionDeps;
 use super::AnswerCache;
 use super::Error;
 use super::FileMemory;
+use super::PipelineHooks;
 use super::PipelineSteps;
 use super::TurnFiles;
 use super::Turns;
@@ -56,6 +57,7 @@ pub(crate) fn pipeline(gateway: impl Turns + 'static, admission: AdmissionDeps) 
     PipelineSteps {
         admission: Arc::new(admission),
         files: Arc::new(NoFiles),
+        hooks: PipelineHooks::default(),
         gateway: Arc::new(gateway),
     }
 }
@@ -100,11 +102,12 @@ pub(crate) async fn admission_deps() -> AdmissionDeps {
 /// Returns a cache of reproducible turns.
 pub(crate) fn cache() -> AnswerCache {
     let mode = cache::CachingMode::Deterministic;
-    Cache::new(cache::Config {
+    let config = cache::Config {
         mode,
         max_bytes: 1 << 20,
         time_to_live: Duration::from_secs(3600),
-    })
+    };
+    Cache::new(config, 0)
 }
 
 /// Returns prices for `m-1`: three nano-dollars for each prompt token, fifteen for each output

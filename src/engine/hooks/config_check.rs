@@ -237,5 +237,5 @@ fn word_pattern(word: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
+#[path = "config_check_tests.rs"]
 mod tests;

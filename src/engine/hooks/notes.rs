@@ -53,6 +53,11 @@ impl HookNotes {
         }
     }
 
+    /// True for a turn without hooks.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Returns the verdicts so far, as the header `x-switchboard-hooks` lists them; `None` if there
     /// are none.
     pub fn header_value(&self) -> Option<String> {

@@ -15,6 +15,9 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
+/// Text in place of one that a filter refuses.
+const WITHHELD: &str = "[withheld]";
+
 /// Prompt that hooks may change, as the only message of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPrompt {
@@ -76,6 +79,27 @@ impl TurnHooks {
             prompt.take_from(turn);
         }
         Ok(())
+    }
+
+    /// Returns a text that is told during the work, without what the filters of answers redact. What
+    /// they refuse is withheld.
+    pub fn mask_text(&self, mut text: String) -> String {
+        for filter in self.answer_filters() {
+            if filter.apply_to_text(&mut text).is_err() {
+                return WITHHELD.to_owned();
+            }
+        }
+        text
+    }
+
+    /// Returns JSON that is told during the work, as [`mask_text`](Self::mask_text) does.
+    pub fn mask_json(&self, mut json: String) -> String {
+        for filter in self.answer_filters() {
+            if filter.apply_to_json(&mut json, &[]).is_err() {
+                return serde_json::json!({"withheld": true}).to_string();
+            }
+        }
+        json
     }
 
     /// Passes the result of the work through the hooks as one whole, and returns it.

@@ -17,6 +17,7 @@ use super::conversation::wire_system;
 use super::error::HookFailure;
 use super::error::HookStop;
 use super::error::HookStopReason;
+use super::filter::Filter;
 use super::filter::FilterRefusal;
 use super::notes::HookNotes;
 use super::reply::HookReply;
@@ -170,6 +171,16 @@ impl TurnHooks {
         hooks
             .map(|hook| AnswerStage::new(self.clone(), Arc::clone(hook), is_free))
             .collect()
+    }
+
+    /// Returns the filters of answers, in the order of answers.
+    pub(super) fn answer_filters(&self) -> impl Iterator<Item = &Filter> {
+        let hooks = self.hooks.iter().rev();
+        let hooks = hooks.filter(|hook| hook.config.is_at(HookPoint::After));
+        hooks.filter_map(|hook| match &hook.body {
+            HookBody::Filter(filter) => Some(&**filter),
+            HookBody::Called(_) => None,
+        })
     }
 
     /// True if a hook is called when the turn fails.

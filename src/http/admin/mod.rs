@@ -38,6 +38,7 @@ use crate::accounts::auth::RegistryPage;
 use crate::accounts::ledger::LedgerReader;
 use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
+use crate::engine::hooks::Hooks;
 use crate::storage::store::Backups;
 
 const MAX_PAGE_SIZE: usize = 100;
@@ -51,6 +52,7 @@ pub(super) struct AdminState {
     cache: AnswerCache,
     backups: Backups,
     webhooks: Arc<dyn WebhookSender>,
+    hooks: Hooks,
     config: Arc<Config>,
 }
 
@@ -67,6 +69,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         cache,
         backups,
         webhooks,
+        hooks,
         metrics: _,
     } = admin.clone();
     router.with_state(AdminState {
@@ -75,6 +78,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         cache,
         backups,
         webhooks,
+        hooks,
         config: Arc::clone(config),
     })
 }

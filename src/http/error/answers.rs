@@ -25,7 +25,10 @@ fn retry_advice(error: &ApiError) -> RetryAdvice {
         (Some(wait), _) => RetryAdvice::After(wait),
         // Retrying cannot help: the limit is too low for any such request, or the budget is used
         // up.
-        (None, ErrorKind::Limited | ErrorKind::OverBudget) => RetryAdvice::Never,
+        // The same answer would be made, and charged, again.
+        (None, ErrorKind::Limited | ErrorKind::OverBudget | ErrorKind::HookUnavailable) => {
+            RetryAdvice::Never
+        }
         (None, _) if matches!(error.status(), 429 | 500..) => RetryAdvice::Unknown,
         (None, _) => RetryAdvice::Never,
     }

@@ -30,6 +30,8 @@ pub(in crate::http) enum ErrorKind {
     ServerToolsOff,
     /// Project other than that of the key.
     ForeignProject,
+    /// Turn refused by a hook.
+    HookRefused,
     /// Key other than the admin key.
     NotAdmin,
     /// Request for the metrics without their own key.
@@ -115,6 +117,8 @@ pub(in crate::http) enum ErrorKind {
     Unwritable,
     /// Disk full or failing, so records or files cannot be read or written.
     StorageUnavailable,
+    /// Hook that has to decide and cannot.
+    HookUnavailable,
     /// Memory limit for large bodies reached.
     BodiesFull,
     /// Limit of open connections reached.
@@ -139,7 +143,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 69] = [
+    pub(in crate::http) const ALL: [Self; 71] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -155,6 +159,7 @@ impl ErrorKind {
         Self::WebSearchOff,
         Self::ServerToolsOff,
         Self::ForeignProject,
+        Self::HookRefused,
         Self::NotAdmin,
         Self::NotScraper,
         Self::UnknownUrl,
@@ -203,6 +208,7 @@ impl ErrorKind {
         Self::NoWorker,
         Self::Unwritable,
         Self::StorageUnavailable,
+        Self::HookUnavailable,
         Self::BodiesFull,
         Self::TooManyConnections,
         Self::TooManyUnauthenticated,
@@ -257,6 +263,7 @@ impl ErrorKind {
             Self::WebSearchOff => (403, Some("web_search_not_allowed")),
             Self::ServerToolsOff => (403, Some("server_tools_not_allowed")),
             Self::ForeignProject => (403, Some("mismatched_project")),
+            Self::HookRefused => (403, Some("hook_refused")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::NotScraper => (403, Some("metrics_token_required")),
             Self::UnknownUrl => (404, Some("unknown_url")),
@@ -303,6 +310,7 @@ impl ErrorKind {
             Self::NoWorker => (503, Some("no_worker")),
             Self::Unwritable => (503, Some("ledger_unavailable")),
             Self::StorageUnavailable => (503, Some("storage_unavailable")),
+            Self::HookUnavailable => (503, Some("hook_unavailable")),
             Self::BodiesFull => (503, Some("request_memory_full")),
             Self::TooManyConnections => (503, Some("too_many_connections")),
             Self::TooManyUnauthenticated => (503, Some("too_many_sockets")),

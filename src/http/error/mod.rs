@@ -10,6 +10,7 @@ mod batches;
 mod conversations;
 mod error_codes;
 mod files;
+mod hooks;
 mod keys;
 mod ledger;
 mod responses;
@@ -36,17 +37,21 @@ use crate::accounts::rate_limit::RateLimitState;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::LogText;
+use crate::engine::hooks::HookNotes;
 use crate::storage::store;
 use crate::telemetry::logs::ErrorChain;
 
 pub use answers::client_error;
 pub(super) use api_flavor::ApiFlavor;
 pub(super) use error_codes::ErrorKind;
+pub use hooks::describe_for_hooks;
 pub use responses::response_error;
 
 /// `Retry-After` for causes outside the client: a stopped server restarts at once, and a full disk
 /// is checked every second.
 const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
+/// Header that lists the hooks of a turn with their verdicts.
+pub(super) const HOOKS_HEADER: HeaderName = HeaderName::from_static("x-switchboard-hooks");
 /// Encodings of bodies that are read, as a header lists them.
 pub(super) const SUPPORTED_ENCODINGS: &str = "gzip, deflate, br, zstd";
 
@@ -64,6 +69,8 @@ struct ApiErrorParts {
     code: Option<&'static str>,
     retry_after: Option<Duration>,
     limits: RateLimitState,
+    /// Hooks that were called before the error.
+    hooks: HookNotes,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -78,6 +85,7 @@ impl ApiError {
             code: kind.row().code,
             retry_after: None,
             limits: RateLimitState::default(),
+            hooks: HookNotes::default(),
             source: None,
         }))
     }
@@ -136,6 +144,11 @@ impl ApiError {
     pub(super) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.parts().source = Some(Arc::new(source));
         self
+    }
+
+    /// Returns the hooks that were called before the error.
+    pub(super) fn hooks(&self) -> &HookNotes {
+        &self.0.hooks
     }
 
     pub(super) fn kind(&self) -> ErrorKind {
@@ -236,7 +249,7 @@ impl IntoResponse for ApiError {
         // before tomorrow.
         let is_permanent = match self.0.kind {
             ErrorKind::OverBudget | ErrorKind::TaskExists | ErrorKind::ProjectExists => true,
-            ErrorKind::Limited => self.0.retry_after.is_none(),
+            ErrorKind::Limited | ErrorKind::HookUnavailable => self.0.retry_after.is_none(),
             _ => row.is_persistent,
         };
         if self.0.kind == ErrorKind::UnsupportedEncoding {
@@ -245,6 +258,9 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static(SUPPORTED_ENCODINGS),
             );
         }
+        let hooks = self.0.hooks.header_value();
+        let hooks = hooks.and_then(|hooks| HeaderValue::from_str(&hooks).ok());
+        headers.extend(hooks.map(|hooks| (HOOKS_HEADER, hooks)));
         if is_permanent {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }

@@ -87,6 +87,7 @@ impl From<Error> for ApiError {
                 Self::new(ErrorKind::UnknownPermissionRequest, message)
             }
             Error::TaskEnded => Self::new(ErrorKind::TaskOver, "The task has ended already."),
+            Error::Hook(stop) => gateway::Error::from(stop).into(),
             Error::Limited(limited) => gateway::Error::from(limited).into(),
             Error::Ledger(error) => gateway::Error::from(error).into(),
             Error::Store(error) => Self::of_store(error),

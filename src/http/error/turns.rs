@@ -133,6 +133,10 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
+        let error = match error {
+            Error::Reworded { error, message } => return Self::from(*error).reworded(message),
+            error => error,
+        };
         let this = match &error {
             Error::Busy {
                 workers,
@@ -168,6 +172,9 @@ impl From<Error> for ApiError {
                 "This server cannot write its ledger, so it runs nothing; see its log.",
             )
             .retry_after(RETRY_AFTER_RESTART),
+            Error::Hook(stop) => Self::stopped_by_hook(stop),
+            // Unwrapped above.
+            Error::Reworded { message, .. } => Self::new(ErrorKind::Internal, message),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() {

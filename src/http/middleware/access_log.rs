@@ -34,6 +34,7 @@ use super::request_trace::ServerSpan;
 use crate::domain::Caller;
 use crate::domain::LogText;
 use crate::domain::RequestTrace;
+use crate::engine::hooks::HookNotes;
 use crate::http::error::ApiError;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::RequestEnd;
@@ -49,12 +50,18 @@ pub(in crate::http) struct RequestNotes(Arc<RequestNotesInner>);
 struct RequestNotesInner {
     caller: OnceLock<Caller>,
     error: OnceLock<ApiError>,
+    hooks: OnceLock<HookNotes>,
 }
 
 impl RequestNotes {
     /// Records the caller.
     pub(in crate::http) fn record_caller(&self, caller: &Caller) {
         self.0.caller.get_or_init(|| caller.clone());
+    }
+
+    /// Records the hooks that are called for the request.
+    pub(in crate::http) fn record_hooks(&self, hooks: &HookNotes) {
+        self.0.hooks.get_or_init(|| hooks.clone());
     }
 
     /// Records an error; only the first is kept.
@@ -190,6 +197,11 @@ impl AccessLogLine {
         }
     }
 
+    /// Records the hooks that are called for the message.
+    pub(in crate::http) fn record_hooks(&self, hooks: &HookNotes) {
+        self.notes.record_hooks(hooks);
+    }
+
     /// Records that the answer ends with `error`.
     pub(in crate::http) fn record_failure(&self, error: &ApiError) {
         self.notes.record_error(error);
@@ -220,6 +232,9 @@ impl AccessLogLine {
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         if let Some(error) = response.extensions().get::<ApiError>() {
             self.notes.record_error(error);
+        }
+        if let Some(hooks) = response.extensions().get::<HookNotes>() {
+            self.notes.record_hooks(hooks);
         }
     }
 
@@ -262,6 +277,7 @@ impl Drop for AccessLogLine {
         let noted = &self.notes.0;
         let error = noted.error.get();
         let error_text = error.map(ApiError::log_text);
+        let hooks = noted.hooks.get().or_else(|| error.map(ApiError::hooks));
         let method = LogText(self.method.as_str()).to_string();
         let duration = self.start.elapsed();
         self.count(duration);
@@ -281,6 +297,8 @@ impl Drop for AccessLogLine {
                         status = self.status.map(|status| status.as_u16()),
                         duration_ms = duration.as_micros() as f64 / 1000.0,
                         end = self.end(),
+                        hooks = hooks.and_then(HookNotes::header_value),
+                        hooks.metadata = hooks.and_then(HookNotes::metadata_json),
                         error.code = error.map(ApiError::code),
                         error = error_text,
                     },

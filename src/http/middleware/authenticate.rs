@@ -22,6 +22,8 @@ use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::domain::RequestOrigin;
 use crate::domain::Surface;
+use crate::engine::hooks::OWN_CALL_HEADER;
+use crate::engine::hooks::is_own_call;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
@@ -156,16 +158,6 @@ pub(in crate::http) async fn layer(
     Ok(next.run(request).await)
 }
 
-/// Returns the origin of a request, by the route that it matches.
-fn origin(request: &Request) -> RequestOrigin {
-    let route = request.extensions().get::<MatchedPath>();
-    let surface = route.map(|route| Surface::of_path(route.as_str()));
-    RequestOrigin {
-        surface: surface.unwrap_or_default(),
-        ..RequestOrigin::default()
-    }
-}
-
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     Credentials {
         authorization: text(headers, header::AUTHORIZATION.as_str()),
@@ -190,6 +182,19 @@ fn subprotocol_key(headers: &HeaderMap) -> Option<&str> {
 pub(super) fn wants_socket(request: &Request) -> bool {
     text(request.headers(), header::UPGRADE.as_str())
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+}
+
+/// Returns the origin of a request, by the route that it matches. A handler knows whether its answer
+/// is streamed.
+fn origin(request: &Request) -> RequestOrigin {
+    let route = request.extensions().get::<MatchedPath>();
+    let surface = route.map(|route| Surface::of_path(route.as_str()));
+    let mark = request.headers().get(OWN_CALL_HEADER);
+    RequestOrigin {
+        surface: surface.unwrap_or_default(),
+        is_streamed: false,
+        is_from_hook: mark.is_some_and(|mark| is_own_call(mark.as_bytes())),
+    }
 }
 
 /// Parses all `Cache-Control` headers; other directives have no effect.

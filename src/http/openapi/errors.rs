@@ -226,6 +226,9 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::NoWorker
         | ErrorKind::Overloaded
         | ErrorKind::TimedOut => operation.runs_model,
+        ErrorKind::HookRefused | ErrorKind::HookUnavailable => {
+            operation.runs_model || is_one_of(&[Tag::Tasks])
+        }
         ErrorKind::Unwritable => operation.runs_model || is_one_of(&[Tag::Models, Tag::Usage]),
         ErrorKind::UnknownResponse => is_one_of(&[Tag::Responses]),
         ErrorKind::UnknownConversation

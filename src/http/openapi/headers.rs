@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Headers by name: description and type of the value.
-static HEADERS: [(&str, &str, &str); 17] = [
+static HEADERS: [(&str, &str, &str); 18] = [
     (
         "x-request-id",
         "string",
@@ -72,6 +72,11 @@ static HEADERS: [(&str, &str, &str); 17] = [
         "Repairs of the conversation, with commas between them.",
     ),
     (
+        "x-switchboard-hooks",
+        "string",
+        "Hooks that were called so far, each with its point and its verdict, with commas between them.",
+    ),
+    (
         "x-switchboard-model",
         "string",
         "Id of the model that answers.",
@@ -99,8 +104,11 @@ pub(super) fn of_error(status: u16) -> Value {
     if matches!(status, 429 | 503) {
         names.extend(["retry-after", "retry-after-ms"]);
     }
-    if matches!(status, 401 | 409 | 429 | 500) {
+    if matches!(status, 401 | 409 | 429 | 500 | 503) {
         names.push("x-should-retry");
+    }
+    if matches!(status, 403 | 503) {
+        names.push("x-switchboard-hooks");
     }
     if status == 415 {
         names.push("accept-encoding");
@@ -118,7 +126,12 @@ pub(super) fn of_success(has_body: bool, runs_model: bool, is_document: bool) ->
         names.extend(["x-switchboard-ignored", "x-switchboard-repaired"]);
     }
     if runs_model {
-        names.extend(["x-switchboard-model", "x-switchboard-route", "x-cache"]);
+        names.extend([
+            "x-switchboard-hooks",
+            "x-switchboard-model",
+            "x-switchboard-route",
+            "x-cache",
+        ]);
         names.extend(rate_limits());
     }
     if is_document {

@@ -88,6 +88,7 @@ use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
+use crate::engine::hooks::Hooks;
 use crate::engine::routing;
 use crate::services::answers::Answers;
 use crate::services::batches::BatchDeps;
@@ -394,6 +395,7 @@ fn admin_of(registry: &Registry) -> AdminServices {
         cache,
         backups,
         webhooks,
+        hooks: Hooks::default(),
         metrics: Metrics::new().http.clone(),
     }
 }

@@ -68,6 +68,7 @@ impl Server {
         let turns = PipelineSteps {
             admission: Arc::new(gateway::testing::admission_deps().await),
             files: Arc::new(Uploads::new(files.clone(), config)),
+            hooks: PipelineHooks::default(),
             gateway: Arc::new(turns),
         };
         let registry = Registry::temporary().await.unwrap();

@@ -10,6 +10,7 @@ use axum::response::Response;
 use crate::api::request_schema::Remarks;
 use crate::engine::gateway::CacheStatus;
 use crate::engine::gateway::TurnInfo;
+use crate::http::error::HOOKS_HEADER;
 
 /// Builds a response whose body is JSON.
 pub(super) fn json(body: impl Into<Body>) -> Response {
@@ -44,6 +45,9 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
+    if let Some(hooks) = info.hooks.header_value() {
+        headers.extend(HeaderValue::from_str(&hooks).map(|hooks| (HOOKS_HEADER, hooks)));
+    }
     let left_out = info.all_left_out();
     let mut ignored: Vec<&str> = remarks
         .ignored
@@ -61,6 +65,10 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
         if let (false, Ok(list)) = (list.is_empty(), HeaderValue::from_str(&list)) {
             headers.insert(name, list);
         }
+    }
+    // For the line of the request, which is written when all hooks have been called.
+    if !info.hooks.is_empty() {
+        response.extensions_mut().insert(info.hooks.clone());
     }
 }
 

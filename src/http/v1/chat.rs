@@ -41,6 +41,7 @@ pub(in crate::http) async fn create_chat_completion(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, chat::decode).await?;
+    let caller = caller.streaming(request.stream);
     let answer = answer(
         &turns,
         &config,

@@ -37,6 +37,7 @@ pub(in crate::http) async fn create_completion(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, completions::decode).await?;
+    let caller = caller.streaming(request.stream);
     let answer = answer(
         &turns,
         &config,

@@ -53,7 +53,7 @@ pub(in crate::http) async fn create_message(
             shows_thinking,
             remarks,
         } = request;
-        let running = turns.run(caller, turn).await?;
+        let running = turns.run(caller.streaming(stream), turn).await?;
         let mut response = if stream {
             let encoder = IdentifiedMessageEncoder {
                 encoder: MessageStreamEncoder::new(reply, shows_thinking),

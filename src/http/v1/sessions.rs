@@ -122,6 +122,7 @@ async fn answer(
             .map(|request| (session_turn, request))
     };
     let (session_turn, MessageRequest { chat, new_messages }) = body.decode(read).await?;
+    let caller = caller.streaming(chat.stream);
     let (turn, options) = ResponseOptions::split_request(chat);
     let running = state.turns.run(caller, turn).await?;
     let events = session_turn

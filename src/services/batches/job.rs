@@ -120,6 +120,7 @@ impl BatchJob {
                 failed = counts.failed,
                 "batch finished"
             );
+            self.tell_hooks(status);
         }
         records.remove_outcomes(&self.id, record.lines).await?;
         records
@@ -129,6 +130,13 @@ impl BatchJob {
             })
             .await?;
         Ok(())
+    }
+
+    /// Tells hooks of the end of the batch, in the form of OpenAI's webhooks.
+    fn tell_hooks(&self, status: &str) {
+        let data = serde_json::json!({"id": self.id});
+        let kind = format!("batch.{status}");
+        self.inner.hooks.notify(Some(&self.project), &kind, &data);
     }
 
     /// Shows `status` as the state of the batch.

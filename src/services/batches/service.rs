@@ -25,6 +25,7 @@ use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::hooks::Hooks;
 use crate::runtime::run_registry::RunRegistry;
 use crate::services::answers::Answers;
 use crate::services::answers::ApiEndpoint;
@@ -68,6 +69,8 @@ pub struct BatchDeps {
     pub stop: CancellationToken,
     /// Metrics that lines are counted in.
     pub metrics: BatchMetrics,
+    /// Hooks that are told of ended batches.
+    pub hooks: Hooks,
 }
 
 /// The batch service: creates and runs batches. Clones share the state.
@@ -85,6 +88,7 @@ pub(super) struct BatchesInner {
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
     pub(super) metrics: BatchMetrics,
+    pub(super) hooks: Hooks,
     /// Registry of the running batches with their states, by project and id. Followers read the
     /// stored records.
     running: RunRegistry<BatchStatus>,
@@ -131,6 +135,7 @@ impl BatchDeps {
             stopping,
             stop,
             metrics: BatchMetrics::default(),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -149,6 +154,7 @@ impl Batches {
             stop: tools.stop,
             tracker: tools.tracker,
             metrics: tools.metrics,
+            hooks: tools.hooks,
             running: RunRegistry::default(),
         }))
     }

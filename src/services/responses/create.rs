@@ -78,6 +78,7 @@ impl Responses {
         memory: Option<SocketHistory>,
     ) -> Result<CreatedResponse, Error> {
         let owner = self.0.keys.owner_id(&caller);
+        let caller = caller.streaming(request.stream);
         let conversation = self.lock_conversation(&caller, &request).await?;
         let items = conversation
             .as_ref()

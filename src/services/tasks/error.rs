@@ -7,6 +7,7 @@ use super::task::Task;
 use super::workspace::WorkspaceError;
 use crate::accounts::ledger;
 use crate::accounts::rate_limit::RateLimited;
+use crate::engine::hooks::HookStop;
 use crate::storage::store;
 
 /// Error of a request about tasks.
@@ -54,6 +55,9 @@ pub enum Error {
     /// The task has already ended.
     #[error("the task is over")]
     TaskEnded,
+    /// A hook stopped the task before it was created.
+    #[error(transparent)]
+    Hook(#[from] HookStop),
     /// A rate limit of the caller was reached.
     #[error(transparent)]
     Limited(#[from] RateLimited),

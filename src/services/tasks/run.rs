@@ -14,7 +14,6 @@ use super::active::TaskRecorder;
 use super::error::Error;
 use super::outcome::TaskOutcome;
 use super::outcome::TaskStopReason;
-use super::permissions::ApprovalPolicy;
 use super::prior_session_cost::PriorSessionCost;
 use super::service::TaskDeps;
 use super::service::TasksInner;
@@ -34,7 +33,7 @@ use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
-use crate::engine::agent::PermissionRequest;
+use crate::engine::hooks::TurnHooks;
 use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::Tenant;
 use crate::storage::store;
@@ -42,8 +41,6 @@ use crate::telemetry::logs::ErrorChain;
 
 /// Interval between checks that the key of a running task is still valid.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-const PERMISSION_TIMED_OUT: &str = "The permission request was not answered in time.";
-const PERMISSION_DENIED: &str = "The permissions of this task do not allow it.";
 
 /// Run of one task, with all that it owns.
 pub(super) struct TaskRun {
@@ -57,19 +54,21 @@ pub(super) struct TaskRun {
     pub(super) prior_cost: PriorSessionCost,
     /// Tokens of the session's conversation before this task.
     pub(super) conversation_tokens: u64,
+    /// Hooks that the task passes; `None` if there are none.
+    pub(super) hooks: Option<TurnHooks>,
 }
 
 /// State of a task while its agent runs.
-struct TaskRunState<'a> {
-    agent: Box<dyn Agent>,
+pub(super) struct TaskRunState<'a> {
+    pub(super) agent: Box<dyn Agent>,
     /// Timeout of the task or, after a request to stop, the end of the grace period.
-    deadline: Instant,
-    next_key_check: Instant,
+    pub(super) deadline: Instant,
+    pub(super) next_key_check: Instant,
     /// Reason of the request to stop, if one was sent.
-    stop_reason: Option<TaskStopReason>,
+    pub(super) stop_reason: Option<TaskStopReason>,
     /// Deadline of each open permission request, by its id.
-    permission_deadlines: HashMap<String, Instant>,
-    hold: &'a mut TaskHold,
+    pub(super) permission_deadlines: HashMap<String, Instant>,
+    pub(super) hold: &'a mut TaskHold,
 }
 
 impl TaskRun {
@@ -102,6 +101,7 @@ impl TaskRun {
         // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
+                self.inner.tell_hooks("task.created", &self.recorder.task());
                 let _ = hold_sender.send(Ok(()));
                 let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
@@ -115,7 +115,7 @@ impl TaskRun {
 
     /// Waits in the queue, runs the task to its end, and settles its hold.
     async fn run_to_end(mut self, hold: BudgetHold, tenant: &Tenant) {
-        let (end, hold) = match self.wait_for_permit(tenant).await {
+        let (mut end, hold) = match self.wait_for_permit(tenant).await {
             Some(_permit) => self.run_agent(self.task_hold(hold)).await,
             None => (TaskOutcome::CancelledInQueue, Some(hold)),
         };
@@ -135,9 +135,13 @@ impl TaskRun {
             }
         };
         let session_cost = end.session_cost();
+        let stopped = self.pass_result(&mut end, cost).await;
         self.recorder
             .record_end(
-                |task| end.apply_to(task, cost),
+                |task| {
+                    end.apply_to(task, cost);
+                    task.fail_if(stopped);
+                },
                 session_cost,
                 &self.inner.deps.kill,
             )
@@ -188,6 +192,7 @@ impl TaskRun {
             task.status = TaskStatus::Running;
             task.started_at = Some(unix_now());
         });
+        self.inner.tell_hooks("task.started", &self.recorder.task());
         let begun = async {
             self.recorder.save().await?;
             self.recorder.record_event(self.progress_event()).await
@@ -320,63 +325,13 @@ impl TaskRun {
         }
     }
 
-    async fn deny_expired_permissions(
-        &self,
-        state: &mut TaskRunState<'_>,
-    ) -> Result<(), store::Error> {
-        let now = Instant::now();
-        let is_late = |(id, until): (&String, &Instant)| (*until <= now).then(|| id.clone());
-        let late: Vec<String> = state
-            .permission_deadlines
-            .iter()
-            .filter_map(is_late)
-            .collect();
-        for question in late {
-            let answer = PermissionDecision::Deny(PERMISSION_TIMED_OUT.to_owned());
-            self.close_permission(state, &question, Some(answer), "timeout")
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Closes a permission request, if it is still open: answers the agent and records the
-    /// decision.
-    async fn close_permission(
-        &self,
-        state: &mut TaskRunState<'_>,
-        question: &str,
-        answer: Option<PermissionDecision>,
-        decision: &'static str,
-    ) -> Result<(), store::Error> {
-        let Some(deadline) = state.permission_deadlines.remove(question) else {
-            return Ok(());
-        };
-        let deps = &self.inner.deps;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait = deps.config.permission_timeout.saturating_sub(left);
-        deps.metrics.record_permission_wait(decision, wait);
-        if let Some(answer) = answer {
-            state.agent.answer_permission(question, answer);
-        }
-        self.recorder
-            .change(|task| task.questions.retain(|asked| asked.id != question));
-        let request_id = question.to_owned();
-        let decision = decision.to_owned();
-        self.recorder
-            .record_event(TaskEventKind::PermissionResolved {
-                request_id,
-                decision,
-            })
-            .await
-    }
-
     /// Handles an event of the agent: updates task and hold, and records the event.
     async fn handle_event(
         &self,
         state: &mut TaskRunState<'_>,
         event: AgentEvent,
     ) -> Result<(), store::Error> {
-        let kind = match event {
+        let kind = match self.masked(event) {
             AgentEvent::CallSent => {
                 state.hold.record_call_sent();
                 return Ok(());
@@ -445,43 +400,6 @@ impl TaskRun {
         self.recorder.record_event(kind).await
     }
 
-    /// Answers a permission request by policy, or leaves it open for the caller to answer.
-    async fn handle_permission_request(
-        &self,
-        state: &mut TaskRunState<'_>,
-        question: PermissionRequest,
-    ) -> Result<(), store::Error> {
-        match self
-            .recorder
-            .read(|task| task.permission_mode)
-            .approval_policy()
-        {
-            ApprovalPolicy::Allow => state
-                .agent
-                .answer_permission(&question.id, PermissionDecision::Allow),
-            ApprovalPolicy::Deny => state.agent.answer_permission(
-                &question.id,
-                PermissionDecision::Deny(PERMISSION_DENIED.to_owned()),
-            ),
-            ApprovalPolicy::AskCaller => {
-                let until = Instant::now() + self.inner.deps.config.permission_timeout;
-                state
-                    .permission_deadlines
-                    .insert(question.id.clone(), until);
-                let kind = TaskEventKind::PermissionRequest {
-                    request_id: question.id.clone(),
-                    tool: question.tool.clone(),
-                    tool_use_id: question.tool_use_id.clone(),
-                    input: parse_json(&question.input),
-                    reason: question.reason.clone(),
-                };
-                self.recorder.change(|task| task.questions.push(question));
-                self.recorder.record_event(kind).await?;
-            }
-        }
-        Ok(())
-    }
-
     fn progress_event(&self) -> TaskEventKind {
         self.recorder.read(|task| TaskEventKind::Progress {
             status: task.status,
@@ -492,6 +410,6 @@ impl TaskRun {
 }
 
 /// Parses JSON; invalid JSON gives `null`.
-fn parse_json(text: &str) -> serde_json::Value {
+pub(super) fn parse_json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -37,6 +37,7 @@ use crate::domain::ModelName;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
+use crate::engine::hooks::Hooks;
 use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::run_registry::RunRegistry;
 use crate::telemetry::logs::ErrorChain;
@@ -58,6 +59,8 @@ pub struct TaskDeps {
     pub rate_limits: RateLimits,
     /// Webhooks of projects, notified when a task ends.
     pub webhooks: Option<Webhooks>,
+    /// Hooks that prompts and results pass, and that are told of changes.
+    pub hooks: Hooks,
     /// Metrics that tasks are counted in.
     pub metrics: TaskMetrics,
     /// Tracker of the spawned runs and nothing else, as shutdown waits for it.
@@ -103,6 +106,7 @@ impl fmt::Debug for Tasks {
 impl TasksInner {
     /// Sends the event for the end of the task to the webhooks of its project and of the task.
     pub(super) async fn send_webhooks(&self, task: &Task) {
+        self.tell_hooks(task.webhook_event_name(), task);
         let Some(webhooks) = &self.deps.webhooks else {
             return;
         };
@@ -198,7 +202,7 @@ impl Tasks {
     pub(super) async fn create_admitted(
         &self,
         caller: &Caller,
-        spec: TaskSpec,
+        mut spec: TaskSpec,
     ) -> Result<Task, Error> {
         let TaskDeps {
             runner,
@@ -211,6 +215,7 @@ impl Tasks {
         let runner = runner.as_ref().ok_or(Error::Disabled)?;
         let owner = keys.owner_id(caller);
         let (bounds, spent) = self.resolve_bounds(&owner, &spec).await?;
+        let hooks = self.call_before(caller, &mut spec).await?;
         let TaskBounds {
             session,
             timeout,
@@ -234,6 +239,7 @@ impl Tasks {
             session,
             prior_cost: spent,
             conversation_tokens: conversation,
+            hooks,
         };
         let (hold_sender, hold_result) = oneshot::channel();
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.

@@ -333,6 +333,15 @@ impl Task {
         }
     }
 
+    /// Makes the task one that failed with `error`, if there is one. Its result is not kept.
+    pub(super) fn fail_if(&mut self, error: Option<TaskError>) {
+        if error.is_some() {
+            self.status = TaskStatus::Failed;
+            self.result = None;
+            self.error = error;
+        }
+    }
+
     /// Returns the cost of the task; `None` while it is unknown.
     pub fn cost(&self) -> Option<Money> {
         self.cost_nanos.map(Money::from_nanos)

@@ -37,6 +37,7 @@ use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentStop;
 use crate::engine::agent::PermissionDecision;
 use crate::engine::agent::PermissionRequest;
+use crate::engine::hooks::Hooks;
 use crate::storage::store::Store;
 use crate::storage::store::TtlLimits;
 use crate::telemetry::metrics::Metrics;
@@ -226,6 +227,7 @@ impl TaskTestServer {
             prices: Arc::new(prices()),
             rate_limits: rate_limit::RateLimits::new(rate_limit::Config::default()),
             webhooks: None,
+            hooks: Hooks::default(),
             metrics: metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),

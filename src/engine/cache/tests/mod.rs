@@ -50,11 +50,12 @@ const NO_STORE: CacheControl = CacheControl {
 };
 
 fn cache_of(mode: CachingMode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
-    Cache::new(Config {
+    let config = Config {
         mode,
         max_bytes,
         time_to_live,
-    })
+    };
+    Cache::new(config, 0)
 }
 
 fn cache() -> Cache<Error> {

@@ -6,6 +6,7 @@
 
 mod admission;
 mod billing_stream;
+mod hooked_stream;
 mod measured_stream;
 mod pending_hold;
 mod rate_limit_stream;
@@ -14,6 +15,7 @@ mod server_tools;
 mod tests;
 mod turn_billing;
 mod turn_costs;
+mod turn_errors;
 mod turns;
 
 use std::fmt;
@@ -38,6 +40,7 @@ use crate::domain::Money;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Lookup;
+use crate::engine::hooks::TurnHooks;
 use crate::runtime::compute::in_place;
 use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TurnMetrics;
@@ -54,6 +57,8 @@ use rate_limit_stream::TurnUsageMeter;
 use turn_billing::TurnBilling;
 
 pub use admission::AdmissionDeps;
+pub use turn_errors::ErrorDescriber;
+pub use turn_errors::PipelineHooks;
 
 /// Pipeline that answers turns, as handlers and services hold it. Clones share it.
 #[derive(Clone)]
@@ -91,6 +96,8 @@ pub struct PipelineSteps {
     pub admission: Arc<AdmissionDeps>,
     /// Uploaded files that turns name.
     pub files: Arc<dyn TurnFiles>,
+    /// Hooks before and after turns.
+    pub hooks: PipelineHooks,
     /// Gateway that runs the turns which pass.
     pub gateway: Arc<dyn Turns>,
 }
@@ -125,32 +132,40 @@ impl PipelineSteps {
             caller.trace = span.request_trace();
         }
         let measure = TurnMeasure::begin(Arc::clone(admission), caller.origin.surface, span);
-        match self.pass(caller, turn).await {
+        let hooks = self.hooks.for_turn(&caller, &turn);
+        match self.pass(caller, turn, hooks.as_ref()).await {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
                 let (by, scope) = error.refusal_labels();
                 measure.discard(&error);
                 admission.metrics.count_refusal(by, scope);
-                Err(error)
+                Err(self.hooks.reword(hooks.as_ref(), error).await)
             }
         }
     }
 
-    async fn pass(&self, mut caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
+    async fn pass(
+        &self,
+        mut caller: Caller,
+        mut turn: Turn,
+        hooks: Option<&TurnHooks>,
+    ) -> Result<RunningTurn, Error> {
         // 1. Permissions of the caller: project, model, tools that Anthropic runs.
         let mut left_out = self.admission.enforce_permissions(&caller, &mut turn)?;
         // 2. Uploaded files, whose memory is kept until the turn has started.
         let _memory = self.inline_files(&mut caller, &mut turn).await?;
-        // 3. Model: automatic choice, sign-in, name, adaptation of the turn to it.
+        // 3. Hooks before the turn. What they replace counts for all that follows.
+        call_before(hooks, &mut turn).await?;
+        // 4. Model: automatic choice, sign-in, name, adaptation of the turn to it.
         let route = self.admission.route(&caller, &mut turn).await?;
         let fit = self.gateway.fit(&caller, &turn).await?;
-        // 4. Rate limits, until the last event.
+        // 5. Rate limits, until the last event.
         let estimate = self.admission.estimate(&turn, &fit);
         let mut permit = self
             .admission
             .take_permit(&caller, estimate.amount.tokens)?;
         let limits = permit.state();
-        // 5. Response cache. 6. Preflight. 7. Hold. 8. Circuit breaker, pool and worker.
+        // 6. Response cache. 7. Preflight. 8. Hold. 9. Circuit breaker, pool and worker.
         let meter = TurnUsageMeter::default();
         let pending = PendingTurn {
             admission: Arc::clone(&self.admission),
@@ -168,10 +183,31 @@ impl PipelineSteps {
             limits,
             left_out,
             repaired: fit.repaired,
+            hooks: hooks.map(TurnHooks::notes).unwrap_or_default(),
             ..info
         };
         let events = RateLimitStream::new(events, permit, meter, estimate.prompt_tokens);
-        Ok(RunningTurn::new(info, Box::pin(events)))
+        // 10. Hooks after the turn, outside of its charge: an answer that they refuse was made.
+        let events = self.pass_answer(hooks, &info, Box::pin(events));
+        Ok(RunningTurn::new(info, events))
+    }
+
+    /// Passes an answer through the hooks of its turn.
+    fn pass_answer(
+        &self,
+        hooks: Option<&TurnHooks>,
+        info: &TurnInfo,
+        events: TurnStream,
+    ) -> TurnStream {
+        let Some(hooks) = hooks else {
+            return events;
+        };
+        let is_free = info.cache == Some(CacheStatus::Hit);
+        let events = hooked_stream::through_hooks(events, hooks.answer_stages(is_free));
+        match self.hooks.errors_of(hooks) {
+            Some(errors) => hooked_stream::with_reworded_errors(events, errors),
+            None => events,
+        }
     }
 
     /// Replaces the ids of files in `turn` with their contents. The caller is admitted first: one
@@ -188,10 +224,17 @@ impl PipelineSteps {
         self.files.inline(caller, turn).await
     }
 
-    /// Passes a turn that is not run through the steps that its model depends on.
-    async fn choose_model(&self, caller: &Caller, turn: &mut Turn) -> Result<FileMemory, Error> {
+    /// Passes a turn that is not run through the steps that its model depends on, and through those
+    /// of `hooks` that are called before a turn.
+    async fn choose_model(
+        &self,
+        caller: &Caller,
+        turn: &mut Turn,
+        hooks: Option<&TurnHooks>,
+    ) -> Result<FileMemory, Error> {
         admission::check_permissions(caller, turn)?;
         let memory = self.files.inline(caller, turn).await?;
+        call_before(hooks, turn).await?;
         self.admission.route(caller, turn).await?;
         Ok(memory)
     }
@@ -269,9 +312,9 @@ impl PendingTurn {
             estimate,
             meter,
         } = self;
-        // 6. Preflight: what would be refused after the hold is refused without a disk write.
+        // 7. Preflight: what would be refused after the hold is refused without a disk write.
         gateway.preflight(&caller, &turn)?;
-        // 7. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
+        // 8. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
         // a waiting turn costs no disk write.
         let holding = PendingHold {
             ledger: admission.ledger.clone(),
@@ -299,7 +342,7 @@ impl PendingTurn {
             gate_control.open();
             Ok::<_, Error>(hold)
         };
-        // 8. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
+        // 9. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
         let (hold, running) = futures::try_join!(hold, gateway.run_gated(gate, caller, turn))?;
         let RunningTurn {
@@ -312,6 +355,15 @@ impl PendingTurn {
         let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens, trace);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
+}
+
+/// Calls the hooks before a turn, if there are any.
+async fn call_before(hooks: Option<&TurnHooks>, turn: &mut Turn) -> Result<(), Error> {
+    if let Some(hooks) = hooks {
+        // Boxed, so that a turn without hooks does not pay for the size of the future.
+        Box::pin(hooks.before(turn)).await?;
+    }
+    Ok(())
 }
 
 /// Sets the cost of a cached answer to zero, and counts it as saved.

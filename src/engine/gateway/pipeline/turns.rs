@@ -38,7 +38,10 @@ impl Turns for PipelineSteps {
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         let counted = async move {
-            let _memory = self.choose_model(&caller, &mut turn).await?;
+            // The prompt goes upstream, so hooks are called before.
+            let hooks = self.hooks.for_turn(&caller, &turn);
+            let memory = self.choose_model(&caller, &mut turn, hooks.as_ref());
+            let _memory = memory.await?;
             self.gateway.count_tokens(caller, turn).await
         };
         counted.boxed()
@@ -46,7 +49,7 @@ impl Turns for PipelineSteps {
 
     fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         let resolved = async move {
-            let _memory = self.choose_model(&caller, &mut turn).await?;
+            let _memory = self.choose_model(&caller, &mut turn, None).await?;
             self.gateway.resolve(caller, turn).await
         };
         resolved.boxed()

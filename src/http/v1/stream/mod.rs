@@ -306,7 +306,10 @@ impl StreamSocketSession {
         let answer = said.and_then(|said| match said {
             ChatClientMessage::Ping => Ok(PONG.to_owned()),
             ChatClientMessage::Auth { api_key } => {
-                *caller = self.identify(&api_key)?;
+                *caller = Caller {
+                    origin: caller.origin,
+                    ..self.identify(&api_key)?
+                };
                 Ok(AUTHENTICATED.to_owned())
             }
             ChatClientMessage::Cancel { id } => {
@@ -346,7 +349,7 @@ impl StreamSocketSession {
         let line = AccessLogLine::for_message(&self.id, Some(&again), PATH);
         let again = Caller {
             cache_control: caller.cache_control,
-            origin: caller.origin,
+            origin: caller.origin.streamed(true),
             trace: line.request_trace(),
             ..again
         };

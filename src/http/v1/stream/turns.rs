@@ -127,6 +127,7 @@ impl ActiveTurn {
     ) -> (Vec<String>, Option<Self>) {
         match step {
             Some(Ok(ActiveTurnStep::Admitted(info))) => {
+                self.line.record_hooks(&info.hooks);
                 self.encoder.set_metadata(turn_metadata(&info));
                 (Vec::new(), Some(self))
             }

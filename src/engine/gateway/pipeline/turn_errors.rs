@@ -1,0 +1,90 @@
+//! Errors of turns, of which hooks are told.
+
+use std::fmt;
+
+use crate::domain::Caller;
+use crate::domain::Turn;
+use crate::engine::gateway::Error;
+use crate::engine::hooks::Hooks;
+use crate::engine::hooks::TurnHooks;
+use crate::engine::hooks::WireError;
+
+/// Describes an error as its client sees it. Supplied by `http`, which knows status codes.
+pub type ErrorDescriber = fn(&Error) -> WireError;
+
+/// Hooks of the pipeline. The default has none.
+#[derive(Clone)]
+pub struct PipelineHooks {
+    hooks: Hooks,
+    describe: ErrorDescriber,
+}
+
+/// Hooks of a turn that are told of its errors.
+#[derive(Clone)]
+pub(super) struct TurnErrors {
+    hooks: TurnHooks,
+    describe: ErrorDescriber,
+}
+
+impl fmt::Debug for PipelineHooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hooks.fmt(formatter)
+    }
+}
+
+impl Default for PipelineHooks {
+    fn default() -> Self {
+        let describe = |error: &Error| WireError {
+            status: 500,
+            code: String::new(),
+            message: error.to_string(),
+        };
+        Self::new(Hooks::default(), describe)
+    }
+}
+
+impl PipelineHooks {
+    /// Creates the hooks of a pipeline, which are told of errors as `describe` says.
+    pub fn new(hooks: Hooks, describe: ErrorDescriber) -> Self {
+        Self { hooks, describe }
+    }
+
+    /// Returns the hooks that `turn` passes; `None` if there are none.
+    pub(super) fn for_turn(&self, caller: &Caller, turn: &Turn) -> Option<TurnHooks> {
+        self.hooks.for_turn(caller, turn)
+    }
+
+    /// Returns those of `hooks` that are told of errors; `None` if none is.
+    pub(super) fn errors_of(&self, hooks: &TurnHooks) -> Option<TurnErrors> {
+        hooks.hears_errors().then(|| TurnErrors {
+            hooks: hooks.clone(),
+            describe: self.describe,
+        })
+    }
+
+    /// Tells `hooks` of an error, and returns it in their words.
+    pub(super) async fn reword(&self, hooks: Option<&TurnHooks>, error: Error) -> Error {
+        match hooks.and_then(|hooks| self.errors_of(hooks)) {
+            Some(errors) => errors.reword(error).await,
+            None => error,
+        }
+    }
+}
+
+impl TurnErrors {
+    /// Tells the hooks of an error, except the one that caused it, and returns it in their words.
+    pub(super) async fn reword(&self, error: Error) -> Error {
+        let by = match &error {
+            Error::Hook(stop) => Some(&*stop.hook),
+            _ => None,
+        };
+        let told = self.hooks.error((self.describe)(&error), by).await;
+        match told {
+            Some(message) => Error::Reworded {
+                error: Box::new(error),
+                message,
+            },
+            None => error,
+        }
+    }
+}

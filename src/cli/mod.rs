@@ -3,6 +3,7 @@
 mod admin;
 mod doctor;
 mod duration;
+mod hooks;
 mod keys;
 mod ledger;
 mod projects;
@@ -32,6 +33,7 @@ use crate::config::Environment;
 use crate::config::Settings;
 
 use doctor::DoctorArguments;
+use hooks::HooksCommand;
 use keys::KeysCommand;
 use ledger::LedgerCommand;
 use projects::ProjectsCommand;
@@ -84,6 +86,9 @@ enum CliCommand {
     Doctor(DoctorArguments),
     /// Show which models the routing rules choose for requests, and the savings.
     Route(RouteArguments),
+    /// List the hooks, or show what they do with a request, without a server and without a key.
+    #[command(subcommand)]
+    Hooks(HooksCommand),
     /// Create, list, rotate and revoke keys, whether or not the server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -146,6 +151,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         }
         CliCommand::Doctor(arguments) => doctor::run(&arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
+        CliCommand::Hooks(command) => print(hooks::run(&command, &environment)?.as_bytes()),
         CliCommand::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
         CliCommand::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
         CliCommand::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),

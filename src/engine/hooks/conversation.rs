@@ -19,7 +19,7 @@ use crate::domain::Role;
 use crate::domain::Turn;
 
 /// Returns the messages of `turn`, as hooks see them.
-pub(super) fn wire_messages(turn: &Turn) -> Vec<WireMessage> {
+pub fn wire_messages(turn: &Turn) -> Vec<WireMessage> {
     let mut place = 0;
     let mut messages = Vec::new();
     let history = turn.history.iter();
@@ -53,7 +53,7 @@ pub(super) fn wire_system(turn: &Turn) -> Option<String> {
 ///
 /// # Errors
 /// Fails when the messages are no conversation that could be sent.
-pub(super) fn replace_messages(
+pub fn replace_messages(
     turn: &mut Turn,
     messages: Vec<WireMessage>,
 ) -> Result<bool, HookFailure> {

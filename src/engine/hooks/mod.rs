@@ -48,6 +48,8 @@ pub use config::HookConfig;
 pub use config::HookKind;
 pub use config::OnFailure;
 pub use config::StreamMode;
+pub use conversation::replace_messages;
+pub use conversation::wire_messages;
 pub use error::HookFailure;
 pub use error::HookStop;
 pub use error::HookStopReason;

@@ -376,7 +376,7 @@ async fn error_hooks_reword_the_message_but_not_of_their_own_error() {
         (second.as_str(), two.clone()),
     ]);
     let found = hooks.for_turn(&on(Surface::Chat), &turn("Hi")).unwrap();
-    assert!(found.hears_errors());
+    assert!(found.are_at(HookPoint::Error));
     let error = WireError {
         status: 429,
         code: "server_busy".to_owned(),

@@ -106,6 +106,26 @@ impl TurnHooks {
         self.notes.clone()
     }
 
+    /// Splits the hooks into single ones with notes of their own, as a dry run shows them.
+    pub fn one_by_one(&self) -> Vec<Self> {
+        let single = |hook: &Arc<ConfiguredHook>| Self {
+            hooks: vec![Arc::clone(hook)],
+            notes: HookNotes::of_turn(),
+            ..self.clone()
+        };
+        self.hooks.iter().map(single).collect()
+    }
+
+    /// Returns the name of the first hook.
+    pub fn first_name(&self) -> &str {
+        self.hooks.first().map_or("", |hook| &hook.name)
+    }
+
+    /// Returns true if a hook is called at `point`.
+    pub fn are_at(&self, point: HookPoint) -> bool {
+        self.hooks.iter().any(|hook| hook.config.is_at(point))
+    }
+
     /// Calls the hooks in their order before `turn` is run. They may change its messages.
     ///
     /// # Errors
@@ -181,13 +201,6 @@ impl TurnHooks {
             HookBody::Filter(filter) => Some(&**filter),
             HookBody::Called(_) => None,
         })
-    }
-
-    /// True if a hook is called when the turn fails.
-    pub fn hears_errors(&self) -> bool {
-        self.hooks
-            .iter()
-            .any(|hook| hook.config.is_at(HookPoint::Error))
     }
 
     /// Tells hooks of the error of the turn, which the hook `by` may have caused itself. Returns the

@@ -14,6 +14,7 @@ mod cors;
 mod docs_page;
 mod encodings;
 mod files;
+mod hooks;
 mod large_bodies;
 mod limits;
 mod messages;

@@ -183,20 +183,24 @@ impl TaskTestServer {
     }
 
     pub(crate) async fn with_store(store: &Store, folder: TempDir) -> Self {
-        Self::with_keys_and_store(Keys::none(), store, folder).await
+        Self::with_everything(Keys::none(), store, folder, Hooks::default()).await
     }
 
     /// Creates a service for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
-        Self::with_keys_and_store(
-            keys,
-            &Store::in_memory(TaskTracker::new()),
-            tempfile::tempdir().unwrap(),
-        )
-        .await
+        let store = Store::in_memory(TaskTracker::new());
+        let folder = tempfile::tempdir().unwrap();
+        Self::with_everything(keys, &store, folder, Hooks::default()).await
     }
 
-    async fn with_keys_and_store(keys: Keys, store: &Store, folder: TempDir) -> Self {
+    /// Creates a service whose tasks pass `hooks`.
+    pub(crate) async fn with_hooks(hooks: Hooks) -> Self {
+        let store = Store::in_memory(TaskTracker::new());
+        let folder = tempfile::tempdir().unwrap();
+        Self::with_everything(Keys::none(), &store, folder, hooks).await
+    }
+
+    async fn with_everything(keys: Keys, store: &Store, folder: TempDir, hooks: Hooks) -> Self {
         let (sender, agents) = mpsc::unbounded_channel();
         let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
@@ -227,7 +231,7 @@ impl TaskTestServer {
             prices: Arc::new(prices()),
             rate_limits: rate_limit::RateLimits::new(rate_limit::Config::default()),
             webhooks: None,
-            hooks: Hooks::default(),
+            hooks,
             metrics: metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::engine::gateway::Error;
+use crate::engine::hooks::HookPoint;
 use crate::engine::hooks::Hooks;
 use crate::engine::hooks::TurnHooks;
 use crate::engine::hooks::WireError;
@@ -56,7 +57,7 @@ impl PipelineHooks {
 
     /// Returns those of `hooks` that are told of errors; `None` if none is.
     pub(super) fn errors_of(&self, hooks: &TurnHooks) -> Option<TurnErrors> {
-        hooks.hears_errors().then(|| TurnErrors {
+        hooks.are_at(HookPoint::Error).then(|| TurnErrors {
             hooks: hooks.clone(),
             describe: self.describe,
         })

@@ -1,6 +1,7 @@
 //! Tests of batches: files of requests that are answered in the background.
 
 mod end_and_resume;
+mod hooks;
 mod messages;
 mod requests;
 mod running;

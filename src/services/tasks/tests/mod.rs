@@ -1,6 +1,7 @@
 //! Tests of tasks with scripted agents, on paused time.
 
 mod costs;
+mod hooks;
 mod traced;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod billing;
 mod cached;
 mod cancelled;
 mod files;
+mod hooks;
 mod measured;
 mod server_tools;
 mod traced;

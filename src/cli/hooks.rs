@@ -1,0 +1,335 @@
+//! `hooks`: shows the configured hooks, and what they do with a request.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use clap::ValueHint;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::CommandError;
+use super::admin::block_on;
+use crate::api::openai::chat;
+use crate::api::request_schema::Policy;
+use crate::app;
+use crate::config::CommandLineFlags;
+use crate::config::Environment;
+use crate::config::Settings;
+use crate::domain::Caller;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::ModelName;
+use crate::domain::Native;
+use crate::domain::Part;
+use crate::domain::RequestOrigin;
+use crate::domain::Sampling;
+use crate::domain::Surface;
+use crate::domain::Tools;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+use crate::engine::hooks::HookPoint;
+use crate::engine::hooks::HookStop;
+use crate::engine::hooks::HookStopReason;
+use crate::engine::hooks::Hooks;
+use crate::engine::hooks::TurnHooks;
+use crate::engine::hooks::WireAnswer;
+use crate::engine::hooks::WireMessage;
+use crate::engine::hooks::replace_messages;
+use crate::engine::hooks::wire_messages;
+use crate::runtime::text_table::TextTable;
+
+const EXAMPLE: &str = "\
+Example:
+  claude-switchboard hooks test request.json --config switchboard.toml
+
+FILE is the body of a chat request, or an input of a hook; an `answer` in it is passed through the hooks on the way out.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HooksCommand {
+    /// List the configured hooks in their order.
+    List {
+        /// A configuration file in TOML.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
+    /// Show which hooks are called for a request, what they decide, and what they change.
+    #[command(after_help = EXAMPLE)]
+    Test {
+        /// A request in JSON.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// A configuration file in TOML.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        config: Option<PathBuf>,
+        /// The API by which the request comes.
+        #[arg(long, value_name = "NAME", default_value = "chat")]
+        surface: String,
+        /// The project of its key.
+        #[arg(long, value_name = "ID", default_value = "default")]
+        project: String,
+    },
+}
+
+/// Members of an input of a hook.
+#[derive(Deserialize)]
+struct WireRequest {
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    system: Option<String>,
+    #[serde(default)]
+    messages: Vec<WireMessage>,
+    #[serde(default)]
+    answer: Option<WireAnswer>,
+}
+
+/// Request of a dry run.
+struct DryRun {
+    turn: Turn,
+    answer: Option<String>,
+}
+
+/// Runs the command and returns its output.
+///
+/// # Errors
+/// Fails when the settings are refused or the file is no request, with advice on what to do next.
+pub(super) fn run(command: &HooksCommand, environment: &Environment) -> anyhow::Result<String> {
+    match command {
+        HooksCommand::List { config } => {
+            let settings = load(config.as_deref(), environment)?;
+            with_hooks(&settings, environment, async |hooks| Ok(list(&hooks)))
+        }
+        HooksCommand::Test {
+            file,
+            config,
+            surface,
+            project,
+        } => {
+            let settings = load(config.as_deref(), environment)?;
+            let caller = caller(surface, project)?;
+            let request = read(file)?;
+            with_hooks(&settings, environment, async |hooks| {
+                test(&hooks, &caller, request).await
+            })
+        }
+    }
+}
+
+fn load(config: Option<&Path>, environment: &Environment) -> anyhow::Result<Settings> {
+    Ok(Settings::load(
+        config,
+        environment,
+        &CommandLineFlags::default(),
+    )?)
+}
+
+/// Runs `show` with the hooks of the settings, and ends their programs.
+fn with_hooks(
+    settings: &Settings,
+    environment: &Environment,
+    show: impl AsyncFnOnce(Hooks) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
+    block_on(async {
+        let tracker = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let hooks = app::hooks(settings, environment, &tracker, stop.clone())?;
+        let shown = show(hooks).await;
+        stop.cancel();
+        tracker.close();
+        shown
+    })
+}
+
+fn caller(surface: &str, project: &str) -> anyhow::Result<Caller> {
+    let Some(surface) = Surface::from_name(surface) else {
+        let known = Surface::ALL.map(Surface::name).join(", ");
+        let message = format!("there is no surface `{surface}`; there are {known}");
+        return Err(CommandError::new(message, "name one of them with --surface").into());
+    };
+    Ok(Caller {
+        project: project.to_owned(),
+        origin: RequestOrigin {
+            surface,
+            ..RequestOrigin::default()
+        },
+        ..Caller::named("key-1")
+    })
+}
+
+fn read(file: &Path) -> anyhow::Result<DryRun> {
+    let name = file.display();
+    let text = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
+    if value.get("point").is_none() {
+        let chat = chat::decode(&text, Policy::Lenient);
+        let chat = chat.with_context(|| format!("{name} is no chat request"))?;
+        let answer = value["answer"]["text"].as_str().map(ToOwned::to_owned);
+        let turn = chat.turn;
+        return Ok(DryRun { turn, answer });
+    }
+    let request: WireRequest =
+        serde_json::from_value(value).with_context(|| format!("{name} is no input of a hook"))?;
+    let mut turn = Turn {
+        model: ModelName::new(request.model),
+        system: request.system.into_iter().collect(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt: vec![Part::text("-")],
+        sampling: Sampling::default(),
+        project: None,
+        native: Native::default(),
+    };
+    if !request.messages.is_empty() {
+        let replaced = replace_messages(&mut turn, request.messages);
+        replaced.with_context(|| format!("the messages of {name} cannot be used"))?;
+    }
+    let answer = request.answer.map(|answer| answer.text);
+    Ok(DryRun { turn, answer })
+}
+
+fn list(hooks: &Hooks) -> String {
+    let mut table = TextTable::new(["name", "kind", "points", "prompt", "answer", "timeout"]);
+    for config in hooks.configs() {
+        let points = config.points.iter().map(|point| point.name());
+        table.row([
+            config.name.clone(),
+            format!("{:?}", config.kind).to_lowercase(),
+            points.collect::<Vec<_>>().join(", "),
+            format!("{:?}", config.prompt).to_lowercase(),
+            format!("{:?}", config.answer).to_lowercase(),
+            format!("{} ms", config.timeout_ms),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Passes the request, and its answer if there is one, through the hooks one by one.
+async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result<String> {
+    let DryRun { mut turn, answer } = request;
+    let Some(found) = hooks.for_turn(caller, &turn) else {
+        return Ok("no hook is called for this request\n".to_owned());
+    };
+    let mut table = TextTable::new(["hook", "point", "verdict", "time"]);
+    let single = found.one_by_one();
+    let before = lines(&wire_messages(&turn))?;
+    let mut stopped = None;
+    for hook in single.iter().filter(|hook| hook.are_at(HookPoint::Before)) {
+        let started = Instant::now();
+        let passed = hook.before(&mut turn).await;
+        table.row(row(hook, HookPoint::Before, started));
+        stopped = passed.err();
+        if stopped.is_some() {
+            break;
+        }
+    }
+    let mut changes = difference(&before, &lines(&wire_messages(&turn))?);
+    if let (None, Some(answer)) = (&stopped, answer) {
+        let mut text = answer.clone();
+        for hook in single
+            .iter()
+            .rev()
+            .filter(|hook| hook.are_at(HookPoint::After))
+        {
+            let started = Instant::now();
+            let passed = pass_answer(hook, text.clone()).await;
+            table.row(row(hook, HookPoint::After, started));
+            match passed {
+                Ok(new) => text = new,
+                Err(stop) => {
+                    stopped = Some(stop);
+                    break;
+                }
+            }
+        }
+        let answered = |text: &str| vec![format!("answer: {text}")];
+        changes.push_str(&difference(&answered(&answer), &answered(&text)));
+    }
+    let end = stopped.map_or_else(String::new, |stop| describe(&stop));
+    Ok([table.to_string(), changes, end].concat())
+}
+
+/// Passes an answer through a hook as one event and an end.
+async fn pass_answer(hook: &TurnHooks, text: String) -> Result<String, HookStop> {
+    let finish = Finish::new(FinishReason::Stop, Usage::default());
+    let mut passed = Vec::new();
+    for mut stage in hook.answer_stages(false) {
+        for event in [
+            TurnEvent::Text(text.clone()),
+            TurnEvent::Finished(finish.clone()),
+        ] {
+            passed.extend(stage.take(event).await?);
+        }
+    }
+    let texts = passed.into_iter().filter_map(|event| match event {
+        TurnEvent::Text(text) => Some(text),
+        _ => None,
+    });
+    Ok(texts.collect())
+}
+
+fn row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
+    let time = started.elapsed();
+    let header = hook.notes().header_value().unwrap_or_default();
+    // A hook that only listens is told in the background, and has no verdict.
+    let verdict = header
+        .rsplit_once("verdict=")
+        .map_or("told", |(_, verdict)| verdict);
+    [
+        hook.first_name().to_owned(),
+        point.name().to_owned(),
+        verdict.to_owned(),
+        format!("{:.1} ms", time.as_secs_f64() * 1000.0),
+    ]
+}
+
+/// Returns a line for each part of the messages.
+fn lines(messages: &[WireMessage]) -> anyhow::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for message in messages {
+        for part in &message.content {
+            let role = serde_json::to_value(message.role)?;
+            let content = serde_json::to_string(&part.content)?;
+            lines.push(format!("{}: {content}", role.as_str().unwrap_or_default()));
+        }
+    }
+    Ok(lines)
+}
+
+/// Returns the lines that were removed and added, with `-` and `+` before them.
+fn difference(before: &[String], after: &[String]) -> String {
+    let mut text = String::new();
+    let mut end = before.len().min(after.len());
+    let start = (0..end)
+        .find(|index| before[*index] != after[*index])
+        .unwrap_or(end);
+    let mut same = 0;
+    while same < end - start && before[before.len() - 1 - same] == after[after.len() - 1 - same] {
+        same += 1;
+    }
+    end = before.len() - same;
+    for line in &before[start..end] {
+        let _ = writeln!(text, "- {line}");
+    }
+    for line in &after[start..after.len() - same] {
+        let _ = writeln!(text, "+ {line}");
+    }
+    text
+}
+
+fn describe(stop: &HookStop) -> String {
+    match &stop.reason {
+        HookStopReason::Refused { message, .. } => format!("refused: {message}\n"),
+        HookStopReason::Failed(failure) => format!("refused, since the hook failed: {failure}\n"),
+    }
+}
+
+#[cfg(test)]
+#[path = "hooks_tests.rs"]
+mod tests;

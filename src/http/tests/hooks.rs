@@ -192,8 +192,8 @@ async fn refusal_of_a_hook_has_its_own_error_in_both_apis() {
     assert_eq!(header, "gate; point=before; verdict=refuse");
     let (status, fields) = error(response).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    assert_eq!(fields["error"]["code"], "hook_refused");
-    assert_eq!(fields["error"]["message"], "No personal data. (pii)");
+    assert_eq!(fields["code"], "hook_refused");
+    assert_eq!(fields["message"], "No personal data. (pii)");
     let router = server(refusing("\"after\"")).await;
     let fields = json!({"model": "sonnet", "max_tokens": 9, "messages": [user()]});
     let response = post_json(&router, "/v1/messages", &fields).await;
@@ -221,7 +221,7 @@ async fn failed_hook_is_unavailable_and_not_to_be_paid_twice() {
     assert!(!response.headers().contains_key("x-should-retry"));
     let (status, fields) = error(response).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(fields["error"]["code"], "hook_unavailable");
+    assert_eq!(fields["code"], "hook_unavailable");
     let router = server(failing("\"after\"")).await;
     let response = post_json(&router, "/v1/chat/completions", &chat(false)).await;
     assert_eq!(response.headers()["x-should-retry"], "false");
@@ -244,8 +244,8 @@ async fn hooks_are_told_of_errors_as_clients_see_them_and_reword_these() {
     );
     let (status, fields) = error(send(router(state), post(&chat(false))).await).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert_eq!(fields["error"]["message"], "Ask Ann.");
-    assert_eq!(fields["error"]["code"], "not_signed_in");
+    assert_eq!(fields["message"], "Ask Ann.");
+    assert_eq!(fields["code"], "not_signed_in");
     let told = hook.calls().remove(0).content.error.unwrap();
     assert_eq!((told.status, told.code.as_str()), (401, "not_signed_in"));
     assert_eq!(told.message, "Sign in.");

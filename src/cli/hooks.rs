@@ -230,7 +230,9 @@ async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result
         }
     }
     let mut changes = difference(&before, &lines(&wire_messages(&turn))?);
-    if let (None, Some(answer)) = (&stopped, answer) {
+    if stopped.is_none()
+        && let Some(answer) = answer
+    {
         let mut text = answer.clone();
         for hook in single
             .iter()

@@ -448,3 +448,37 @@ fn workers_do_not_get_switchboard_variables() {
         (Some("/bin"), None)
     );
 }
+
+#[test]
+fn hooks_are_tables_and_are_checked() {
+    let file = "[hooks]\nprograms = \"hooks\"\n[[hooks.list]]\nname = \"mask\"\nkind = \"filter\"\n\
+                points = [\"before\"]\nwords = [\"secret\"]\n";
+    let hooks = |file: &str, variables: &[(&str, &str)]| {
+        let settings = load(file, variables, &CommandLineFlags::default());
+        settings.unwrap().hooks
+    };
+    let from_file = hooks(file, &[]);
+    assert_eq!(from_file.list[0].name, "mask");
+    let absolute = std::path::absolute("hooks").unwrap();
+    assert_eq!(Path::new(&from_file.programs), absolute);
+    let list = r#"[{name = "x", kind = "filter", points = ["before"], words = ["a"]}]"#;
+    let from_variable = hooks(file, &[("SWITCHBOARD_HOOKS__LIST", list)]);
+    assert_eq!(from_variable.list[0].name, "x");
+    assert_eq!(from_variable.list.len(), 1);
+    assert!(hooks("", &[]).list.is_empty());
+    let unknown = refusal(&file.replace("words", "word"), &[]);
+    assert!(
+        unknown.starts_with("switchboard.toml: hooks.list"),
+        "{unknown}"
+    );
+    let blind = refusal(&file.replace("\"secret\"", ""), &[]);
+    assert!(
+        blind.contains("the hook `mask`: the filter looks for nothing"),
+        "{blind}"
+    );
+    let wrong = refusal("[hooks]\nlist = [\"mask\"]", &[]);
+    assert!(
+        wrong.contains("hooks.list: expected tables, [[hooks.list]]"),
+        "{wrong}"
+    );
+}

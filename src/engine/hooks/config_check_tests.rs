@@ -51,7 +51,8 @@ fn hooks_that_can_work_are_accepted_with_their_defaults() {
         let points = [HookPoint::Before, HookPoint::After, HookPoint::Error];
         points.map(|point| hook.failure_at(point))
     };
-    let (refuse, pass) = (OnFailure::Refuse, OnFailure::Pass);
+    let refuse = OnFailure::Refuse;
+    let pass = OnFailure::Pass;
     assert_eq!(failures(gate), [refuse, refuse, pass]);
     assert_eq!(failures(log), [refuse, pass, pass]);
 }

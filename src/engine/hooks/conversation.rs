@@ -53,10 +53,7 @@ pub(super) fn wire_system(turn: &Turn) -> Option<String> {
 ///
 /// # Errors
 /// Fails when the messages are no conversation that could be sent.
-pub fn replace_messages(
-    turn: &mut Turn,
-    messages: Vec<WireMessage>,
-) -> Result<bool, HookFailure> {
+pub fn replace_messages(turn: &mut Turn, messages: Vec<WireMessage>) -> Result<bool, HookFailure> {
     let goes_on = turn.prompt.is_empty() || turn.is_continuation();
     let mut originals = turn.history.clone();
     if !goes_on {

@@ -24,7 +24,7 @@ const BLANK_REPLACEMENT: &str = "[redacted]";
 
 /// Compiled filter of one hook.
 #[derive(Debug)]
-pub struct Filter {
+pub(super) struct Filter {
     /// Alternation of all words and patterns; `None` if there are none.
     pub(super) patterns: Option<Regex>,
     /// Longest possible match in bytes; `None` if there is no limit.
@@ -53,7 +53,7 @@ pub enum TextRole {
 
 /// Reason why a filter refuses a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterRefusal {
+pub(super) enum FilterRefusal {
     /// A word or a pattern was found.
     Found,
     /// The prompt has more characters than it may have.

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::str::Chars;
 
 /// Rewrites the strings, the names and the numbers in `json`: `rewrite` gets each without escapes,
-/// and returns what replaces it, if anything. Values of the names in `kept` are left as they are.
+/// and returns what replaces it, if anything.
+///
+/// Values of the names in `kept` are left as they are.
 /// Returns `None` if nothing was replaced. A replaced number becomes a string.
 pub(super) fn rewrite_json<E>(
     json: &str,

@@ -60,8 +60,10 @@ fn input_has_the_documented_members_and_lacks_what_is_not_granted() {
 
 #[test]
 fn answers_are_read_by_point_and_operation() {
-    let (before, after) = (HookPoint::Before, HookPoint::After);
-    let (decide, transform) = (HookOperation::Decide, HookOperation::Transform);
+    let before = HookPoint::Before;
+    let after = HookPoint::After;
+    let decide = HookOperation::Decide;
+    let transform = HookOperation::Transform;
     let passed = read(
         r#"{"action":"annotate","metadata":{"a":"b"}}"#,
         before,

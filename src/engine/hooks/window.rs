@@ -87,7 +87,8 @@ impl TextWindow {
             let Some(found) = found.filter(|found| is_due(found.start())) else {
                 break;
             };
-            let (start, end) = (found.start(), found.end());
+            let start = found.start();
+            let end = found.end();
             let replacement = filter.replacement.as_deref().ok_or(FilterRefusal::Found)?;
             self.release_plain(start, &mut released);
             released.push(ReleasedPiece {

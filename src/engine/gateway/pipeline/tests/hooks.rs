@@ -170,8 +170,9 @@ async fn errors_are_told_in_the_words_of_a_hook() {
     let hook = ScriptedHook::answering(HookVerdict::Message("Sorry.".to_owned()));
     let setting = with(scripted(vec![(toml, hook.clone())])).await;
     let refused = setting.ask(&capped("a", 1), turn("m-1", None)).await;
-    let Err(Error::Reworded { error, message }) = refused else {
-        panic!("{refused:?}");
+    let (error, message) = match refused {
+        Err(Error::Reworded { error, message }) => (error, message),
+        other => panic!("{other:?}"),
     };
     assert!(matches!(*error, Error::OverBudget(_)));
     assert_eq!(message, "Sorry.");

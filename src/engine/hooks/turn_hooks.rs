@@ -118,7 +118,7 @@ impl TurnHooks {
 
     /// Returns the name of the first hook.
     pub fn first_name(&self) -> &str {
-        self.hooks.first().map_or("", |hook| &hook.name)
+        self.hooks.first().map_or("", |hook| &*hook.name)
     }
 
     /// Returns true if a hook is called at `point`.

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use clap::ValueHint;
 use serde::Deserialize;
 use tokio::time::Instant;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,6 +45,9 @@ use crate::engine::hooks::WireMessage;
 use crate::engine::hooks::replace_messages;
 use crate::engine::hooks::wire_messages;
 use crate::runtime::text_table::TextTable;
+
+/// Maximum wait for programs that are told to end.
+const MAX_END_WAIT: Duration = Duration::from_secs(5);
 
 const EXAMPLE: &str = "\
 Example:
@@ -142,6 +147,8 @@ fn with_hooks(
         let shown = show(hooks).await;
         stop.cancel();
         tracker.close();
+        // Programs are ended, and none is left behind.
+        let _ = timeout(MAX_END_WAIT, tracker.wait()).await;
         shown
     })
 }
@@ -278,13 +285,14 @@ async fn pass_answer(hook: &TurnHooks, text: String) -> Result<String, HookStop>
 
 fn row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
     let time = started.elapsed();
+    let name = hook.first_name();
     let header = hook.notes().header_value().unwrap_or_default();
+    let prefix = format!("{name}; point={}; verdict=", point.name());
+    let last = header.rsplit(", ").next().unwrap_or_default();
     // A hook that only listens is told in the background, and has no verdict.
-    let verdict = header
-        .rsplit_once("verdict=")
-        .map_or("told", |(_, verdict)| verdict);
+    let verdict = last.strip_prefix(prefix.as_str()).unwrap_or("told");
     [
-        hook.first_name().to_owned(),
+        name.to_owned(),
         point.name().to_owned(),
         verdict.to_owned(),
         format!("{:.1} ms", time.as_secs_f64() * 1000.0),

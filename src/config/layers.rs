@@ -65,21 +65,15 @@ impl SettingLayers {
             let inside = format!("{key}.");
             if let Some(default) = self.known.get(&key) {
                 let is_table_list = TABLE_LISTS.contains(&key.as_str());
-                if is_table_list && !value::is_table_list(&found) {
-                    let found = value::describe_found(&found).to_owned();
-                    let (name, expected) = (origin.name(&key), format!("tables, [[{key}]]"));
-                    return Err(Error::WrongType {
-                        name,
-                        expected,
-                        found,
-                    });
-                }
-                if !is_table_list && !value::fits(default, &found) {
-                    return Err(wrong_type(
-                        origin.name(&key),
-                        default,
-                        value::describe_found(&found),
-                    ));
+                let fits = if is_table_list {
+                    value::is_table_list(&found)
+                } else {
+                    value::fits(default, &found)
+                };
+                if !fits {
+                    let name = origin.name(&key);
+                    let found = value::describe_found(&found);
+                    return Err(wrong_type(&key, name, default, found));
                 }
                 self.set(&key, found, origin.clone());
             } else if !self.known.keys().any(|known| known.starts_with(&inside)) {
@@ -129,7 +123,7 @@ impl SettingLayers {
             } else {
                 value::parse(default, text)
             };
-            let value = parsed.map_err(|found| wrong_type(name.to_owned(), default, found))?;
+            let value = parsed.map_err(|found| wrong_type(key, name.to_owned(), default, found))?;
             self.set(
                 &key.clone(),
                 value,
@@ -220,10 +214,13 @@ impl SettingLayers {
         let values = self.merged.get(section).cloned();
         let values = values.unwrap_or_else(|| Value::Table(Table::new()));
         serde_path_to_error::deserialize(values).map_err(|error| {
-            let text = error
-                .inner()
-                .message()
-                .replace("unknown variant", "unknown value");
+            let message = error.inner().message();
+            if let Some((field, known)) = unknown_field(message) {
+                let nearest = value::nearest(field, known.into_iter()).map(ToOwned::to_owned);
+                let name = self.name_of(&format!("{section}.{}", error.path()));
+                return Error::Unknown { name, nearest };
+            }
+            let text = message.replace("unknown variant", "unknown value");
             // A reader's own error has its advice on a second line.
             let (message, hint) = text.split_once('\n').unwrap_or((&text, SEE_DOCUMENT));
             Error::Refused {
@@ -341,12 +338,28 @@ fn collect_known(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value
     }
 }
 
-fn wrong_type(name: String, default: &Value, found: &str) -> Error {
+/// Error: the value of `key`, which messages call `name`, has another type than `default`.
+fn wrong_type(key: &str, name: String, default: &Value, found: &str) -> Error {
+    let expected = if TABLE_LISTS.contains(&key) {
+        format!("tables, [[{key}]]")
+    } else {
+        value::describe_expected(default)
+    };
     Error::WrongType {
         name,
-        expected: value::describe_expected(default),
+        expected,
         found: found.to_owned(),
     }
+}
+
+/// Returns the unknown field that a message of serde is about, with the known ones. Serde has no
+/// other form of it.
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let (field, rest) = rest.split_once('`')?;
+    // Between the backticks of the list: every second piece.
+    let known = rest.split('`').skip(1).step_by(2).collect();
+    Some((field, known))
 }
 
 #[cfg(test)]

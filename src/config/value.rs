@@ -49,12 +49,16 @@ pub(super) fn is_table_list(value: &Value) -> bool {
     matches!(value, Value::Array(items) if items.iter().all(Value::is_table))
 }
 
-/// Parses the text of a variable as a list of tables.
+/// Parses the text of a variable as a list of tables; an empty text is an empty list.
 ///
 /// # Errors
 /// Returns the type that was found instead, in words.
 pub(super) fn parse_table_list(text: &str) -> Result<Value, &'static str> {
-    let parsed = format!("value = {}", text.trim()).parse::<Table>();
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Ok(Value::Array(Vec::new()));
+    }
+    let parsed = format!("value = {trimmed}").parse::<Table>();
     let mut table = parsed.map_err(|_| "another text")?;
     let value = table.remove("value").filter(|_| table.is_empty());
     value.filter(is_table_list).ok_or("another text")

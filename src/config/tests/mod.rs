@@ -466,10 +466,20 @@ fn hooks_are_tables_and_are_checked() {
     assert_eq!(from_variable.list[0].name, "x");
     assert_eq!(from_variable.list.len(), 1);
     assert!(hooks("", &[]).list.is_empty());
-    let unknown = refusal(&file.replace("words", "word"), &[]);
     assert!(
-        unknown.starts_with("switchboard.toml: hooks.list"),
-        "{unknown}"
+        hooks("", &[("SWITCHBOARD_HOOKS__LIST", "")])
+            .list
+            .is_empty()
+    );
+    let unknown = refusal(&file.replace("words", "word"), &[]);
+    assert_eq!(
+        unknown,
+        "switchboard.toml: hooks.list[0].word is not known\ndid you mean words?"
+    );
+    let kind = refusal(&file.replace("\"filter\"", "\"filters\""), &[]);
+    assert!(
+        kind.starts_with("switchboard.toml: hooks.list[0].kind: unknown value `filters`"),
+        "{kind}"
     );
     let blind = refusal(&file.replace("\"secret\"", ""), &[]);
     assert!(
@@ -479,6 +489,11 @@ fn hooks_are_tables_and_are_checked() {
     let wrong = refusal("[hooks]\nlist = [\"mask\"]", &[]);
     assert!(
         wrong.contains("hooks.list: expected tables, [[hooks.list]]"),
+        "{wrong}"
+    );
+    let wrong = refusal("", &[("SWITCHBOARD_HOOKS__LIST", "mask")]);
+    assert!(
+        wrong.starts_with("SWITCHBOARD_HOOKS__LIST: expected tables, [[hooks.list]]"),
         "{wrong}"
     );
 }

@@ -9,6 +9,7 @@ use crate::accounts::auth::ProjectChange;
 use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::Part;
+use crate::engine::gateway::PipelineHooks;
 use crate::engine::gateway::PipelineSteps;
 use crate::services::uploads;
 use crate::services::uploads::Uploads;

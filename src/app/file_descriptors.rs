@@ -5,13 +5,17 @@ use rustix::process::Rlimit;
 use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 
+use crate::config::Settings;
+use crate::engine::hooks::HookKind;
+use crate::engine::hooks::Hooks;
 use crate::server::SPARE_CONNECTIONS;
 
 /// Maximum number of connections to a further listener: that of the admin API or of the metrics.
 pub(super) const MAX_FURTHER_CONNECTIONS: usize = 32;
 /// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin socket.
 const SERVER_DESCRIPTORS: usize = 128;
-/// Descriptors for a worker or a task: its pipes, and as many again while it starts.
+/// Descriptors for a worker, a task or a program of a hook: its pipes, and as many again while it
+/// starts.
 const DESCRIPTORS_PER_WORKER: usize = 8;
 
 /// Descriptors for a further listener: its connections, and the spare ones beyond their maximum.
@@ -29,12 +33,36 @@ pub(super) struct DescriptorNeeds {
     pub(super) tasks: usize,
     /// Listeners beside the main one.
     pub(super) listeners: usize,
+    /// Programs of hooks.
+    pub(super) hook_programs: usize,
+    /// Maximum number of connections to services of hooks.
+    pub(super) hook_connections: usize,
 }
 
-/// Raises the limit of open files and returns the maximum number of connections that it leaves
-/// beside `needs`.
-pub(super) fn max_connections(needs: DescriptorNeeds) -> usize {
-    let limit = raise_file_limit();
+impl DescriptorNeeds {
+    /// Returns what a server with these `settings` and `hooks` needs.
+    pub(super) fn of(settings: &Settings, hooks: &Hooks) -> Self {
+        let further = [settings.admin.listen, settings.metrics.listen];
+        let mut needs = Self {
+            workers: settings.pool.max_workers,
+            tasks: settings.tasks.max_running,
+            listeners: further.iter().flatten().count(),
+            hook_programs: 0,
+            hook_connections: 0,
+        };
+        for hook in hooks.configs() {
+            match hook.kind {
+                HookKind::Filter => {}
+                HookKind::Http => needs.hook_connections += hook.max_in_flight,
+                HookKind::Program => needs.hook_programs += 1,
+            }
+        }
+        needs
+    }
+}
+
+/// Returns the maximum number of connections that a `limit` of open files leaves beside `needs`.
+pub(super) fn max_connections(limit: usize, needs: DescriptorNeeds) -> usize {
     let connections = connections_within(limit, needs);
     tracing::info!(limit, connections, "open file limit applied");
     connections
@@ -42,7 +70,8 @@ pub(super) fn max_connections(needs: DescriptorNeeds) -> usize {
 
 fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize {
     let reserved = SERVER_DESCRIPTORS
-        + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks)
+        + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks + needs.hook_programs)
+        + needs.hook_connections
         + DESCRIPTORS_PER_LISTENER * needs.listeners
         + DESCRIPTORS_PER_CONNECTION * SPARE_CONNECTIONS;
     // With a low limit, half of the descriptors are for connections.
@@ -53,7 +82,7 @@ fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize {
 }
 
 /// Raises the soft limit to the hard limit and returns the limit in force.
-fn raise_file_limit() -> usize {
+pub(super) fn raise_file_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(
         Resource::Nofile,
@@ -76,17 +105,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_workers_tasks_and_listeners_fit_the_descriptor_limit() {
+    fn connections_fit_the_descriptor_limit_beside_workers_tasks_listeners_and_hooks() {
         let limit = 4096;
         for listeners in 0..=2 {
             let needs = DescriptorNeeds {
                 workers: 8,
                 tasks: 100,
                 listeners,
+                hook_programs: 2,
+                hook_connections: 64,
             };
             let connections = connections_within(limit, needs) + SPARE_CONNECTIONS;
             let open = SERVER_DESCRIPTORS
-                + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks)
+                + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks + needs.hook_programs)
+                + needs.hook_connections
                 + (MAX_FURTHER_CONNECTIONS + SPARE_CONNECTIONS) * listeners
                 + DESCRIPTORS_PER_CONNECTION * connections;
             assert!(

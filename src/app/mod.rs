@@ -137,16 +137,13 @@ impl App {
     /// records cannot be used, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
-        let further = [settings.admin.listen, settings.metrics.listen];
-        let connections = file_descriptors::max_connections(DescriptorNeeds {
-            workers: settings.pool.max_workers,
-            tasks: settings.tasks.max_running,
-            listeners: further.iter().flatten().count(),
-        });
+        let file_limit = file_descriptors::raise_file_limit();
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         kill_orphans(&data_dir);
         let context = StartupContext::open(settings, environment, &tracker).await?;
         let context = context.with_hooks(environment)?;
+        let needs = DescriptorNeeds::of(settings, &context.hooks);
+        let connections = file_descriptors::max_connections(file_limit, needs);
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;

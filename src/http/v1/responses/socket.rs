@@ -25,6 +25,7 @@ use crate::api::openai::responses::decode_message;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::RequestTrace;
+use crate::engine::hooks::HookNotes;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
@@ -107,6 +108,9 @@ fn no_socket() -> Response {
     );
     ([(header::ALLOW, "POST")], error).into_response()
 }
+
+/// Step of a response; the first one with the remarks on its request and the hooks of its turn.
+type SocketStep = (Option<(Remarks, HookNotes)>, ResponseStep);
 
 /// Connection of one client.
 struct ResponsesSocketSession {
@@ -198,8 +202,8 @@ impl ResponsesSocketSession {
         Ok(())
     }
 
-    /// Runs `request` and returns its steps, the first one with the remarks on the request. The work
-    /// is recorded at `trace`.
+    /// Runs `request` and returns its steps, the first one with the remarks on the request and the
+    /// hooks of its turn. The work is recorded at `trace`.
     ///
     /// A response that has begun reacts to the shutdown by itself.
     fn steps(
@@ -207,7 +211,7 @@ impl ResponsesSocketSession {
         request: Result<CreateResponseRequest, ApiError>,
         trace: RequestTrace,
         drain_expired: &DrainExpired,
-    ) -> BoxStream<'static, Result<(Option<Remarks>, ResponseStep), ApiError>> {
+    ) -> BoxStream<'static, Result<SocketStep, ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
         let origin = self.caller.origin;
         let caller = self
@@ -237,8 +241,8 @@ impl ResponsesSocketSession {
             };
             remarks.ignored.extend(turn_info.all_left_out());
             remarks.repaired.extend(turn_info.repaired);
-            let mut remarks = Some(remarks);
-            Ok::<_, ApiError>(steps.map(move |step| Ok((remarks.take(), step))))
+            let mut first = Some((remarks, turn_info.hooks));
+            Ok::<_, ApiError>(steps.map(move |step| Ok((first.take(), step))))
         }
         .boxed();
         let drain_expired = drain_expired.0.clone();
@@ -257,11 +261,11 @@ fn queue_step(
     socket: &mut ClientSocket,
     stream_id: &SocketStreamId,
     line: &AccessLogLine,
-    step: Result<(Option<Remarks>, ResponseStep), ApiError>,
+    step: Result<SocketStep, ApiError>,
 ) -> bool {
     match step {
         Ok((
-            remarks,
+            first,
             ResponseStep {
                 events,
                 failure,
@@ -271,7 +275,10 @@ fn queue_step(
             if let Some(failure) = failure {
                 line.record_failure(&failure.into());
             }
-            let mut remarks = remarks;
+            let mut remarks = first.map(|(remarks, hooks)| {
+                line.record_hooks(&hooks);
+                remarks
+            });
             for event in &events {
                 socket.queue_text(match remarks.take() {
                     Some(remarks) => stream_id.first_event_message(event, &remarks),

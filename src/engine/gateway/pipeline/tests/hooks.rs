@@ -142,7 +142,7 @@ async fn stream_that_a_filter_stops_is_cut_short_and_charged() {
     assert!(
         matches!(&events[..], [Ok(TurnEvent::Started { .. }), Err(Error::Hook(stop))] if stop.is_charged)
     );
-    run.bill.record_cost(Money::from_nanos(9));
+    run.cost_meter.record_cost(Money::from_nanos(9));
     drop(run);
     setting.rest().await;
     assert_eq!(setting.charged().await.2, 9);

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::support::{HttpClient, HttpRequest, Journal, TestServer, within};
 
 /// Client of the endpoints for files and batches.
-struct BatchClient {
+pub(crate) struct BatchClient {
     http: HttpClient,
     base: String,
 }
 
 impl BatchClient {
-    fn new(url: String) -> Self {
+    pub(crate) fn new(url: String) -> Self {
         Self {
             http: HttpClient::new(),
             base: url,
@@ -27,7 +27,7 @@ impl BatchClient {
     }
 
     /// Uploads chat requests, creates a batch of them and returns its id.
-    async fn create_batch(&self, lines: &[Value]) -> String {
+    pub(crate) async fn create_batch(&self, lines: &[Value]) -> String {
         let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let form = format!(
             "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n{lines}\r\n\
@@ -48,7 +48,7 @@ impl BatchClient {
     }
 
     /// Waits until `condition` holds for the batch, and returns it.
-    async fn wait_until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn wait_until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/v1/batches/{id}");
         let reached = || async {
             let batch = self.get(&path).await;

@@ -31,6 +31,7 @@ mod fake_claude;
 mod faults;
 mod files;
 mod full_disk;
+mod hooks;
 mod import_circles;
 mod invalid_cli_output;
 mod isolation;

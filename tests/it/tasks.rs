@@ -17,7 +17,7 @@ use crate::support::{Builder, HttpClient, TestServer, eventually, workers_of};
 const ADMIN_KEY: &str = "made-up-admin-key";
 
 /// Server whose agents may work in `folder/work`, one at a time.
-async fn server(folder: &TempDir) -> Builder {
+pub(crate) async fn server(folder: &TempDir) -> Builder {
     let work = folder.path().join("work");
     std::fs::create_dir_all(&work).unwrap();
     let builder = TestServer::real()
@@ -31,7 +31,7 @@ async fn server(folder: &TempDir) -> Builder {
 }
 
 /// Client with a key that may run tasks.
-struct TaskClient {
+pub(crate) struct TaskClient {
     http: HttpClient,
     base: String,
     key: String,
@@ -40,7 +40,7 @@ struct TaskClient {
 
 impl TaskClient {
     /// Creates a key with these properties and a client that uses it.
-    async fn new(base: String, folder: &TempDir, terms: Value) -> Self {
+    pub(crate) async fn new(base: String, folder: &TempDir, terms: Value) -> Self {
         let mut body = json!({"name": "task-client", "permissions": ["tasks", "usage"]});
         let Value::Object(terms) = terms else {
             panic!("no terms")
@@ -89,7 +89,7 @@ impl TaskClient {
         self.ask("POST", "/v1/tasks", body).await
     }
 
-    async fn create_task(&self, prompt: &str, fields: Value) -> String {
+    pub(crate) async fn create_task(&self, prompt: &str, fields: Value) -> String {
         let (status, task) = self.create(prompt, fields).await;
         assert_eq!(status, 201, "{task}");
         task["id"].as_str().unwrap().to_owned()
@@ -108,7 +108,7 @@ impl TaskClient {
         .await
     }
 
-    async fn wait_for_end(&self, id: &str) -> Value {
+    pub(crate) async fn wait_for_end(&self, id: &str) -> Value {
         self.wait_until(id, "the task ends", |task| {
             !["queued", "running"]
                 .iter()

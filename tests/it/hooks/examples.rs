@@ -1,0 +1,180 @@
+//! Examples of hooks in `examples/hooks`, each run by the server as its README says.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::setup::{example, start};
+use crate::support::{ServerProcess, TestServer, eventually};
+
+/// Returns the body of the last call upstream, as text.
+fn last_body(server: &ServerProcess) -> String {
+    let requests = server.upstream().requests();
+    requests.last().unwrap().body.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mask_personal_data_masks_prompts_upstream_and_answers() {
+    let config = format!(
+        r#"
+        [[hooks.list]]
+        name = "mask"
+        kind = "program"
+        command = ["python3", "{}"]
+        points = ["before", "after"]
+        prompt = "write"
+        answer = "write"
+        stream = "whole"
+        timeout_ms = 10000
+        "#,
+        example("mask_personal_data.py")
+    );
+    let server = start(TestServer::real().await, &config).await;
+    // The address in the answer is in two pieces in the prompt, where it is none.
+    let prompt = r#"Ask ann@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00, 4111 1111 1111 1111 or 4111 1111 1111 1112. [[delta={"type":"text_delta","text":"Ask bob@"} say="example.org."]]"#;
+    let answer = server.chat(prompt).send().await;
+    assert_eq!(answer.text(), "Ask [email].");
+    assert_eq!(
+        answer.headers["x-switchboard-hooks"],
+        "mask=replace, mask=replace"
+    );
+    let sent = last_body(&server);
+    let masked = "Ask [email], [phone], [iban], [card] or 4111 1111 1111 1112.";
+    assert!(sent.contains(masked), "{sent}");
+    assert!(!sent.contains("ann@"), "{sent}");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn block_words_refuses_prompts_and_answers() {
+    let config = format!(
+        r#"
+        [[hooks.list]]
+        name = "words"
+        kind = "program"
+        command = ["sh", "{}"]
+        points = ["before", "after"]
+        prompt = "read"
+        answer = "read"
+        timeout_ms = 10000
+        "#,
+        example("block_words.sh")
+    );
+    let server = start(TestServer::real().await, &config).await;
+    let refused = server.chat("What is \"Project Nightfall\"?").send().await;
+    assert_eq!(refused.error(), "403 invalid_request_error hook_refused");
+    assert_eq!(server.upstream().requests().len(), 0);
+    let split = r#"[[delta={"type":"text_delta","text":"It is ost"} say="rich-7."]]"#;
+    let refused = server.chat(split).send().await;
+    assert_eq!(refused.error(), "403 invalid_request_error hook_refused");
+    assert_eq!(server.chat(r#"[[say="fine"]]"#).send().await.text(), "fine");
+    server.end().await;
+}
+
+/// Waits for the audit log to have `count` lines, and returns them.
+async fn log_lines(file: &Path, count: usize) -> Vec<Value> {
+    eventually("the audit log has its lines", async || {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let lines: Vec<Value> = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        (lines.len() >= count).then_some(lines)
+    })
+    .await
+}
+
+fn audit_config(how: &str, grants: &str) -> String {
+    format!(
+        r#"
+        [[hooks.list]]
+        name = "audit"
+        {how}
+        points = ["after", "error"]
+        {grants}
+        stream = "tap"
+        on_failure = "pass"
+        timeout_ms = 10000
+        "#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_log_has_no_prompt_without_a_grant() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let command = json!(["python3", example("audit_log.py"), file]);
+    let how = format!("kind = \"program\"\ncommand = {command}");
+    let server = start(TestServer::real().await, &audit_config(&how, "")).await;
+    let prompt = r#"My secret. [[say="fine" usage_in=1000 usage_out=100]]"#;
+    server.chat(prompt).send().await.text();
+    let failed = server.chat("[[status=400 message=wrong]]").send().await;
+    assert_eq!(failed.status, 400);
+    let lines = log_lines(&file, 2).await;
+    assert_eq!(
+        (
+            &lines[0]["point"],
+            &lines[0]["surface"],
+            &lines[0]["cost_usd"]
+        ),
+        (&json!("after"), &json!("chat"), &json!(0.000_15))
+    );
+    assert_eq!(lines[0]["usage"]["output_tokens"], 100);
+    assert_eq!(
+        (&lines[1]["point"], &lines[1]["error"]["status"]),
+        (&json!("error"), &json!(400))
+    );
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("secret") && !text.contains("fine"), "{text}");
+    server.end().await;
+}
+
+/// Starts the audit log on a Unix socket, as its README says.
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+fn serve_audit_log(file: &Path, socket: &Path) -> Child {
+    Command::new("python3")
+        .arg(example("audit_log.py"))
+        .arg(file)
+        .arg("--socket")
+        .arg(socket)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let socket = folder.path().join("audit.sock");
+    let _audit = serve_audit_log(&file, &socket);
+    eventually("the audit log listens", async || {
+        socket.exists().then_some(())
+    })
+    .await;
+    let how = format!("kind = \"http\"\nurl = \"unix:{}\"", socket.display());
+    let grants = "prompt = \"read\"\nanswer = \"read\"\nuser = \"read\"";
+    let server = start(TestServer::real().await, &audit_config(&how, grants)).await;
+    for word in ["one", "two"] {
+        let prompt = format!("[[say={word}]]");
+        let answer = server.chat(&prompt).with("user", "ann").stream().await;
+        answer.rest().await;
+    }
+    let lines = log_lines(&file, 2).await;
+    for (line, word) in lines.iter().zip(["one", "two"]) {
+        assert_eq!(line["answer"]["text"], word, "{line}");
+        assert_eq!(
+            line["messages"][0]["content"][0]["text"],
+            format!("[[say={word}]]")
+        );
+        assert_eq!(
+            (&line["user"], &line["stream"]),
+            (&json!("ann"), &json!(true))
+        );
+    }
+    server.end().await;
+}

@@ -4,7 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 5] = ["", "docs", "docs/api", "docs/decisions", "compat-tests"];
+const FOLDERS: [&str; 6] = [
+    "",
+    "docs",
+    "docs/api",
+    "docs/decisions",
+    "compat-tests",
+    "examples/hooks",
+];
 
 #[test]
 fn links_between_pages_resolve() {

@@ -33,7 +33,7 @@ async fn mask_personal_data_masks_prompts_upstream_and_answers() {
     );
     let server = start(TestServer::real().await, &config).await;
     // The address in the answer is in two pieces in the prompt, where it is none.
-    let prompt = r#"Ask ann@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00, 4111 1111 1111 1111 or 4111 1111 1111 1112. [[delta={"type":"text_delta","text":"Ask bob@"} say="example.org."]]"#;
+    let prompt = r#"Ask anna@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00, 4111 1111 1111 1111 or 4111 1111 1111 1112. [[delta={"type":"text_delta","text":"Ask bob@"} say="example.org."]]"#;
     let answer = server.chat(prompt).send().await;
     assert_eq!(answer.text(), "Ask [email].");
     assert_eq!(
@@ -43,7 +43,7 @@ async fn mask_personal_data_masks_prompts_upstream_and_answers() {
     let sent = last_body(&server);
     let masked = "Ask [email], [phone], [iban], [card] or 4111 1111 1111 1112.";
     assert!(sent.contains(masked), "{sent}");
-    assert!(!sent.contains("ann@"), "{sent}");
+    assert!(!sent.contains("anna@"), "{sent}");
     server.end().await;
 }
 
@@ -66,7 +66,7 @@ async fn block_words_refuses_prompts_and_answers() {
     let refused = server.chat("What is \"Project Nightfall\"?").send().await;
     assert_eq!(refused.error(), "403 invalid_request_error hook_refused");
     assert_eq!(server.upstream().requests().len(), 0);
-    let split = r#"[[delta={"type":"text_delta","text":"It is ost"} say="rich-7."]]"#;
+    let split = r#"[[delta={"type":"text_delta","text":"It is blue"} say="bird-7."]]"#;
     let refused = server.chat(split).send().await;
     assert_eq!(refused.error(), "403 invalid_request_error hook_refused");
     assert_eq!(server.chat(r#"[[say="fine"]]"#).send().await.text(), "fine");
@@ -161,7 +161,7 @@ async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
     let server = start(TestServer::real().await, &audit_config(&how, grants)).await;
     for word in ["one", "two"] {
         let prompt = format!("[[say={word}]]");
-        let answer = server.chat(&prompt).with("user", "ann").stream().await;
+        let answer = server.chat(&prompt).with("user", "anna").stream().await;
         answer.rest().await;
     }
     let lines = log_lines(&file, 2).await;
@@ -173,7 +173,7 @@ async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
         );
         assert_eq!(
             (&line["user"], &line["stream"]),
-            (&json!("ann"), &json!(true))
+            (&json!("anna"), &json!(true))
         );
     }
     server.end().await;

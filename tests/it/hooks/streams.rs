@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::setup::start;
 use crate::support::{ServerProcess, TestServer};
 
-/// Answer in pieces: `secret project` lies in two of them, and `sec` and `ret` of the first word
-/// in two more, because the delta comes before the text.
-const CUT_WORD: &str = r#"[[delta={"type":"text_delta","text":"A sec"} say="ret project, and one more: secret project."]]"#;
+/// Answer in pieces: `passcode plan` lies in two of them, and the first time `pass` in one more,
+/// because the delta comes before the text.
+const CUT_WORD: &str = r#"[[delta={"type":"text_delta","text":"A pass"} say="code plan, and one more: passcode plan."]]"#;
 const MASKED: &str = "A ***, and one more: ***.";
 
 const CONFIG: &str = r#"
@@ -15,7 +15,7 @@ const CONFIG: &str = r#"
     name = "mask"
     kind = "filter"
     points = ["after"]
-    words = ["secret project"]
+    words = ["passcode plan"]
     patterns = ["\\b\\d{4}-\\d{4}\\b"]
     then = "redact"
     replacement = "***"
@@ -71,7 +71,7 @@ async fn redaction_finds_words_that_are_cut_over_pieces_of_a_stream() {
     assert_eq!(join(&deltas, "/delta"), MASKED);
     // The last event has the whole answer once more. The prompt is not repeated in any event.
     for event in [chat, messages, responses].concat() {
-        assert!(!event.contains("secret"), "{event}");
+        assert!(!event.contains("passcode"), "{event}");
     }
     server.end().await;
 }

@@ -6,7 +6,7 @@ use super::setup::{example, start};
 use crate::support::{ServerProcess, TestServer};
 
 /// Two calls whose inputs hold personal data, as values and beside quotes.
-const CALLS: &str = r#"[[tool=send input={"to":["ann@example.org"],"text":"Say \"hi\" to bob@example.org","count":2} tool=send input={"to":[]}]]"#;
+const CALLS: &str = r#"[[tool=send input={"to":["anna@example.org"],"text":"Say \"hi\" to bob@example.org","count":2} tool=send input={"to":[]}]]"#;
 
 fn config() -> String {
     format!(

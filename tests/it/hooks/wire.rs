@@ -43,7 +43,9 @@ pub(super) fn assert_output(value: &Value) {
 fn schema_takes_each_action_and_refuses_others() {
     let message = json!({"role": "user", "content": [{"type": "text", "text": "a"}]});
     let answer = json!({"text": "a", "tool_calls": [], "finish_reason": "stop"});
+    let reworded = json!({"action": "replace", "message": "Try later."});
     for action in [
+        reworded,
         json!({"action": "pass"}),
         json!({"id": 7, "action": "pass", "metadata": {"score": "0.5"}}),
         json!({"action": "refuse", "message": "no"}),

@@ -36,9 +36,10 @@ async fn mask_personal_data_masks_prompts_upstream_and_answers() {
     let prompt = r#"Ask anna@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00, 4111 1111 1111 1111 or 4111 1111 1111 1112. [[delta={"type":"text_delta","text":"Ask bob@"} say="example.org."]]"#;
     let answer = server.chat(prompt).send().await;
     assert_eq!(answer.text(), "Ask [email].");
-    assert_eq!(
-        answer.headers["x-switchboard-hooks"],
-        "mask=replace, mask=replace"
+    let verdicts = answer.headers["x-switchboard-hooks"].to_str().unwrap();
+    assert!(
+        verdicts.starts_with("mask; point=before; verdict=replace"),
+        "{verdicts}"
     );
     let sent = last_body(&server);
     let masked = "Ask [email], [phone], [iban], [card] or 4111 1111 1111 1112.";
@@ -58,6 +59,7 @@ async fn block_words_refuses_prompts_and_answers() {
         points = ["before", "after"]
         prompt = "read"
         answer = "read"
+        stream = "whole"
         timeout_ms = 10000
         "#,
         example("block_words.sh")
@@ -87,15 +89,13 @@ async fn log_lines(file: &Path, count: usize) -> Vec<Value> {
     .await
 }
 
-fn audit_config(how: &str, grants: &str) -> String {
+fn audit_config(how: &str, points: &str) -> String {
     format!(
         r#"
         [[hooks.list]]
         name = "audit"
         {how}
-        points = ["after", "error"]
-        {grants}
-        stream = "tap"
+        points = {points}
         on_failure = "pass"
         timeout_ms = 10000
         "#
@@ -108,9 +108,15 @@ async fn audit_log_has_no_prompt_without_a_grant() {
     let file = folder.path().join("audit.jsonl");
     let command = json!(["python3", example("audit_log.py"), file]);
     let how = format!("kind = \"program\"\ncommand = {command}");
-    let server = start(TestServer::real().await, &audit_config(&how, "")).await;
+    let server = start(
+        TestServer::real().await,
+        &audit_config(&how, r#"["after", "error"]"#),
+    )
+    .await;
     let prompt = r#"My secret. [[say="fine" usage_in=1000 usage_out=100]]"#;
     server.chat(prompt).send().await.text();
+    // The hook is told of an answer that has left already.
+    log_lines(&file, 1).await;
     let failed = server.chat("[[status=400 message=wrong]]").send().await;
     assert_eq!(failed.status, 400);
     let lines = log_lines(&file, 2).await;
@@ -158,23 +164,20 @@ async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
     .await;
     let how = format!("kind = \"http\"\nurl = \"unix:{}\"", socket.display());
     let grants = "prompt = \"read\"\nanswer = \"read\"\nuser = \"read\"";
-    let server = start(TestServer::real().await, &audit_config(&how, grants)).await;
-    for word in ["one", "two"] {
-        let prompt = format!("[[say={word}]]");
-        let answer = server.chat(&prompt).with("user", "anna").stream().await;
-        answer.rest().await;
-    }
+    let config = audit_config(&format!("{how}\n{grants}"), r#"["before", "after"]"#);
+    let server = start(TestServer::real().await, &config).await;
+    let prompt = "[[say=fine]]";
+    let answer = server.chat(prompt).with("user", "anna").stream().await;
+    answer.rest().await;
     let lines = log_lines(&file, 2).await;
-    for (line, word) in lines.iter().zip(["one", "two"]) {
-        assert_eq!(line["answer"]["text"], word, "{line}");
+    assert_eq!(lines[0]["messages"][0]["content"][0]["text"], prompt);
+    assert_eq!(lines[1]["answer"]["text"], "fine");
+    for (line, point) in lines.iter().zip(["before", "after"]) {
         assert_eq!(
-            line["messages"][0]["content"][0]["text"],
-            format!("[[say={word}]]")
+            (&line["point"], &line["user"], &line["stream"]),
+            (&json!(point), &json!("anna"), &json!(true))
         );
-        assert_eq!(
-            (&line["user"], &line["stream"]),
-            (&json!("anna"), &json!(true))
-        );
+        assert_eq!(line["request_id"], lines[0]["request_id"]);
     }
     server.end().await;
 }

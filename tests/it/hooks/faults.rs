@@ -79,7 +79,7 @@ async fn faulty_hook_that_may_fail_lets_requests_pass() {
         let answer = server.chat("[[tokens=1]]").send().await;
         assert_eq!(answer.text(), "w0 ", "{name}");
         let ran = answer.headers["x-switchboard-hooks"].to_str().unwrap();
-        assert_eq!(ran, "judge=failed", "{name}");
+        assert_eq!(ran, "judge; point=before; verdict=failed_open", "{name}");
         hook.set_reply(pass());
         server.chat("[[tokens=1]]").send().await.text();
     }

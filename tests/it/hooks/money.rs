@@ -48,7 +48,10 @@ async fn request_refused_before_its_run_costs_nothing() {
         "{}",
         answer.body
     );
-    assert_eq!(answer.headers["x-switchboard-hooks"], "judge=refuse");
+    assert_eq!(
+        answer.headers["x-switchboard-hooks"],
+        "judge; point=before; verdict=refuse"
+    );
     assert_eq!(
         server.chat(PROMPT).streamed_outcome().await,
         "403 invalid_request_error hook_refused"

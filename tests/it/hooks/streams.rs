@@ -19,7 +19,6 @@ const CONFIG: &str = r#"
     patterns = ["\\b\\d{4}-\\d{4}\\b"]
     then = "redact"
     replacement = "***"
-    answer = "write"
     stream = "window"
 "#;
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use super::setup::{example, start};
+use crate::command_line::run;
 use crate::support::{ServerProcess, TestServer, eventually};
 
 /// Returns the body of the last call upstream, as text.
@@ -180,4 +181,63 @@ async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
         assert_eq!(line["request_id"], lines[0]["request_id"]);
     }
     server.end().await;
+}
+
+#[test]
+fn hooks_test_shows_what_examples_do_with_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        r#"
+        [[hooks.list]]
+        name = "mask"
+        kind = "program"
+        command = ["python3", "{}"]
+        points = ["before", "after"]
+        prompt = "write"
+        answer = "write"
+        stream = "whole"
+        timeout_ms = 10000
+        [[hooks.list]]
+        name = "words"
+        kind = "program"
+        command = ["sh", "{}"]
+        points = ["before", "after"]
+        prompt = "read"
+        answer = "read"
+        stream = "whole"
+        timeout_ms = 10000
+        "#,
+        example("mask_personal_data.py"),
+        example("block_words.sh")
+    );
+    let settings = folder.path().join("switchboard.toml");
+    std::fs::write(&settings, config).unwrap();
+    let request = folder.path().join("request.json");
+    let messages = json!([{"role": "user", "content": "Write to anna@example.org."}]);
+    let answer = json!({"text": "I have written to anna@example.org."});
+    let body = json!({"model": "haiku", "messages": messages, "answer": answer});
+    std::fs::write(&request, body.to_string()).unwrap();
+    let [request, settings] = [request, settings].map(|path| path.display().to_string());
+    let arguments = ["hooks", "test", &request, "--config", &settings];
+    let output = run(&arguments, &[("PATH", "/usr/bin:/bin")]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    // Each row ends with a time, which differs.
+    let is_time = |word: &&str| word.parse::<f64>().is_ok() || *word == "ms";
+    let words = |row: &str| {
+        let words = row.split_whitespace().filter(|word| !is_time(word));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let rows: Vec<String> = output.stdout.lines().map(words).collect();
+    let expected = [
+        "hook point verdict time",
+        "mask before replace",
+        "words before pass",
+        "words after pass",
+        "mask after replace",
+        r#"- user: {"type":"text","text":"Write to anna@example.org."}"#,
+        r#"+ user: {"type":"text","text":"Write to [email]."}"#,
+        "- answer: I have written to anna@example.org.",
+        "+ answer: I have written to [email].",
+    ];
+    assert_eq!(rows, expected, "{}", output.stdout);
 }

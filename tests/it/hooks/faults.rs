@@ -57,7 +57,7 @@ fn faulty_replies() -> Vec<(&'static str, HookReply)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn faulty_hook_that_must_not_fail_refuses_requests_until_it_recovers() {
     let hook = HookServer::passing().await;
-    let server = start(TestServer::fake(), &config(&hook, "refuse", 300)).await;
+    let server = start(TestServer::fake(), &config(&hook, "refuse", 2_000)).await;
     for (name, reply) in faulty_replies() {
         hook.set_reply(reply);
         let refused = server.chat("[[tokens=1]]").send().await;
@@ -73,7 +73,7 @@ async fn faulty_hook_that_must_not_fail_refuses_requests_until_it_recovers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn faulty_hook_that_may_fail_lets_requests_pass() {
     let hook = HookServer::passing().await;
-    let server = start(TestServer::fake(), &config(&hook, "pass", 300)).await;
+    let server = start(TestServer::fake(), &config(&hook, "pass", 2_000)).await;
     for (name, reply) in faulty_replies() {
         hook.set_reply(reply);
         let answer = server.chat("[[tokens=1]]").send().await;

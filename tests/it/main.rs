@@ -65,6 +65,7 @@ mod stream;
 mod subscription_limit;
 mod support;
 mod tasks;
+mod test_places;
 mod tools;
 mod web_search;
 mod webhooks;

@@ -102,7 +102,7 @@ async fn window_lets_a_long_stream_begin_before_its_end() {
     );
     drop(events);
     server
-        .until("the request is over", |ready| ready["workers"]["busy"] == 0)
+        .wait_until("the request is over", |ready| ready["workers"]["busy"] == 0)
         .await;
     server.end().await;
 }

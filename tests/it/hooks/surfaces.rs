@@ -104,7 +104,7 @@ impl SurfaceWalk {
         });
         let id = client.create_batch(&[line]).await;
         let batch = client
-            .until(&id, |batch| batch["status"] == "completed")
+            .wait_until(&id, |batch| batch["status"] == "completed")
             .await;
         assert_eq!(batch["request_counts"]["completed"], 1, "{batch}");
     }
@@ -174,7 +174,7 @@ async fn every_surface_runs_its_hooks_once_before_and_once_after() {
     walk.run_message_batch().await;
     walk.assert_asked_once("batches", false).await;
     walk.server
-        .until("no request is left", |ready| ready["workers"]["busy"] == 0)
+        .wait_until("no request is left", |ready| ready["workers"]["busy"] == 0)
         .await;
     assert_eq!(walk.hook.asked(), Vec::<Value>::new(), "nothing more");
     walk.server.end().await;

@@ -69,13 +69,14 @@ impl HookServer {
         reply.check();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let reply = Arc::new(Mutex::new(reply));
-        let (inputs, replies) = (Arc::clone(&asked), Arc::clone(&reply));
-        let handler = async move |body: Bytes| {
+        let inputs = Arc::clone(&asked);
+        let replies = Arc::clone(&reply);
+        let handler = move |body: Bytes| {
             // `null` conforms to no schema, so that `asked` reports it.
             let input = serde_json::from_slice(&body).unwrap_or(Value::Null);
             inputs.lock().unwrap().push(input);
             let reply = replies.lock().unwrap().clone();
-            respond(reply).await
+            respond(reply)
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());

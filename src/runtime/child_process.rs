@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep;
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,8 @@ const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Durati
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// Bytes that wait to be written beyond which no further request is taken.
 const MAX_OUTBOX_BYTES: usize = 16 << 20;
+/// Time in which a process has to read something of what waits for it; then it is killed.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(10);
 /// Requests given up by their callers without any answer since, after which the process is killed.
 const MAX_ABANDONED: usize = 5;
 /// Requests that may wait to be taken.
@@ -91,8 +94,16 @@ struct AnswerId {
     id: u64,
 }
 
-/// Requests that wait for their answers, by id.
-type PendingRequests = HashMap<u64, oneshot::Sender<Result<Bytes, ChildError>>>;
+/// Requests and answers that are on their way to and from a process.
+#[derive(Default)]
+struct ChildTraffic {
+    /// Requests that wait for their answers, by id.
+    pending: HashMap<u64, oneshot::Sender<Result<Bytes, ChildError>>>,
+    /// Lines that wait to be written.
+    outbox: BytesMut,
+    /// Output that is not delivered yet.
+    inbox: BytesMut,
+}
 
 /// Process with its pipes. Dropping it kills the process and what it started.
 struct RunningChild {
@@ -211,44 +222,45 @@ async fn serve(
     stop: &CancellationToken,
     max_line_bytes: usize,
 ) -> ChildEnd {
-    let mut pending = PendingRequests::new();
-    let mut outbox = BytesMut::new();
-    let mut inbox = BytesMut::new();
+    let mut traffic = ChildTraffic::default();
     let mut complaints = BytesMut::new();
+    let mut written_at = Instant::now();
     loop {
-        inbox.reserve(READ_CHUNK);
+        traffic.inbox.reserve(READ_CHUNK);
         complaints.clear();
         complaints.reserve(READ_CHUNK);
+        let is_writing = !traffic.outbox.is_empty();
         // All branches are cancellation-safe: one that loses has read, written or taken nothing.
         tokio::select! {
             () = stop.cancelled() => return ChildEnd::Unwanted,
-            request = requests.recv(), if outbox.len() < MAX_OUTBOX_BYTES => {
+            request = requests.recv(), if traffic.outbox.len() < MAX_OUTBOX_BYTES => {
                 let Some(request) = request else {
                     return ChildEnd::Unwanted;
                 };
-                let abandoned = pending.values().filter(|reply| reply.is_closed()).count();
-                if abandoned >= MAX_ABANDONED {
-                    // The process is silent, and may never answer again.
-                    let _ = request.reply.send(Err(ChildError::NotRunning));
-                    return ChildEnd::Failed("it does not answer");
+                if !is_writing {
+                    written_at = Instant::now();
                 }
-                outbox.extend_from_slice(&request.line);
-                outbox.extend_from_slice(b"\n");
-                pending.insert(request.id, request.reply);
-            }
-            read = child.output.read_buf(&mut inbox) => {
-                if !matches!(read, Ok(1..)) {
-                    return ChildEnd::Failed("its output ended");
-                }
-                if let Err(reason) = deliver(&mut inbox, &mut pending, max_line_bytes) {
+                if let Err(reason) = traffic.take(request) {
                     return ChildEnd::Failed(reason);
                 }
             }
-            written = child.input.write(&outbox), if !outbox.is_empty() => {
-                match written {
-                    Ok(count @ 1..) => outbox.advance(count),
-                    _ => return ChildEnd::Failed("its input is closed"),
+            read = child.output.read_buf(&mut traffic.inbox) => {
+                let Ok(fresh @ 1..) = read else {
+                    return ChildEnd::Failed("its output ended");
+                };
+                if let Err(reason) = traffic.deliver(fresh, max_line_bytes) {
+                    return ChildEnd::Failed(reason);
                 }
+            }
+            written = child.input.write(&traffic.outbox), if is_writing => {
+                let Ok(written @ 1..) = written else {
+                    return ChildEnd::Failed("its input is closed");
+                };
+                traffic.outbox.advance(written);
+                written_at = Instant::now();
+            }
+            () = sleep_until(written_at + MAX_WRITE_TIME), if is_writing => {
+                return ChildEnd::Failed("it does not read its input");
             }
             read = read_complaints(&mut child.errors, &mut complaints) => match read {
                 // The content is not logged: it may quote prompts.
@@ -270,33 +282,67 @@ async fn read_complaints(
     }
 }
 
-/// Delivers the whole lines in `inbox`. Late answers, which nobody waits for, are dropped.
-fn deliver(
-    inbox: &mut BytesMut,
-    pending: &mut PendingRequests,
-    max_line_bytes: usize,
-) -> Result<(), &'static str> {
-    while let Some(end) = memchr::memchr(b'\n', inbox) {
-        let line = inbox.split_to(end).freeze();
-        inbox.advance(1);
-        if line.len() > max_line_bytes {
+impl ChildTraffic {
+    /// Takes a request to be written. One that its caller has given up meanwhile is left out.
+    ///
+    /// # Errors
+    /// Fails when the process seems to answer no more; the request is refused then.
+    fn take(&mut self, request: ChildRequest) -> Result<(), &'static str> {
+        let ChildRequest { id, line, reply } = request;
+        if reply.is_closed() {
+            return Ok(());
+        }
+        let replies = self.pending.values();
+        if replies.filter(|reply| reply.is_closed()).count() >= MAX_ABANDONED {
+            // The caller may have given up.
+            let _ = reply.send(Err(ChildError::NotRunning));
+            return Err("it does not answer");
+        }
+        self.outbox.extend_from_slice(&line);
+        self.outbox.extend_from_slice(b"\n");
+        self.pending.insert(id, reply);
+        Ok(())
+    }
+
+    /// Delivers the whole lines of the output, of which the last `fresh` bytes are new.
+    ///
+    /// # Errors
+    /// Fails when the process breaks the protocol; returns how.
+    fn deliver(&mut self, fresh: usize, max_line_bytes: usize) -> Result<(), &'static str> {
+        // What came before has no line feed: a long line is not searched again with each piece.
+        let mut searched = self.inbox.len().saturating_sub(fresh);
+        while let Some(found) = memchr::memchr(b'\n', &self.inbox[searched..]) {
+            let line = self.inbox.split_to(searched + found).freeze();
+            self.inbox.advance(1);
+            searched = 0;
+            if line.len() > max_line_bytes {
+                return Err("a line of its output is too long");
+            }
+            if !line.trim_ascii().is_empty() {
+                self.answer(line)?;
+            }
+        }
+        if self.inbox.len() > max_line_bytes {
             return Err("a line of its output is too long");
         }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
+        Ok(())
+    }
+
+    /// Answers the request with the id in `line`. An answer that nobody waits for is dropped, since
+    /// ids are never used again.
+    fn answer(&mut self, line: Bytes) -> Result<(), &'static str> {
         let Ok(AnswerId { id }) = serde_json::from_slice(&line) else {
             // The request that it belongs to is not known, so none of them is safe.
             return Err("a line of its output is no JSON object with an `id`");
         };
-        if let Some(reply) = pending.remove(&id) {
+        if let Some(reply) = self.pending.remove(&id) {
+            // The process is alive: what was given up before does not count against it.
+            self.pending.retain(|_, reply| !reply.is_closed());
+            // The caller may have given up.
             let _ = reply.send(Ok(line));
         }
+        Ok(())
     }
-    if inbox.len() > max_line_bytes {
-        return Err("a line of its output is too long");
-    }
-    Ok(())
 }
 
 impl RunningChild {

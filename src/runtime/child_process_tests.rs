@@ -87,11 +87,56 @@ async fn child_that_cannot_be_started_refuses_requests() {
 #[tokio::test]
 async fn silent_child_is_ended_after_some_abandoned_requests() {
     let (process, _tracker, _stop) = started(program(":"));
-    for _ in 0..MAX_ABANDONED {
-        let mut asked = Box::pin(process.request(|id| format!("{{\"id\":{id}}}").into_bytes()));
-        assert!(futures::poll!(&mut asked).is_pending());
+    let asked = (0..MAX_ABANDONED).map(|_| Box::pin(ask(&process)));
+    let mut asked: Vec<_> = asked.collect();
+    for asked in &mut asked {
+        assert!(futures::poll!(asked).is_pending());
     }
+    let taken = async {
+        while process.requests.capacity() < MAX_QUEUED {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, taken).await.unwrap();
+    drop(asked);
     assert_eq!(ask(&process).await, Err(ChildError::NotRunning));
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_does_not_read_is_ended() {
+    let silent = of_command(&["/bin/sh", "-c", "exec tail -f /dev/null"]);
+    let (process, _tracker, _stop) = started(silent);
+    // More than a pipe holds, and more than may wait.
+    let asked = process.request(|_| vec![b' '; MAX_OUTBOX_BYTES]);
+    assert_eq!(asked.await, Err(ChildError::Ended));
+}
+
+#[tokio::test]
+async fn child_is_ended_with_what_it_started() {
+    let script = "tail -f /dev/null & echo \"{\\\"id\\\":$id,\\\"pid\\\":$!}\"";
+    let (process, tracker, stop) = started(program(script));
+    let answer: serde_json::Value = serde_json::from_str(&ask(&process).await.unwrap()).unwrap();
+    let pid = answer["pid"].as_u64().unwrap();
+    assert!(is_alive(pid));
+    stop.cancel();
+    tracker.close();
+    let ended = async {
+        tracker.wait().await;
+        while is_alive(pid) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+}
+
+/// True if a process runs, and is no zombie.
+fn is_alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }
 
 #[tokio::test]
@@ -101,4 +146,90 @@ async fn child_gets_only_the_given_environment() {
     ));
     let answer = ask(&process).await.unwrap();
     assert_eq!(answer, r#"{"id":1,"home":"","path":"/usr/bin:/bin"}"#);
+}
+
+/// Takes a request with `id`, and returns where its answer arrives.
+fn take(traffic: &mut ChildTraffic, id: u64) -> oneshot::Receiver<Result<Bytes, ChildError>> {
+    let (reply, answer) = oneshot::channel();
+    let line = b"{}".to_vec();
+    traffic.take(ChildRequest { id, line, reply }).unwrap();
+    answer
+}
+
+/// Reads a piece of output, with lines of at most 32 bytes.
+fn read(traffic: &mut ChildTraffic, piece: &str) -> Result<(), &'static str> {
+    traffic.inbox.extend_from_slice(piece.as_bytes());
+    traffic.deliver(piece.len(), 32)
+}
+
+#[test]
+fn lines_in_pieces_go_to_their_requests_and_those_of_nobody_are_dropped() {
+    let mut traffic = ChildTraffic::default();
+    let mut first = take(&mut traffic, 1);
+    let mut second = take(&mut traffic, 2);
+    assert_eq!(&traffic.outbox[..], b"{}\n{}\n");
+    for piece in ["{\"id\":2,", "\"a\":0}", "\n\n{\"id\":99}\r\n{\"id\""] {
+        assert!(second.try_recv().is_err());
+        assert_eq!(read(&mut traffic, piece), Ok(()));
+    }
+    let answer = second.try_recv().unwrap().unwrap();
+    assert_eq!(answer, r#"{"id":2,"a":0}"#);
+    assert!(first.try_recv().is_err());
+    assert_eq!(read(&mut traffic, ":1}\n{\"id\":1}\n"), Ok(()));
+    assert_eq!(first.try_recv().unwrap().unwrap(), r#"{"id":1}"#);
+    assert!(traffic.inbox.is_empty() && traffic.pending.is_empty());
+}
+
+#[test]
+fn late_answer_is_not_taken_for_that_of_the_next_request() {
+    let mut traffic = ChildTraffic::default();
+    drop(take(&mut traffic, 1));
+    let mut second = take(&mut traffic, 2);
+    assert_eq!(read(&mut traffic, "{\"id\":1}\n"), Ok(()));
+    assert!(second.try_recv().is_err());
+    assert_eq!(read(&mut traffic, "{\"id\":2}\n"), Ok(()));
+    assert!(second.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn abandoned_requests_count_until_the_next_answer() {
+    let mut traffic = ChildTraffic::default();
+    for id in 0..4 {
+        drop(take(&mut traffic, id));
+    }
+    let answered = take(&mut traffic, 4);
+    assert_eq!(read(&mut traffic, "{\"id\":4}\n"), Ok(()));
+    drop(answered);
+    for id in 5..10 {
+        drop(take(&mut traffic, id));
+    }
+    let (reply, _answer) = oneshot::channel();
+    let line = Vec::new();
+    assert!(
+        traffic
+            .take(ChildRequest {
+                id: 10,
+                line,
+                reply
+            })
+            .is_err()
+    );
+}
+
+#[test]
+fn request_that_was_given_up_before_it_is_taken_is_not_written() {
+    let mut traffic = ChildTraffic::default();
+    let (reply, _) = oneshot::channel();
+    let line = b"{}".to_vec();
+    assert_eq!(traffic.take(ChildRequest { id: 1, line, reply }), Ok(()));
+    assert!(traffic.outbox.is_empty() && traffic.pending.is_empty());
+}
+
+#[test]
+fn line_that_is_too_long_is_refused_before_its_end() {
+    let mut traffic = ChildTraffic::default();
+    assert_eq!(read(&mut traffic, &"x".repeat(32)), Ok(()));
+    assert!(read(&mut traffic, "x").is_err());
+    let mut traffic = ChildTraffic::default();
+    assert!(read(&mut traffic, &format!("{}\n", "x".repeat(33))).is_err());
 }

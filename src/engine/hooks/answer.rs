@@ -10,7 +10,6 @@ use super::wire::WireAnswer;
 use super::wire::WireToolCall;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
-use crate::domain::NativeFields;
 use crate::domain::ToolUse;
 use crate::domain::TurnEvent;
 
@@ -102,10 +101,16 @@ pub(super) fn replace_answer(
         replaced.push(TurnEvent::Text(answer.text));
     }
     for call in answer.tool_calls {
-        let Value::Object(input) = call.input else {
-            return Err(HookFailure::InvalidAnswer(
-                "a call has an input that is no object",
-            ));
+        // An input that was cut off is a text, which can only be given back.
+        let is_same = answered.tool_calls.contains(&call);
+        let input = match call.input {
+            Value::Object(input) => Value::Object(input).to_string(),
+            Value::String(input) if is_same => input,
+            _ => {
+                return Err(HookFailure::InvalidAnswer(
+                    "a call has an input that is no object",
+                ));
+            }
         };
         let id = if call.id.is_empty() {
             format!("toolu_{}", Uuid::new_v4().simple())
@@ -113,7 +118,7 @@ pub(super) fn replace_answer(
             call.id
         };
         replaced.push(TurnEvent::tool_call(id, call.name));
-        replaced.push(TurnEvent::ToolInput(Value::Object(input).to_string()));
+        replaced.push(TurnEvent::ToolInput(input));
     }
     if let Some(finish) = end {
         let reason = finish_reason(answer.finish_reason.as_deref(), finish.reason, has_calls)?;
@@ -162,10 +167,7 @@ fn changed_finish(mut finish: Finish, reason: FinishReason) -> Finish {
     if finish.reason != reason {
         finish.reason = reason;
         finish.stop_text = None;
-        finish.native = NativeFields {
-            stop_reason: None,
-            ..finish.native
-        };
+        finish.native.stop_reason = None;
     }
     finish
 }
@@ -227,6 +229,31 @@ mod tests {
         calls.tool_calls[0].input = json!({"a": 2});
         let replaced = replace_answer(events(), &wire(), calls).unwrap();
         assert_eq!(replaced[3], TurnEvent::ToolInput("{\"a\":2}".to_owned()));
+    }
+
+    #[test]
+    fn input_that_is_cut_off_survives_a_replaced_text() {
+        let mut events = events();
+        events.remove(6);
+        let mut collected = CollectedAnswer::default();
+        events.iter().for_each(|event| collected.record(event));
+        let answered = collected.into_wire(&Finish::new(FinishReason::Length, Usage::default()));
+        let mut answer = answered.clone();
+        answer.text = "Bye".to_owned();
+        let replaced = replace_answer(events, &answered, answer).unwrap();
+        assert_eq!(replaced[1], TurnEvent::Text("Bye".to_owned()));
+        assert_eq!(replaced[3], TurnEvent::ToolInput("{\"a\":".to_owned()));
+    }
+
+    #[test]
+    fn answer_larger_than_a_hook_may_get_is_not_kept() {
+        let mut collected = CollectedAnswer::default();
+        let piece = TurnEvent::Text("x".repeat(MAX_BODY_BYTES / 2 + 1));
+        for _ in 0..4 {
+            collected.record(&piece);
+        }
+        assert!(collected.is_too_large());
+        assert_eq!(collected.text.len(), MAX_BODY_BYTES + 2);
     }
 
     #[test]

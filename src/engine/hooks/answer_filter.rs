@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use super::filter::Filter;
 use super::filter::FilterRefusal;
-use super::filter::KEPT_MEMBERS;
+use super::filter::block_form;
+use super::json_text::JsonForm;
 use super::window::ReleasedPiece;
 use super::window::TextWindow;
 use crate::domain::BlockDelta;
 use crate::domain::Citation;
+use crate::domain::ServerBlock;
 use crate::domain::TurnEvent;
 
 /// Filter of one answer.
@@ -70,12 +72,14 @@ impl AnswerFilter {
                 self.release_text(pieces);
             }
             TurnEvent::Thinking(piece) => {
+                if !self.thinking.is_holding() {
+                    self.has_changed_thinking = false;
+                }
                 let pieces = self.thinking.push(&self.filter, &piece)?;
                 self.release_thinking(pieces);
             }
             TurnEvent::ThinkingSignature(_) if self.has_changed_thinking => {
                 // The signature is that of other words.
-                self.has_changed_thinking = false;
             }
             TurnEvent::ToolInput(piece) => self.tool_input.push_str(&piece),
             TurnEvent::BlockDelta(delta) if delta.input.is_some() => self.server_input.push(delta),
@@ -100,7 +104,7 @@ impl AnswerFilter {
         }
         if !matches!(next, TurnEvent::ToolInput(_)) && !self.tool_input.is_empty() {
             let mut input = std::mem::take(&mut self.tool_input);
-            self.has_changed |= self.filter.apply_to_json(&mut input, &[])?;
+            self.has_changed |= self.filter.apply_to_json(&mut input, JsonForm::Free)?;
             self.emit(TurnEvent::ToolInput(input));
         }
         let goes_on = matches!(next, TurnEvent::BlockDelta(delta) if delta.input.is_some());
@@ -114,7 +118,7 @@ impl AnswerFilter {
         let deltas = std::mem::take(&mut self.server_input);
         let pieces = deltas.iter().filter_map(|delta| delta.input.as_deref());
         let mut input: String = pieces.collect();
-        if !self.filter.apply_to_json(&mut input, &[])? {
+        if !self.filter.apply_to_json(&mut input, JsonForm::Free)? {
             for delta in deltas {
                 self.emit(TurnEvent::BlockDelta(delta));
             }
@@ -133,10 +137,14 @@ impl AnswerFilter {
     fn filtered_json(&mut self, mut event: TurnEvent) -> Result<TurnEvent, FilterRefusal> {
         let filter = &self.filter;
         let has_changed = match &mut event {
-            TurnEvent::ServerBlock(block) => filter.apply_to_json(&mut block.json, KEPT_MEMBERS)?,
-            TurnEvent::BlockDelta(delta) => filter.apply_to_json(&mut delta.json, KEPT_MEMBERS)?,
+            TurnEvent::ServerBlock(ServerBlock { json, .. })
+            | TurnEvent::BlockDelta(BlockDelta { json, .. }) => {
+                let form = block_form(json);
+                filter.apply_to_json(json, form)?
+            }
             TurnEvent::Citation(Citation { json, url, title }) => {
-                let mut has_changed = filter.apply_to_json(json, KEPT_MEMBERS)?;
+                let form = block_form(json);
+                let mut has_changed = filter.apply_to_json(json, form)?;
                 for text in [url, title].into_iter().flatten() {
                     has_changed |= filter.apply_to_text(text)?;
                 }

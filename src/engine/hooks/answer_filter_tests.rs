@@ -138,6 +138,35 @@ fn blocks_of_server_tools_and_citations_are_redacted() {
 }
 
 #[test]
+fn fetched_text_is_redacted_and_fetched_files_are_kept() {
+    let fetched = |kind: &str, data: &str| {
+        let source = serde_json::json!({"type": kind, "media_type": "x/word", "data": data});
+        let content = serde_json::json!({"type": "document", "source": source});
+        let json = serde_json::json!({"type": "web_fetch_tool_result", "content": content});
+        TurnEvent::ServerBlock(ServerBlock {
+            json: json.to_string(),
+            tool: ServerTool::Other,
+        })
+    };
+    let passed = filtered(vec![fetched("text", "A word."), fetched("base64", "word")]);
+    assert_eq!(
+        passed,
+        [fetched("text", "A ***."), fetched("base64", "word")]
+    );
+}
+
+#[test]
+fn text_before_a_tool_call_stays_before_it() {
+    let passed = filtered(vec![
+        text("A wo"),
+        TurnEvent::tool_call("c1", "look"),
+        input(r#"{"q":1}"#),
+    ]);
+    let call = TurnEvent::tool_call("c1", "look");
+    assert_eq!(passed, [text("A wo"), call, input(r#"{"q":1}"#)]);
+}
+
+#[test]
 fn changed_thinking_loses_its_signature() {
     let seal = || TurnEvent::ThinkingSignature("seal".to_owned());
     let think = |text: &str| TurnEvent::Thinking(text.to_owned());

@@ -5,6 +5,7 @@ use regex::Regex;
 use regex::RegexBuilder;
 
 use super::config::Config;
+use super::config::FilterThen;
 use super::config::HookAccess;
 use super::config::HookConfig;
 use super::config::HookKind;
@@ -108,6 +109,7 @@ impl HookConfig {
             let advice = "write a regular expression in the syntax of the Rust crate regex";
             self.refused(&reason, advice)
         })?;
+        self.check_replacement()?;
         if regex.is_none() && self.max_characters == 0 {
             let advice = "set words, patterns or max_characters";
             return Err(self.refused("the filter looks for nothing", advice));
@@ -132,6 +134,24 @@ impl HookConfig {
             }
             StreamMode::Window | StreamMode::Whole => Ok(()),
         }
+    }
+
+    /// Checks that a filter puts nothing in the place of its matches that it would look for.
+    fn check_replacement(&self) -> Result<(), SettingRefusal> {
+        if self.then == FilterThen::Refuse {
+            return Ok(());
+        }
+        let advice = "set replacement to a mark such as \"***\"";
+        // Without a mark, what is left on both sides of a match could form another one.
+        if self.replacement.trim().is_empty() {
+            return Err(self.refused("the replacement is blank", advice));
+        }
+        let words = compile_patterns(&self.words, &[]).ok();
+        let words = words.and_then(|(regex, _)| regex);
+        if words.is_some_and(|words| words.is_match(&self.replacement)) {
+            return Err(self.refused("the replacement contains one of the words", advice));
+        }
+        Ok(())
     }
 
     fn check_url(&self) -> Result<(), SettingRefusal> {

@@ -81,6 +81,18 @@ fn hooks_that_cannot_work_are_refused_with_advice() {
             "one of the words is blank",
         ),
         (
+            format!("{filter}words = [\"a\"]\nreplacement = \" \""),
+            "the replacement is blank",
+        ),
+        (
+            format!("{filter}words = [\"a\"]\nreplacement = \"no A here\""),
+            "the replacement contains one of the words",
+        ),
+        (
+            format!("{filter}patterns = [\"a{{20000}}\"]"),
+            "set stream = \"whole\"",
+        ),
+        (
             format!("{filter}words = [\"a\"]\nstream = \"tap\""),
             "which a tap cannot",
         ),

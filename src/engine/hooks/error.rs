@@ -23,8 +23,8 @@ pub enum HookFailure {
     /// The input cannot be written as JSON.
     #[error("its input cannot be written")]
     InvalidInput,
-    /// The input or the answer is too large.
-    #[error("its input or its answer is larger than 8 MiB")]
+    /// The input is too large to be sent.
+    #[error("its input would be larger than 8 MiB")]
     TooLarge,
     /// As many calls run as may.
     #[error("too many of its calls are running")]

@@ -2,12 +2,13 @@
 
 use regex::NoExpand;
 use regex::Regex;
+use serde_json::Value;
 
+use super::json_text::JsonForm;
 use super::json_text::rewrite_json;
 
 /// Members of Anthropic's content blocks that are no text: ids, types, encrypted data.
-pub(super) const KEPT_MEMBERS: &[&str] = &[
-    "data",
+const KEPT_MEMBERS: &[&str] = &[
     "encrypted_content",
     "encrypted_index",
     "file_id",
@@ -15,12 +16,15 @@ pub(super) const KEPT_MEMBERS: &[&str] = &[
     "media_type",
     "name",
     "role",
+    "server_name",
     "signature",
+    "tool_id",
     "tool_use_id",
     "type",
+    DATA_MEMBER,
 ];
-/// Replacement of a whole text that would be blank otherwise, which Claude refuses.
-const BLANK_REPLACEMENT: &str = "[redacted]";
+/// Member with the data of a file: base64, or the text itself.
+const DATA_MEMBER: &str = "data";
 
 /// Compiled filter of one hook.
 #[derive(Debug)]
@@ -87,24 +91,20 @@ impl Filter {
             return Ok(false);
         };
         *text = new;
-        if text.trim().is_empty() {
-            BLANK_REPLACEMENT.clone_into(text);
-        }
         Ok(true)
     }
 
-    /// Rewrites the strings of `json` in place, except those of the members `kept`, and returns true
-    /// if it has changed.
+    /// Rewrites the content of `json`, which has `form`, in place, and returns true if it has changed.
     ///
     /// # Errors
     /// Fails on a match if the filter refuses.
     pub(super) fn apply_to_json(
         &self,
         json: &mut String,
-        kept: &[&str],
+        form: JsonForm,
     ) -> Result<bool, FilterRefusal> {
         let mut rewrite = |text: &str| self.rewrite(text);
-        let Some(new) = rewrite_json(json, kept, &mut rewrite)? else {
+        let Some(new) = rewrite_json(json, form, &mut rewrite)? else {
             return Ok(false);
         };
         *json = new;
@@ -114,6 +114,36 @@ impl Filter {
     /// True if texts of `role` are looked at.
     pub(super) fn looks_at(&self, role: TextRole) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)
+    }
+}
+
+/// Returns the form of a content block, or of a delta of one.
+pub(super) fn block_form(json: &str) -> JsonForm {
+    // Data is kept only if it is known to be no text.
+    let has_text = match serde_json::from_str::<Value>(json) {
+        Ok(block) => has_text_source(&block),
+        Err(_) => true,
+    };
+    let kept = if has_text {
+        KEPT_MEMBERS
+            .split_last()
+            .map_or(KEPT_MEMBERS, |(_, others)| others)
+    } else {
+        KEPT_MEMBERS
+    };
+    JsonForm::Block { kept }
+}
+
+/// True if `value` contains a source of plain text, whose data is the text itself.
+fn has_text_source(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_text_source),
+        Value::Object(members) => {
+            let is_text = members.get("type").is_some_and(|kind| kind == "text");
+            let has_data = members.contains_key(DATA_MEMBER);
+            (is_text && has_data) || members.values().any(has_text_source)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -9,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::time::timeout;
 
+use super::super::called::CalledHook;
 use super::*;
 use crate::engine::hooks::testing::notice;
 use crate::engine::hooks::testing::question;
@@ -22,6 +24,10 @@ const PASS: &str = r#"{"action":"pass"}"#;
 enum Step {
     /// Answers with a status and a body.
     Answer(u16, Vec<u8>),
+    /// Lets one request of each connection pass, and closes the connection at the next one.
+    PassOnce,
+    /// Sends an answer in chunks that has no end.
+    Endless,
     /// Sends the beginning of an answer, and closes the connection.
     BreakOff,
     /// Closes the connection without an answer.
@@ -37,7 +43,7 @@ fn pass() -> Step {
 /// Reads requests of a connection to its end, and answers each by `step`.
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, step: Step) {
     let mut received = Vec::new();
-    loop {
+    for number in 0.. {
         while !is_whole(&received) {
             match stream.read_buf(&mut received).await {
                 Ok(1..) => {}
@@ -45,19 +51,18 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, step: Step) {
             }
         }
         received.clear();
-        match &step {
-            Step::Answer(status, body) => {
-                let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
-                    body.len()
-                );
-                let sent = async {
-                    stream.write_all(head.as_bytes()).await?;
-                    stream.write_all(body).await
-                };
-                if sent.await.is_err() {
-                    return;
+        let answer = match &step {
+            Step::Answer(status, body) => answer(*status, body),
+            Step::PassOnce if number == 0 => answer(200, PASS.as_bytes()),
+            Step::PassOnce => return,
+            Step::Endless => {
+                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                while sent.is_ok() {
+                    sent = stream.write_all(chunk.as_bytes()).await;
                 }
+                return;
             }
             Step::BreakOff => {
                 let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"act";
@@ -66,8 +71,18 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, step: Step) {
             }
             Step::Close => return,
             Step::Hang => std::future::pending().await,
+        };
+        if stream.write_all(&answer).await.is_err() {
+            return;
         }
     }
+}
+
+/// Returns an answer with its head.
+fn answer(status: u16, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// True if `received` is one whole request.
@@ -112,15 +127,16 @@ async fn http_hook_answers_over_tcp_again_and_again() {
 #[tokio::test]
 async fn http_hook_that_answers_wrongly_is_a_failure() {
     let tracker = TaskTracker::new();
-    let answer = |status, body: &str| Step::Answer(status, body.into());
+    let answers = |status, body: &str| Step::Answer(status, body.into());
     let huge = Step::Answer(200, vec![b' '; MAX_BODY_BYTES + 1]);
     let cases = [
-        (answer(500, PASS), Some(HookFailure::Status(500))),
-        (answer(302, PASS), Some(HookFailure::Status(302))),
-        (answer(204, ""), Some(HookFailure::Status(204))),
-        (huge, Some(HookFailure::TooLarge)),
-        (answer(200, "nonsense"), None),
-        (answer(200, ""), None),
+        (answers(500, PASS), Some(HookFailure::Status(500))),
+        (answers(302, PASS), Some(HookFailure::Status(302))),
+        (answers(204, ""), Some(HookFailure::Status(204))),
+        (huge, Some(ANSWER_TOO_LARGE)),
+        (Step::Endless, Some(ANSWER_TOO_LARGE)),
+        (answers(200, "nonsense"), None),
+        (answers(200, ""), None),
         (Step::BreakOff, None),
         (Step::Close, None),
     ];
@@ -133,18 +149,25 @@ async fn http_hook_that_answers_wrongly_is_a_failure() {
             (None, failed) => panic!("{number}: {failed}"),
         }
     }
-    let silent = hook_of(&tracker, answer(204, "")).await;
+    let silent = hook_of(&tracker, answers(204, "")).await;
     assert_eq!(silent.call(&notice()).await, Ok(HookReply::pass()));
 }
 
 #[tokio::test]
-async fn http_hook_that_hangs_waits_until_it_is_given_up() {
+async fn http_hook_that_hangs_is_given_up_in_time() {
     let hook = hook_of(&TaskTracker::new(), Step::Hang).await;
-    let input = question();
-    let mut asked = hook.call(&input);
-    for _ in 0..10 {
-        assert!(futures::poll!(&mut asked).is_pending());
-        tokio::task::yield_now().await;
+    let called = CalledHook::new(Arc::new(hook), Duration::from_millis(50), 1);
+    for _ in 0..2 {
+        let failed = timeout(DEADLINE, called.call(&question())).await;
+        assert_eq!(failed.unwrap(), Err(HookFailure::TimedOut));
+    }
+}
+
+#[tokio::test]
+async fn kept_connection_that_the_service_closed_is_replaced() {
+    let hook = hook_of(&TaskTracker::new(), Step::PassOnce).await;
+    for _ in 0..4 {
+        assert_eq!(ask(&hook).await, Ok(HookReply::pass()));
     }
 }
 

@@ -4,48 +4,44 @@
 //! the token limit.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::str::Chars;
 
-/// Rewrites the strings, the names and the numbers in `json`: `rewrite` gets each without escapes,
-/// and returns what replaces it, if anything.
-///
-/// Values of the names in `kept` are left as they are.
-/// Returns `None` if nothing was replaced. A replaced number becomes a string.
-pub(super) fn rewrite_json<E>(
-    json: &str,
-    kept: &[&str],
-    rewrite: &mut impl FnMut(&str) -> Result<Option<String>, E>,
-) -> Result<Option<String>, E> {
-    let mut rewritten = String::new();
-    let mut copied = 0;
-    let mut position = 0;
-    let mut name = String::new();
-    while let Some(token) = next_token(json, position) {
-        position = token.end;
-        let is_name = token.is_string && token.is_closed && is_before_colon(&json[token.end..]);
-        let is_kept = !is_name && kept.contains(&name.as_str());
-        let new = if is_kept { None } else { rewrite(&token.text)? };
-        if is_name {
-            name = token.text.into_owned();
-        }
-        if let Some(new) = new {
-            rewritten.push_str(&json[copied..token.start]);
-            let literal = serde_json::Value::String(new).to_string();
-            let is_whole = token.is_closed || !token.is_string;
-            let end = literal.len() - usize::from(!is_whole);
-            rewritten.push_str(&literal[..end]);
-            copied = token.end;
-        }
-    }
-    if copied == 0 {
-        return Ok(None);
-    }
-    rewritten.push_str(&json[copied..]);
-    Ok(Some(rewritten))
+/// Member of blocks whose value has no known form: the input of a tool.
+const FREE_MEMBER: &str = "input";
+
+/// Form of JSON, which tells what of it is content that may be rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JsonForm {
+    /// Any form: strings, names and numbers are content.
+    Free,
+    /// Content block. Its names, and the values of the members in `kept`, are no content, except
+    /// inside of the input of a tool.
+    Block { kept: &'static [&'static str] },
+}
+
+/// Place in JSON, by the names of the members around it.
+#[derive(Default)]
+struct JsonPlace {
+    /// Name of the member that is read. Items of a list have the name of the list.
+    name: String,
+    /// Names of the members whose objects and lists are open.
+    outer: Vec<String>,
+    /// Number of them that are the input of a tool.
+    inputs: usize,
+}
+
+/// Piece of JSON text that matters here.
+enum Token<'a> {
+    /// Start of an object or a list, at this position.
+    Opening(usize),
+    /// End of an object or a list, at this position.
+    Closing(usize),
+    Literal(Literal<'a>),
 }
 
 /// String or number in JSON text.
-struct Token<'a> {
+struct Literal<'a> {
     start: usize,
     end: usize,
     /// Text of a string without escapes, or the digits of a number.
@@ -55,26 +51,125 @@ struct Token<'a> {
     is_closed: bool,
 }
 
-/// Finds the first string or number at or behind `position`.
+/// Rewrites the content of `json`: `rewrite` gets each string, name and number without escapes, and
+/// returns what replaces it, if anything.
+///
+/// Returns `None` if nothing was replaced. A replaced number becomes a string.
+pub(super) fn rewrite_json<E>(
+    json: &str,
+    form: JsonForm,
+    rewrite: &mut impl FnMut(&str) -> Result<Option<String>, E>,
+) -> Result<Option<String>, E> {
+    let mut rewritten = String::new();
+    let mut copied = 0;
+    let mut position = 0;
+    let mut place = JsonPlace::default();
+    while let Some(token) = next_token(json, position) {
+        let literal = match token {
+            Token::Opening(at) => {
+                place.open();
+                position = at + 1;
+                continue;
+            }
+            Token::Closing(at) => {
+                place.close();
+                position = at + 1;
+                continue;
+            }
+            Token::Literal(literal) => literal,
+        };
+        position = literal.end;
+        let is_name =
+            literal.is_string && literal.is_closed && is_before_colon(&json[literal.end..]);
+        let new = if place.has_content(form, is_name) {
+            rewrite(&literal.text)?
+        } else {
+            None
+        };
+        if is_name {
+            place.name = literal.text.into_owned();
+        }
+        if let Some(new) = new {
+            rewritten.push_str(&json[copied..literal.start]);
+            let quoted = serde_json::Value::String(new).to_string();
+            let is_whole = literal.is_closed || !literal.is_string;
+            let length = quoted.len() - usize::from(!is_whole);
+            rewritten.push_str(&quoted[..length]);
+            copied = literal.end;
+        }
+    }
+    if copied == 0 {
+        return Ok(None);
+    }
+    rewritten.push_str(&json[copied..]);
+    Ok(Some(rewritten))
+}
+
+/// Counts the characters of the content of `json`, without quotes and escapes.
+pub(super) fn count_characters(json: &str, form: JsonForm) -> usize {
+    let mut characters = 0;
+    let mut count = |text: &str| {
+        characters += text.chars().count();
+        Ok::<_, Infallible>(None)
+    };
+    let Ok(_) = rewrite_json(json, form, &mut count);
+    characters
+}
+
+impl JsonPlace {
+    /// Enters an object or a list.
+    fn open(&mut self) {
+        self.inputs += usize::from(self.name == FREE_MEMBER);
+        self.outer.push(self.name.clone());
+    }
+
+    /// Leaves an object or a list, to the member that it is the value of.
+    fn close(&mut self) {
+        self.name = self.outer.pop().unwrap_or_default();
+        self.inputs -= usize::from(self.name == FREE_MEMBER);
+    }
+
+    /// True if a literal here is content.
+    fn has_content(&self, form: JsonForm, is_name: bool) -> bool {
+        match form {
+            JsonForm::Free => true,
+            JsonForm::Block { kept } => {
+                self.inputs > 0 || (!is_name && !kept.contains(&self.name.as_str()))
+            }
+        }
+    }
+}
+
+/// Finds the first token at or behind `position`.
 fn next_token(json: &str, position: usize) -> Option<Token<'_>> {
-    let is_start = |byte: u8| matches!(byte, b'"' | b'-' | b'0'..=b'9');
+    let is_start = |byte: u8| matches!(byte, b'"' | b'-' | b'0'..=b'9' | b'{' | b'}' | b'[' | b']');
     let bytes = json.as_bytes();
     let start = position + bytes[position..].iter().position(|byte| is_start(*byte))?;
-    if bytes[start] != b'"' {
-        let is_inside = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-        let length = bytes[start..]
-            .iter()
-            .take_while(|byte| is_inside(byte))
-            .count();
-        let end = start + length;
-        return Some(Token {
-            start,
-            end,
-            text: Cow::Borrowed(&json[start..end]),
-            is_string: false,
-            is_closed: true,
-        });
+    Some(match bytes[start] {
+        b'{' | b'[' => Token::Opening(start),
+        b'}' | b']' => Token::Closing(start),
+        b'"' => Token::Literal(read_string(json, start)),
+        _ => Token::Literal(read_number(json, start)),
+    })
+}
+
+/// Reads the number that begins at `start`.
+fn read_number(json: &str, start: usize) -> Literal<'_> {
+    let is_inside = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+    let rest = json.as_bytes()[start..].iter();
+    let end = start + rest.take_while(|byte| is_inside(byte)).count();
+    Literal {
+        start,
+        end,
+        text: Cow::Borrowed(&json[start..end]),
+        is_string: false,
+        is_closed: true,
     }
+}
+
+/// Reads the string whose opening quote is at `start`.
+fn read_string(json: &str, start: usize) -> Literal<'_> {
+    let bytes = json.as_bytes();
     let mut end = start + 1;
     while end < bytes.len() && bytes[end] != b'"' {
         // An escaped quote does not end the string.
@@ -83,13 +178,13 @@ fn next_token(json: &str, position: usize) -> Option<Token<'_>> {
     let is_closed = end < bytes.len();
     // An escape may be cut off behind its backslash.
     let content_end = end.min(bytes.len());
-    Some(Token {
+    Literal {
         start,
         end: content_end + usize::from(is_closed),
         text: unescape(json.get(start + 1..content_end).unwrap_or_default()),
         is_string: true,
         is_closed,
-    })
+    }
 }
 
 fn is_before_colon(rest: &str) -> bool {
@@ -150,68 +245,5 @@ fn hex_unit(characters: &mut Chars<'_>) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use super::*;
-
-    fn masked(json: &str, kept: &[&str]) -> Option<String> {
-        let mut rewrite = |text: &str| {
-            let has = text.contains("word") || text.contains("4242");
-            Ok::<_, Infallible>(has.then(|| text.replace("word", "*").replace("4242", "#")))
-        };
-        rewrite_json(json, kept, &mut rewrite).unwrap()
-    }
-
-    #[test]
-    fn strings_names_and_numbers_are_rewritten_and_the_rest_is_kept() {
-        for (json, expected) in [
-            (r#"{"a": "no", "b": [1.50, true]}"#, None),
-            (
-                r#"{"a": "a word", "b": 1.50}"#,
-                Some(r#"{"a": "a *", "b": 1.50}"#),
-            ),
-            (
-                r#"{"\u0077ord": "\"\u0077\u006frd\""}"#,
-                Some(r#"{"*": "\"*\""}"#),
-            ),
-            (r#"{"card": 42421}"#, Some(r##"{"card": "#1"}"##)),
-            (
-                r#"{"id": "word", "x": "word"}"#,
-                Some(r#"{"id": "word", "x": "*"}"#),
-            ),
-            (r#""\ud83d\ude00 word""#, Some("\"😀 *\"")),
-            (r#""\ud83d word""#, Some("\"\u{fffd} *\"")),
-        ] {
-            assert_eq!(masked(json, &["id"]).as_deref(), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn json_that_is_cut_off_is_rewritten_up_to_its_end() {
-        for (json, expected) in [
-            (r#"{"a": "a \u0077ord and"#, Some(r#"{"a": "a * and"#)),
-            (r#"{"a": "word\"#, Some(r#"{"a": "*"#)),
-            (r#"{"a": "word\u00"#, Some(r#"{"a": "*"#)),
-            (r#"{"a": "wor\u00"#, None),
-            (r#"{"a": 4242"#, Some(r##"{"a": "#""##)),
-            ("", None),
-        ] {
-            assert_eq!(masked(json, &[]).as_deref(), expected, "{json}");
-        }
-    }
-
-    #[test]
-    fn text_with_any_characters_survives() {
-        proptest::proptest!(|(text: String)| {
-            let json = serde_json::Value::String(text.clone()).to_string();
-            let mut seen = None;
-            let mut see = |text: &str| {
-                seen = Some(text.to_owned());
-                Ok::<_, Infallible>(None)
-            };
-            rewrite_json(&json, &[], &mut see).unwrap();
-            proptest::prop_assert_eq!(seen, Some(text));
-        });
-    }
-}
+#[path = "json_text_tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@ use crate::telemetry::metrics::HookVerdictLabel;
 
 /// Maximum number of verdicts in the header.
 const MAX_VERDICTS: usize = 64;
+/// Maximum pairs of metadata of all hooks together.
+const MAX_METADATA_PAIRS: usize = 64;
 
 /// Verdicts and metadata of the hooks of one turn; empty, and without memory, for a turn without
 /// hooks. Clones share the content.
@@ -28,8 +30,8 @@ impl HookNotes {
         Self(Some(Arc::default()))
     }
 
-    /// Adds the verdict of a hook, and its metadata. A hook cannot replace the metadata of an earlier
-    /// one, and further pairs beyond the maximum of one hook are dropped.
+    /// Adds the verdict of a hook, and its metadata. What was noted before is not replaced. Verdicts
+    /// and pairs beyond the maximum are dropped.
     pub(super) fn add(
         &self,
         hook: &str,
@@ -45,7 +47,8 @@ impl HookNotes {
             let text = format!("{hook}; point={}; verdict={}", point.name(), verdict.name());
             noted.verdicts.push(text);
         }
-        for (name, value) in metadata {
+        let space = MAX_METADATA_PAIRS.saturating_sub(noted.metadata.len());
+        for (name, value) in metadata.into_iter().take(space) {
             noted
                 .metadata
                 .entry(format!("{hook}.{name}"))
@@ -82,3 +85,47 @@ impl PartialEq for HookNotes {
 }
 
 impl Eq for HookNotes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_bounded_and_keep_what_came_first() {
+        let notes = HookNotes::of_turn();
+        for number in 0..100 {
+            let pairs = [("a", number), ("b", number)];
+            let pairs = pairs.map(|(name, number)| (name.to_owned(), number.to_string()));
+            let hook = format!("h{number}");
+            let verdict = HookVerdictLabel::Annotate;
+            notes.add(&hook, HookPoint::Before, verdict, BTreeMap::from(pairs));
+        }
+        let again = BTreeMap::from([("a".to_owned(), "new".to_owned())]);
+        notes.add("h0", HookPoint::After, HookVerdictLabel::Annotate, again);
+        let header = notes.header_value().unwrap();
+        assert_eq!(header.matches("verdict=").count(), MAX_VERDICTS);
+        let metadata = notes.metadata_json().unwrap();
+        let metadata: BTreeMap<String, String> = serde_json::from_str(&metadata).unwrap();
+        assert_eq!(metadata.len(), MAX_METADATA_PAIRS);
+        assert_eq!(metadata["h0.a"], "0");
+    }
+
+    #[test]
+    fn metadata_cannot_break_out_of_its_line() {
+        let notes = HookNotes::of_turn();
+        let pairs = [(
+            "a\n".to_owned(),
+            "b\r\n\u{1b}[31m\",\"level\":\"".to_owned(),
+        )];
+        let verdict = HookVerdictLabel::Annotate;
+        notes.add("h", HookPoint::Before, verdict, BTreeMap::from(pairs));
+        let json = notes.metadata_json().unwrap();
+        assert!(!json.contains(char::is_control), "{json}");
+        let read: serde_json::Map<_, _> = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.len(), 1);
+        assert_eq!(
+            notes.header_value().unwrap(),
+            "h; point=before; verdict=annotate"
+        );
+    }
+}

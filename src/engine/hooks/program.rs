@@ -88,12 +88,10 @@ pub(super) fn program_files(folder: &Path) -> std::io::Result<Vec<ProgramFile>> 
         let is_program = fs::metadata(&path)
             .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
         let name = path.file_stem().and_then(|name| name.to_str());
-        if let (true, Some(name)) = (is_program, name) {
-            files.push(ProgramFile {
-                name: name.to_owned(),
-                path: path.clone(),
-            });
-        }
+        let Some(name) = name.filter(|_| is_program).map(str::to_owned) else {
+            continue;
+        };
+        files.push(ProgramFile { name, path });
     }
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)

@@ -2,8 +2,10 @@
 
 use super::filter::Filter;
 use super::filter::FilterRefusal;
-use super::filter::KEPT_MEMBERS;
 use super::filter::TextRole;
+use super::filter::block_form;
+use super::json_text::JsonForm;
+use super::json_text::count_characters;
 use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -18,8 +20,10 @@ struct PromptPass<'a> {
 
 impl Filter {
     /// Applies the filter to the texts of `turn`: instructions, messages, tool calls and results.
-    /// Returns true if it has changed something. The model's thinking is signed, and not changed;
-    /// files are not looked into.
+    /// Returns true if it has changed something.
+    ///
+    /// The model's thinking is signed, and not changed. Definitions of tools, and files other than
+    /// plain text, are not looked into.
     ///
     /// # Errors
     /// Fails if the filter refuses the turn, which is then changed in part.
@@ -31,6 +35,10 @@ impl Filter {
         };
         for text in &mut turn.system {
             pass.text(TextRole::System, text)?;
+        }
+        if turn.native.system.is_some() {
+            // Blocks stand for the same instructions, which count once.
+            pass.characters = 0;
         }
         for block in turn.native.system.iter_mut().flatten() {
             pass.block(TextRole::System, block)?;
@@ -62,7 +70,7 @@ impl PromptPass<'_> {
         match part {
             Part::Text(text) => self.text(role, text),
             Part::Instruction(text) => self.text(TextRole::System, text),
-            Part::ToolUse(call) => self.json(TextRole::Assistant, &mut call.input, &[]),
+            Part::ToolUse(call) => self.json(TextRole::Assistant, &mut call.input, JsonForm::Free),
             Part::ToolResult(result) => self.parts(TextRole::Tool, &mut result.parts),
             Part::Document {
                 title: Some(title), ..
@@ -92,19 +100,26 @@ impl PromptPass<'_> {
     }
 
     fn block(&mut self, role: TextRole, json: &mut String) -> Result<(), FilterRefusal> {
-        self.json(role, json, KEPT_MEMBERS)
+        let form = block_form(json);
+        self.json(role, json, form)
     }
 
     fn json(
         &mut self,
         role: TextRole,
         json: &mut String,
-        kept: &[&str],
+        form: JsonForm,
     ) -> Result<(), FilterRefusal> {
         if self.filter.looks_at(role) {
-            self.characters += json.chars().count();
-            self.has_changed |= self.filter.apply_to_json(json, kept)?;
+            if self.filter.max_characters.is_some() {
+                self.characters += count_characters(json, form);
+            }
+            self.has_changed |= self.filter.apply_to_json(json, form)?;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "prompt_filter_tests.rs"]
+mod tests;

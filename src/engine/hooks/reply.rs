@@ -18,6 +18,9 @@ const MAX_METADATA_VALUE: usize = 512;
 /// Maximum characters of a message and of a code.
 const MAX_MESSAGE: usize = 2000;
 const MAX_CODE: usize = 64;
+/// Failure of a hook whose answer is too large to be read.
+pub(super) const ANSWER_TOO_LARGE: HookFailure =
+    HookFailure::InvalidAnswer("it is larger than 8 MiB");
 
 /// What a hook decides.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +99,7 @@ impl HookReply {
     /// Fails when it is no answer of this format, or one that does not fit the point.
     pub fn read(json: &[u8], point: HookPoint, op: HookOperation) -> Result<Self, HookFailure> {
         if json.len() > MAX_BODY_BYTES {
-            return Err(HookFailure::TooLarge);
+            return Err(ANSWER_TOO_LARGE);
         }
         if op == HookOperation::Notify && json.trim_ascii().is_empty() {
             return Ok(Self::pass());

@@ -141,5 +141,5 @@ fn garbage_and_what_is_not_granted_are_failures() {
     }
     let huge = vec![b' '; MAX_BODY_BYTES + 1];
     let read = HookReply::read(&huge, HookPoint::Before, HookOperation::Decide);
-    assert_eq!(read, Err(HookFailure::TooLarge));
+    assert_eq!(read, Err(ANSWER_TOO_LARGE));
 }

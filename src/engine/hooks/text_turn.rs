@@ -1,6 +1,7 @@
 //! Hooks over work that is one text in and one text out: the prompt and the result of a task.
 
 use super::error::HookStop;
+use super::json_text::JsonForm;
 use super::set::Hooks;
 use super::turn_hooks::TurnHooks;
 use crate::domain::Caller;
@@ -95,7 +96,7 @@ impl TurnHooks {
     /// Returns JSON that is told during the work, as [`mask_text`](Self::mask_text) does.
     pub fn mask_json(&self, mut json: String) -> String {
         for filter in self.answer_filters() {
-            if filter.apply_to_json(&mut json, &[]).is_err() {
+            if filter.apply_to_json(&mut json, JsonForm::Free).is_err() {
                 return serde_json::json!({"withheld": true}).to_string();
             }
         }

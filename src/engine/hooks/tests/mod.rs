@@ -1,5 +1,8 @@
 //! Hooks of a turn: their order, what they see and what they may do.
 
+mod answers;
+mod server;
+
 use std::collections::BTreeMap;
 
 use tokio_util::task::TaskTracker;
@@ -7,7 +10,6 @@ use tokio_util::task::TaskTracker;
 use super::testing::ScriptedHook;
 use super::testing::deps;
 use super::testing::filters;
-use super::testing::hook_config;
 use super::testing::scripted;
 use super::testing::scripted_with;
 use super::*;
@@ -237,6 +239,17 @@ async fn failure_refuses_or_passes_as_configured_and_is_counted() {
 }
 
 #[tokio::test]
+async fn turn_is_unchanged_behind_a_hook_whose_messages_cannot_be_sent() {
+    let open = format!("{GATE}prompt = \"write\"\non_failure = \"pass\"");
+    let hook = ScriptedHook::answering(HookVerdict::Messages(Vec::new()));
+    let hooks = scripted(vec![(open.as_str(), hook)]);
+    let mut asked = turn("Hi");
+    let header = before(&hooks, &mut asked).await.unwrap();
+    assert_eq!(header, "gate; point=before; verdict=failed_open");
+    assert_eq!(asked, turn("Hi"));
+}
+
+#[tokio::test]
 async fn request_of_a_hook_calls_no_hooks_but_is_filtered() {
     let hook = ScriptedHook::passing();
     let hooks = scripted(vec![(GATE, hook.clone())]);
@@ -284,194 +297,6 @@ async fn annotations_are_noted_beside_any_verdict() {
         header.as_deref(),
         Some("gate; point=before; verdict=annotate")
     );
-}
-
-#[tokio::test]
-async fn answers_pass_hooks_in_the_reverse_of_their_order() {
-    let adds = |name: &str, letter: &'static str| {
-        let toml = format!(
-            "name = \"{name}\"\nkind = \"http\"\npoints = [\"after\"]\nanswer = \"write\"\nstream = \"whole\""
-        );
-        let hook = ScriptedHook::new(move |input| {
-            let mut answer = input.content.answer.clone().unwrap();
-            answer.text.push_str(letter);
-            Ok(HookReply {
-                verdict: HookVerdict::Answer(answer),
-                ..HookReply::pass()
-            })
-        });
-        (toml, hook)
-    };
-    let list = [adds("a", "1"), adds("b", "2"), adds("c", "3")];
-    let list = list
-        .iter()
-        .map(|(toml, hook)| (toml.as_str(), hook.clone()));
-    let hooks = scripted(list.collect());
-    assert_eq!(after(&hooks, &["x", "y"]).await.unwrap(), "xy321");
-}
-
-#[tokio::test]
-async fn answer_is_refused_after_the_run_and_that_is_charged() {
-    let toml = "name = \"gate\"\nkind = \"http\"\npoints = [\"after\"]\nstream = \"whole\"";
-    let hook = ScriptedHook::answering(refuses("No."));
-    let hooks = scripted(vec![(toml, hook.clone())]);
-    let stop = after(&hooks, &["secret"]).await.unwrap_err();
-    assert!(stop.is_charged);
-    let told = hook.calls().remove(0);
-    assert_eq!(told.op, HookOperation::Decide);
-    assert_eq!(told.content.answer, None);
-    assert!(told.content.usage.is_some());
-}
-
-#[tokio::test]
-async fn tap_is_told_of_the_answer_and_cannot_change_it() {
-    let deps = deps();
-    let toml = "name = \"tap\"\nkind = \"http\"\npoints = [\"after\"]\nanswer = \"read\"";
-    let hook = ScriptedHook::answering(refuses("No."));
-    let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
-    assert_eq!(after(&hooks, &["Hel", "lo"]).await.unwrap(), "Hello");
-    rest(&deps.tracker).await;
-    let told = hook.calls().remove(0);
-    assert_eq!(told.op, HookOperation::Notify);
-    assert_eq!(told.content.answer.unwrap().text, "Hello");
-    assert_eq!(hook.calls().len(), 1);
-}
-
-#[tokio::test]
-async fn filters_redact_in_windows_and_as_a_whole() {
-    let filter = |stream: &str| {
-        format!(
-            "name = \"mask\"\nkind = \"filter\"\npoints = [\"before\", \"after\"]\n\
-             words = [\"secret\"]\nstream = \"{stream}\""
-        )
-    };
-    for stream in ["window", "whole"] {
-        let hooks = filters(&[&filter(stream)]);
-        let text = after(&hooks, &["A sec", "ret ", "here."]).await.unwrap();
-        assert_eq!(text, "A *** here.", "{stream}");
-        let mut asked = turn("The secret");
-        before(&hooks, &mut asked).await.unwrap();
-        assert_eq!(asked.prompt, [Part::text("The ***")]);
-        let refusing = filter(stream) + "\nthen = \"refuse\"\nroles = [\"system\"]";
-        let refusing = filters(&[&refusing]);
-        let stop = after(&refusing, &["A sec", "ret ", "here."]).await;
-        assert!(stop.unwrap_err().is_charged, "{stream}");
-        assert!(before(&refusing, &mut turn("The secret")).await.is_ok());
-    }
-    let limit = "name = \"limit\"\nkind = \"filter\"\npoints = [\"before\"]\nmax_characters = 12";
-    let limit = filters(&[limit]);
-    assert!(before(&limit, &mut turn("Hi!")).await.is_ok());
-    assert!(before(&limit, &mut turn("Hello!")).await.is_err());
-}
-
-#[tokio::test]
-async fn error_hooks_reword_the_message_but_not_of_their_own_error() {
-    let toml = |name: &str| format!("name = \"{name}\"\nkind = \"http\"\npoints = [\"error\"]");
-    let first = toml("one");
-    let second = toml("two");
-    let one = ScriptedHook::answering(HookVerdict::Message("Sorry.".to_owned()));
-    let two = ScriptedHook::new(|_| Err(HookFailure::Status(500)));
-    let hooks = scripted(vec![
-        (first.as_str(), one.clone()),
-        (second.as_str(), two.clone()),
-    ]);
-    let found = hooks.for_turn(&on(Surface::Chat), &turn("Hi")).unwrap();
-    assert!(found.are_at(HookPoint::Error));
-    let error = WireError {
-        status: 429,
-        code: "server_busy".to_owned(),
-        message: "Busy.".to_owned(),
-    };
-    let reworded = found.error(error.clone(), None).await;
-    assert_eq!(reworded.as_deref(), Some("Sorry."));
-    assert_eq!(one.calls()[0].content.error, Some(error.clone()));
-    assert_eq!(found.error(error, Some("one")).await, None);
-    assert_eq!((one.calls().len(), two.calls().len()), (1, 2));
-}
-
-#[tokio::test]
-async fn events_are_told_in_the_form_of_webhooks() {
-    let deps = deps();
-    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"event\"]\nprojects = [\"p\"]";
-    let hook = ScriptedHook::passing();
-    let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
-    let data = serde_json::json!({"id": "key_1"});
-    hooks.notify(Some("q"), "key.created", &data);
-    hooks.notify(Some("p"), "key.created", &data);
-    rest(&deps.tracker).await;
-    let told = hook.calls();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].request, None);
-    let event = told[0].content.event.as_ref().unwrap();
-    assert_eq!(
-        (&event["type"], &event["data"]),
-        (&"key.created".into(), &data)
-    );
-}
-
-#[tokio::test]
-async fn texts_of_tasks_pass_hooks_as_turns_do() {
-    let toml = "name = \"mask\"\nkind = \"filter\"\npoints = [\"before\", \"after\"]\nwords = [\"secret\"]";
-    let hooks = filters(&[toml]);
-    let mut prompt = TextPrompt {
-        model: ModelName::new("sonnet"),
-        system: Some("Keep the secret.".to_owned()),
-        prompt: "Find the secret.".to_owned(),
-    };
-    let found = hooks.for_text(&on(Surface::Tasks), &prompt).unwrap();
-    found.before_text(&mut prompt).await.unwrap();
-    assert_eq!(prompt.prompt, "Find the ***.");
-    assert_eq!(prompt.system.as_deref(), Some("Keep the ***."));
-    let result = found.after_text("A secret.".to_owned(), Usage::default());
-    assert_eq!(result.await.unwrap(), "A ***.");
-}
-
-#[test]
-fn version_differs_with_the_configuration() {
-    let one = scripted(vec![(GATE, ScriptedHook::passing())]).version();
-    let same = scripted(vec![(GATE, ScriptedHook::passing())]).version();
-    let other = format!("{GATE}timeout_ms = 7");
-    let other = scripted(vec![(other.as_str(), ScriptedHook::passing())]).version();
-    assert_eq!(one, same);
-    assert_ne!(one, other);
-}
-
-#[tokio::test]
-async fn programs_of_the_folder_are_hooks_after_those_of_the_list() {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["b.sh", "a.sh"] {
-        let path = folder.path().join(name);
-        std::fs::write(&path, "#!/bin/sh\nexec cat >/dev/null\n").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let listed = "name = \"b\"\nkind = \"program\"\npoints = [\"event\"]";
-    let config = Config {
-        programs: folder.path().display().to_string(),
-        list: vec![hook_config(GATE).with_url(), hook_config(listed)],
-    };
-    let deps = deps();
-    let hooks = Hooks::start(&config, &deps).unwrap();
-    let names: Vec<_> = hooks.configs().map(|hook| hook.name.as_str()).collect();
-    assert_eq!(names, ["gate", "b", "a"]);
-    deps.stop.cancel();
-    rest(&deps.tracker).await;
-    let nowhere = Config {
-        programs: "/nowhere/at/all".to_owned(),
-        list: Vec::new(),
-    };
-    let refused = Hooks::start(&nowhere, &deps).unwrap_err();
-    assert_eq!(refused.key, "programs");
-}
-
-impl HookConfig {
-    fn with_url(self) -> Self {
-        Self {
-            url: "http://127.0.0.1:9/".to_owned(),
-            ..self
-        }
-    }
 }
 
 /// Waits until all tasks of the hooks are done.

@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::http_client::HttpClientError;
+use crate::runtime::http_client::HttpClientError;
 
 /// Client of the server that listens on one Unix socket. Clones share its connections.
 #[derive(Clone)]

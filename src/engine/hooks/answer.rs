@@ -166,7 +166,7 @@ fn finish_reason(
 fn changed_finish(mut finish: Finish, reason: FinishReason) -> Finish {
     if finish.reason != reason {
         finish.reason = reason;
-        finish.stop_text = None;
+        finish.stop_sequence = None;
         finish.native.stop_reason = None;
     }
     finish

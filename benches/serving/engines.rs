@@ -63,7 +63,7 @@ async fn measure_cache(
         max_bytes: 1 << 30,
         time_to_live: Duration::from_secs(3600),
     };
-    let cache = Cache::<()>::new(config);
+    let cache = Cache::<()>::new(config, 0);
     let mut stored = Sample::default();
     let mut hit = Sample::default();
     for number in 0..plan.stored {

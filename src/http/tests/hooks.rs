@@ -162,11 +162,8 @@ async fn each_choice_of_a_chat_passes_the_hooks_once() {
 async fn stored_answer_is_what_the_client_got() {
     let filter = "name = \"mask\"\nkind = \"filter\"\npoints = [\"after\"]\nwords = [\"hello\"]";
     let router = server(filters(&[filter])).await;
-    let made = post_json(
-        &router,
-        "/v1/responses",
-        &json!({"model": "sonnet", "input": "Hi"}),
-    );
+    let request_body = json!({"model": "sonnet", "input": "Hi"});
+    let made = post_json(&router, "/v1/responses", &request_body);
     let made: Value = serde_json::from_str(&body(made.await).await).unwrap();
     let path = format!("/v1/responses/{}", made["id"].as_str().unwrap());
     let stored = send(router, request("GET", &path, &KEY, "")).await;

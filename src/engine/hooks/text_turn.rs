@@ -26,7 +26,7 @@ pub struct TextPrompt {
     pub model: ModelName,
     /// Instructions beside the prompt.
     pub system: Option<String>,
-    /// The prompt.
+    /// Prompt of the task.
     pub prompt: String,
 }
 

@@ -214,7 +214,7 @@ pub struct HookUsage {
 /// Error that a client gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WireError {
-    /// HTTP status.
+    /// HTTP status of the error.
     pub status: u16,
     /// Code of the error; empty if it has none.
     pub code: String,

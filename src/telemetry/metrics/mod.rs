@@ -129,7 +129,7 @@ pub struct MetricFamilies {
     pub webhooks: WebhookMetrics,
     /// Families of the spans of traces.
     pub spans: SpanMetrics,
-    /// Families of hooks.
+    /// Families of metrics about hooks.
     pub hooks: HookMetrics,
 }
 

@@ -36,7 +36,7 @@ pub(super) struct SegmentEnd {
 }
 
 impl SampleRatio {
-    /// All traces.
+    /// Keeps all new traces.
     pub const ALL: Self = Self { threshold: 0 };
     /// No traces but those with a reason.
     pub const NONE: Self = Self {

@@ -10,6 +10,9 @@ use crate::engine::claude::SignInMethod;
 /// Prefix of the server's own variables.
 pub(super) const PREFIX: &str = "SWITCHBOARD_";
 
+/// Variable with the key that commands send as clients of a server; no setting of the server.
+pub const CLIENT_KEY: &str = "SWITCHBOARD_API_KEY";
+
 /// Environment variables that the server was started with.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -79,11 +82,12 @@ impl Environment {
         let ours = self
             .variables
             .iter()
-            .filter(|(name, _)| name.starts_with(PREFIX));
+            .filter(|(name, _)| name.starts_with(PREFIX) && name.as_str() != CLIENT_KEY);
         ours.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+    /// Returns the value of a variable as a path; `None` if it is unset or empty.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
 

@@ -21,12 +21,13 @@ mod value;
 mod variable_aliases;
 
 pub use admin::AdminSettings;
-pub use environment::{Environment, environment};
+pub use environment::{CLIENT_KEY, Environment, environment};
 pub use error::Error;
 pub use metrics::MetricsSettings;
 pub use origin::CommandLineFlags;
 pub use secret_handover::hide_secrets;
 pub use server::ServerSettings;
+pub use server::local_url;
 pub use settings::Settings;
 pub use traces::TraceEndpoint;
 pub use traces::TraceSettings;

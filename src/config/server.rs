@@ -1,5 +1,8 @@
 //! `[server]`: the keys that concern the server as a whole.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -37,6 +40,17 @@ impl ServerSettings {
     }
 }
 
+/// Returns the URL by which programs of this machine reach a server that listens on `address`: that
+/// of loopback where it listens on all addresses.
+pub fn local_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     parse_address(&String::deserialize(deserializer)?)
 }
@@ -48,4 +62,21 @@ pub(super) fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAdd
             "`{text}` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_url;
+
+    #[test]
+    fn url_of_a_server_on_all_addresses_is_that_of_loopback() {
+        for (address, url) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:8080", "http://[::1]:8080"),
+            ("192.0.2.7:9000", "http://192.0.2.7:9000"),
+        ] {
+            assert_eq!(local_url(address.parse().unwrap()), url);
+        }
+    }
 }

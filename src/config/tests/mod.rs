@@ -55,6 +55,16 @@ fn defaults_apply_without_configuration() {
 }
 
 #[test]
+fn key_of_a_client_is_no_setting_and_reaches_no_worker() {
+    let variables = environment(&[("SWITCHBOARD_API_KEY", "hush")]);
+    let settings = Settings::load(None, &variables, &CommandLineFlags::default()).unwrap();
+    assert_eq!(settings.notices, Vec::<String>::new());
+    assert!(!settings.printed.contains("hush"));
+    let workers = variables.for_workers(SignInMethod::Auto);
+    assert!(!workers.contains_key("SWITCHBOARD_API_KEY"));
+}
+
+#[test]
 fn later_layers_override_earlier_ones() {
     let file = "[pool]\nmax_workers = 6\nprewarm = 2\nqueue_length = 7\n[models.aliases]\nmine = \"opus\"\n";
     let variables = [

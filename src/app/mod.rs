@@ -4,6 +4,7 @@ mod accounting;
 mod admin;
 mod admin_client;
 mod alerts;
+mod cli_version;
 mod client_services;
 mod config_map;
 mod file_descriptors;
@@ -14,7 +15,9 @@ mod reload;
 mod restore;
 mod startup_context;
 mod tasks;
+mod temporary_home;
 mod traces;
+mod welcome;
 mod workers;
 
 use std::net::SocketAddr;
@@ -33,6 +36,7 @@ use crate::config::Settings;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::DataDir;
+use crate::engine::claude::SignIn;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Gateway;
 use crate::engine::gateway::ModelNames;
@@ -61,6 +65,7 @@ use workers::Workers;
 
 pub use admin_client::AdminClient;
 pub use admin_client::AdminClientError;
+pub use cli_version::read_cli_version;
 pub use config_map::prices;
 pub use config_map::router;
 pub use hooks::hooks;
@@ -115,6 +120,8 @@ pub async fn run(
     reload: Reload,
 ) -> anyhow::Result<()> {
     let app = App::start(&settings, &environment).await?;
+    let variables = environment.for_workers(settings.claude.sign_in);
+    let sign_in = SignIn::choose(settings.claude.sign_in, &variables).ok();
     app.shutdown
         .listen_for_signals(&app.tracker)
         .context("cannot listen for signals")?;
@@ -125,6 +132,7 @@ pub async fn run(
     // Logged after the signal handlers are installed: supervisors wait for this line and may then
     // stop the server.
     tracing::info!(address = %app.address, "server listening");
+    welcome::welcome_operator(app.address, sign_in, app.keys.is_open());
     app.wait().await;
     Ok(())
 }

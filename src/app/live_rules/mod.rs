@@ -3,14 +3,11 @@
 
 mod probe;
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
 use anyhow::bail;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::config_map;
+use super::temporary_home::TemporaryHome;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::Failure;
@@ -18,10 +15,8 @@ use crate::domain::FailureKind;
 use crate::domain::Money;
 use crate::domain::Restriction;
 use crate::domain::TurnEvent;
-use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliSetup;
-use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::pool;
 use crate::engine::pool::Claim;
@@ -76,7 +71,6 @@ pub struct LiveRules {
     pool: Pool<ClaudeLauncher>,
     probes: Vec<RuleProbe>,
     tracker: TaskTracker,
-    _data_dir: DataDir,
     _home: TemporaryHome,
 }
 
@@ -106,19 +100,15 @@ impl LiveRules {
         let variables = environment.for_workers(settings.claude.sign_in);
         let chosen = SignIn::choose(settings.claude.sign_in, &variables);
         let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
-        let home = TemporaryHome(
-            std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())),
-        );
-        let data_dir =
-            claude::lock_data_dir(&home.0).context("a home for the CLI cannot be made")?;
+        let home = TemporaryHome::create()?;
         let setup = CliSetup {
             config: settings.claude.clone(),
             sign_in,
             environment: variables,
-            data_dir: home.0.clone(),
+            data_dir: home.path.clone(),
         };
         let tracker = TaskTracker::new();
-        let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
+        let launcher = ClaudeLauncher::prepare(setup, home.instance(), tracker.clone()).await?;
         let one = pool::Config {
             max_workers: 1,
             prewarm: 1,
@@ -135,7 +125,6 @@ impl LiveRules {
             pool,
             probes,
             tracker,
-            _data_dir: data_dir,
             _home: home,
         })
     }
@@ -255,15 +244,4 @@ async fn listed_models(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String
         bail!("the Claude CLI lists no models; name some with --model");
     }
     Ok(ids)
-}
-
-/// Temporary directory that is removed on drop.
-struct TemporaryHome(PathBuf);
-
-impl Drop for TemporaryHome {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "temporary folder not removed");
-        }
-    }
 }

@@ -80,6 +80,17 @@ impl SignIn {
         )))
     }
 
+    /// Describes the sign-in in words, without its secret.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::ApiKey => "the API key in ANTHROPIC_API_KEY",
+            Self::OauthToken => "the token in CLAUDE_CODE_OAUTH_TOKEN",
+            Self::Stored => "the login that the CLI keeps",
+            Self::Bedrock => "Amazon Bedrock",
+            Self::Vertex => "Google Vertex AI",
+        }
+    }
+
     /// True if the CLI runs with `--bare`, which adds nothing to the prompt, and does not read the
     /// stored login or the token.
     pub fn is_bare(self) -> bool {

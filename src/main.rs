@@ -8,7 +8,7 @@ use claude_switchboard::config;
 
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse(), config::environment()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => cli::report(&error),
     }
 }

@@ -111,6 +111,14 @@ impl OutputArguments {
 }
 
 impl ServerArguments {
+    /// Selects the server with the configuration file `config`.
+    pub(super) fn of_config(config: PathBuf) -> Self {
+        Self {
+            config: Some(config),
+            data_dir: None,
+        }
+    }
+
     /// Loads the settings of the selected server.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
-//! `doctor --live-rules`: checks the rules by model against Anthropic's API.
+//! `doctor`: checks the setup, or with `--live-rules` the rules by model against Anthropic's API.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::BufRead as _;
 use std::path::PathBuf;
 
 use clap::ValueHint;
 
 use super::CommandError;
+use super::confirm;
 use super::print;
+use super::setup_check;
 use crate::app::CheckedRule;
 use crate::app::LiveRules;
 use crate::app::ProbeOutcome;
@@ -20,44 +21,59 @@ use crate::runtime::text_table::TextTable;
 
 const EXAMPLES: &str = "\
 Examples:
-  See what it would cost, and decide:
+  See whether a server would work here:
+    claude-switchboard doctor
+  See what a check of the rules would cost, and decide:
     claude-switchboard doctor --live-rules
   Check two models without being asked:
-    claude-switchboard doctor --live-rules --yes --model claude-sonnet-5-5 --model claude-haiku-4-5";
+    claude-switchboard doctor --live-rules --yes \\
+      --model claude-sonnet-5-5 --model claude-haiku-4-5";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArguments {
     /// Check which parameters the models accept by small calls to Anthropic, which cost money, and compare it with the rules.
-    #[arg(long, required = true)]
+    #[arg(long)]
     live_rules: bool,
     /// Make the calls without confirmation.
-    #[arg(long)]
+    #[arg(long, requires = "live_rules")]
     yes: bool,
     /// Only this model, by its id; may be given several times [default: the models that the CLI lists].
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "live_rules")]
     model: Vec<String>,
     /// A configuration file in TOML.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 }
 
-/// Makes the calls and prints their outcomes.
+/// Makes the checks and prints their outcomes.
 ///
 /// # Errors
-/// Fails when a rule does not hold or could not be checked, or the calls cannot be made.
+/// Fails when a check fails or could not be made, or a rule does not hold.
 pub(super) fn run(arguments: &DoctorArguments, environment: &Environment) -> anyhow::Result<()> {
     let settings = Settings::load(
         arguments.config.as_deref(),
         environment,
         &CommandLineFlags::default(),
     )?;
+    if arguments.live_rules {
+        check_rules(arguments, environment, &settings)
+    } else {
+        setup_check::run(&settings, environment)
+    }
+}
+
+fn check_rules(
+    arguments: &DoctorArguments,
+    environment: &Environment,
+    settings: &Settings,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let checked = runtime.block_on(async {
-        let rules = LiveRules::prepare(&settings, environment, &arguments.model).await?;
-        let checked = match confirm(arguments, &rules, &settings) {
+        let rules = LiveRules::prepare(settings, environment, &arguments.model).await?;
+        let checked = match confirm_cost(arguments, &rules, settings) {
             Ok(()) => Ok(rules.check().await),
             Err(error) => Err(error),
         };
@@ -69,7 +85,7 @@ pub(super) fn run(arguments: &DoctorArguments, environment: &Environment) -> any
 }
 
 /// Prints the maximum cost, and asks for confirmation.
-fn confirm(
+fn confirm_cost(
     arguments: &DoctorArguments,
     rules: &LiveRules,
     settings: &Settings,
@@ -77,13 +93,7 @@ fn confirm(
     let calls = rules.call_count();
     let dollars = rules.max_cost(settings).dollars();
     print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
-    if arguments.yes {
-        return Ok(());
-    }
-    print(b"Make them? [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+    if arguments.yes || confirm("Make them?")? {
         return Ok(());
     }
     Err(CommandError::new(

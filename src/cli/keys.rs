@@ -21,11 +21,13 @@ Examples:
   A key for everything, shown once:
     claude-switchboard keys create laptop
   One that may have haiku answer, spend 5 dollars a month, and ends after 30 days:
-    claude-switchboard keys create ci --models haiku --permissions inference --monthly-money 5 --expires-in 30d
+    claude-switchboard keys create ci --models haiku --permissions inference \\
+      --monthly-money 5 --expires-in 30d
   Another secret; the old one stays good for a day:
     claude-switchboard keys rotate key_01kxyz... --grace 1d
 
-They work while the server runs and while it does not, on its machine and as its user.";
+They work while the server runs and while it does not, on its machine and as its
+user.";
 
 /// Operations on keys.
 #[derive(Debug, Subcommand)]

@@ -1,19 +1,30 @@
 //! Command line, with a module for each command that is more than a line.
 
 mod admin;
+mod chat;
+mod connect;
 mod doctor;
 mod duration;
+mod endpoint;
+mod health;
+mod help;
 mod hooks;
+mod init;
 mod keys;
 mod ledger;
+mod manual;
 mod projects;
 mod route;
 mod serve;
+mod server_client;
+mod setup_check;
 mod store;
 mod table;
 mod usage;
 
+use std::io::BufRead as _;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,10 +43,15 @@ use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
 
+use chat::ChatArguments;
+use connect::ConnectArguments;
 use doctor::DoctorArguments;
+use health::HealthArguments;
 use hooks::HooksCommand;
+use init::InitArguments;
 use keys::KeysCommand;
 use ledger::LedgerCommand;
+use manual::ManArguments;
 use projects::ProjectsCommand;
 use route::RouteArguments;
 use serve::ServeArguments;
@@ -45,20 +61,6 @@ use usage::UsageArguments;
 /// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
 
-const EXAMPLES: &str = "\
-Examples:
-  Serve Claude on 127.0.0.1:8080, signed in by an API key:
-    ANTHROPIC_API_KEY=sk-ant-... claude-switchboard serve
-  Serve other machines; they need a key:
-    SWITCHBOARD_AUTH__KEYS=my-key claude-switchboard serve --listen 0.0.0.0:8080
-  Make a key, and let other machines in that have one:
-    claude-switchboard keys create laptop
-    claude-switchboard serve --listen 0.0.0.0:8080
-  See the settings in force:
-    claude-switchboard check-config --config switchboard.toml
-
-Every key of the configuration is also a variable, SWITCHBOARD_SECTION__KEY; docs/CONFIGURATION.md lists them.";
-
 /// A drop-in `OpenAI` API in front of the Claude CLI.
 #[derive(Debug, Parser)]
 #[command(
@@ -66,7 +68,8 @@ Every key of the configuration is also a variable, SWITCHBOARD_SECTION__KEY; doc
     version,
     about = "A drop-in OpenAI API in front of the Claude CLI"
 )]
-#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(help_template = help::TEMPLATE, after_help = help::EXAMPLES)]
+#[command(max_term_width = help::MAX_WIDTH, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: CliCommand,
@@ -74,15 +77,23 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
+    /// Write a configuration and make the first key.
+    Init(InitArguments),
     /// Serve until a signal to stop, then let running requests finish.
     Serve(ServeArguments),
+    /// Chat with a running server on the terminal.
+    Chat(ChatArguments),
+    /// Set a client up for a server, such as Codex or Claude Code.
+    Connect(ConnectArguments),
+    /// Ask a running server whether it is healthy; the exit code says it.
+    Health(HealthArguments),
     /// Print the settings in force, secrets redacted; exit with 64 if they are refused.
     CheckConfig {
         /// A configuration file in TOML.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
-    /// Check the rules by model against Anthropic, and print the configuration that corrects them.
+    /// Check the setup, or the rules by model against Anthropic.
     Doctor(DoctorArguments),
     /// Show which models the routing rules choose for requests, and the savings.
     Route(RouteArguments),
@@ -103,9 +114,10 @@ enum CliCommand {
     /// Back up or verify all records, whether or not the server runs, or restore them.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Print the manual page, or write the pages of all commands.
+    Man(ManArguments),
     /// Print completions for a shell.
-    #[command(after_help = "Example:\n  claude-switchboard completions bash > \
-                            ~/.local/share/bash-completion/completions/claude-switchboard")]
+    #[command(after_help = help::COMPLETIONS_EXAMPLE)]
     Completions {
         /// The shell.
         shell: Shell,
@@ -126,29 +138,21 @@ impl CommandError {
     }
 }
 
-/// Runs the command of `cli` in the given environment.
+/// Runs the command of `cli` in the given environment, and returns its exit code.
 ///
 /// # Errors
 /// Returns the error to show on the terminal, see [`report`].
-pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
+pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     // Processes of the same user, such as agents, can then neither read the memory and environment
     // of this process nor trace it. A failure is no reason to refuse the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    match cli.command {
+    let done = match cli.command {
+        CliCommand::Health(arguments) => return health::run(&arguments, &environment),
+        CliCommand::Init(arguments) => init::run(&arguments, &environment),
         CliCommand::Serve(arguments) => serve::serve(arguments, environment),
-        CliCommand::CheckConfig { config } => {
-            let settings = Settings::load(
-                config.as_deref(),
-                &environment,
-                &CommandLineFlags::default(),
-            )?;
-            let notices: String = settings
-                .notices
-                .iter()
-                .map(|notice| format!("# {notice}\n"))
-                .collect();
-            print(format!("{notices}{}", settings.printed).as_bytes())
-        }
+        CliCommand::CheckConfig { config } => check_config(config.as_deref(), &environment),
+        CliCommand::Chat(arguments) => chat::run(arguments, &environment),
+        CliCommand::Connect(arguments) => connect::run(arguments, &environment),
         CliCommand::Doctor(arguments) => doctor::run(&arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         CliCommand::Hooks(command) => print(hooks::run(&command, &environment)?.as_bytes()),
@@ -157,17 +161,31 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
         CliCommand::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),
         CliCommand::Store(command) => print(store::run(&command, &environment)?.as_bytes()),
         CliCommand::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
-        CliCommand::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "claude-switchboard",
-                &mut script,
-            );
-            print(&script)
-        }
-    }
+        CliCommand::Man(arguments) => manual::run(&arguments),
+        CliCommand::Completions { shell } => print_completions(shell),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn check_config(config: Option<&Path>, environment: &Environment) -> anyhow::Result<()> {
+    let settings = Settings::load(config, environment, &CommandLineFlags::default())?;
+    let notices: String = settings
+        .notices
+        .iter()
+        .map(|notice| format!("# {notice}\n"))
+        .collect();
+    print(format!("{notices}{}", settings.printed).as_bytes())
+}
+
+fn print_completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Cli::command(),
+        "claude-switchboard",
+        &mut script,
+    );
+    print(&script)
 }
 
 /// Writes to stdout. A closed pipe, such as of `head`, is not an error.
@@ -177,6 +195,15 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Asks a question on the terminal, and returns true if the answer is yes.
+fn confirm(question: &str) -> anyhow::Result<bool> {
+    print(format!("{question} [y/N] ").as_bytes())?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(matches!(answer.as_str(), "y" | "yes"))
 }
 
 /// Prints an error to stderr, one line for what happened and one for what to do, and returns the

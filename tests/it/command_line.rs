@@ -50,6 +50,8 @@ fn help_shows_examples_and_defaults() {
     );
     let settings: toml::Table = claude_switchboard::config::DEFAULTS.parse().unwrap();
     let help = run(&["serve", "--help"], &[]).stdout;
+    // Long lines are wrapped.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for (section, key) in [
         ("server", "listen"),
         ("claude", "binary"),
@@ -176,13 +178,48 @@ fn server_without_keys_refuses_a_public_address() {
 
 #[test]
 fn shell_completions_contain_the_commands() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
         let output = run(&["completions", shell], &[]);
         assert_eq!(output.code, Some(0));
         assert!(
             output.stdout.contains("check-config") && output.stdout.contains("max-workers"),
             "{shell}"
         );
+    }
+}
+
+#[test]
+fn unknown_commands_options_and_clients_suggest_the_nearest() {
+    for (arguments, nearest) in [
+        (&["conect"][..], "'connect'"),
+        (&["serve", "--listn", "127.0.0.1:0"], "'--listen'"),
+        (&["connect", "codx"], "'codex'"),
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.code, Some(2), "{}", output.stderr);
+        assert!(output.stderr.contains(nearest), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn manual_pages_are_printed_or_written_for_each_command() {
+    let page = run(&["man"], &[]);
+    assert_eq!(page.code, Some(0), "{}", page.stderr);
+    assert!(
+        page.stdout.contains(".TH claude-switchboard"),
+        "{}",
+        page.stdout
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["man", "--dir", folder.path().to_str().unwrap()], &[]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    for name in [
+        "claude-switchboard",
+        "claude-switchboard-serve",
+        "claude-switchboard-keys-create",
+    ] {
+        let path = folder.path().join(format!("{name}.1"));
+        assert!(path.exists(), "{}", path.display());
     }
 }
 

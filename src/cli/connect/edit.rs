@@ -1,0 +1,288 @@
+//! Changes to the configuration files of clients, which keep everything else in the file.
+//!
+//! In TOML and YAML the lines stand between two marks, by which they are found again. JSON has no
+//! comments, so there the names of the members are the marks.
+
+use std::fmt::Write as _;
+
+use toml::Table;
+use toml::Value as TomlValue;
+
+use super::json_text;
+use super::json_text::JsonMember;
+use super::json_text::JsonRefusal;
+
+/// Comments around the lines of this program.
+const BEGIN: &str = "# claude-switchboard: begin";
+const END: &str = "# claude-switchboard: end";
+
+/// Change of a file, in the form of its format.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum FileEdit {
+    /// TOML: keys of the root, which stand before all tables, and tables.
+    Toml { root: String, tables: String },
+    /// YAML: keys of the mapping that the file is.
+    YamlKeys(String),
+    /// YAML: items of the list that the file is.
+    YamlItems(String),
+    /// YAML: items of the list `list` in the mapping that the file is. A file without it gets those
+    /// keys of `others`, a line each, that it does not have.
+    YamlList {
+        list: &'static str,
+        items: String,
+        others: &'static [&'static str],
+    },
+    /// JSON: members of objects.
+    Json(Vec<JsonMember>),
+}
+
+/// Reason why a file is not changed, in words that complete "it is not changed:".
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct EditRefusal(String);
+
+impl FileEdit {
+    /// Returns `text` with the change, where `text` has none of an earlier one.
+    ///
+    /// # Errors
+    /// Fails when the file has a key that the change sets, or a form in which the place for the
+    /// change is not certain.
+    pub(super) fn insert(&self, text: &str) -> Result<String, EditRefusal> {
+        match self {
+            Self::Toml { root, tables } => insert_toml(text, root, tables),
+            Self::YamlKeys(keys) => insert_yaml_keys(text, keys),
+            Self::YamlItems(items) => insert_yaml_items(text, items),
+            Self::YamlList {
+                list,
+                items,
+                others,
+            } => insert_into_yaml_list(text, list, items, others),
+            Self::Json(members) => {
+                let mut text = text.to_owned();
+                // Each one goes to the beginning of its object.
+                for member in members.iter().rev() {
+                    text = json_text::insert_member(&text, member)?;
+                }
+                Ok(text)
+            }
+        }
+    }
+
+    /// Returns `text` without the change; `original` is the file as it was before.
+    ///
+    /// # Errors
+    /// Fails when the change cannot be found for certain.
+    pub(super) fn remove(&self, text: &str, original: &str) -> Result<String, EditRefusal> {
+        let Self::Json(members) = self else {
+            return remove_blocks(text);
+        };
+        let mut text = text.to_owned();
+        for member in members {
+            text = json_text::remove_member(&text, member, original)?;
+        }
+        Ok(text)
+    }
+
+    /// Returns the lines of the change alone, for a user who puts them in by hand.
+    pub(super) fn snippet(&self) -> String {
+        match self {
+            Self::Toml { root, tables } => format!("{root}{tables}"),
+            Self::YamlKeys(lines) | Self::YamlItems(lines) => lines.clone(),
+            Self::YamlList { list, items, .. } => format!("{list}:\n{}", indented(items, "  ")),
+            Self::Json(_) => self.insert("").unwrap_or_default(),
+        }
+    }
+}
+
+impl From<JsonRefusal> for EditRefusal {
+    fn from(refusal: JsonRefusal) -> Self {
+        Self(refusal.to_string())
+    }
+}
+
+fn insert_toml(text: &str, root: &str, tables: &str) -> Result<String, EditRefusal> {
+    let existing = parse_toml(text)?;
+    let added = parse_toml(&format!("{root}{tables}"))?;
+    if let Some(key) = common_key(&existing, &added, "") {
+        return Err(is_set_already(&key));
+    }
+    let changed = append(&format!("{}{text}", block(root, "")), &block(tables, ""));
+    // Such as a table that the file has as an inline one.
+    parse_toml(&changed).map_err(|_| refuse("its tables cannot be extended at its end"))?;
+    Ok(changed)
+}
+
+fn parse_toml(text: &str) -> Result<Table, EditRefusal> {
+    text.parse()
+        .map_err(|_| refuse("it is not valid TOML as it is"))
+}
+
+/// Returns a key that both tables set; tables in both are compared key by key.
+fn common_key(existing: &Table, added: &Table, prefix: &str) -> Option<String> {
+    added.iter().find_map(|(name, value)| {
+        let key = format!("{prefix}{name}");
+        match (existing.get(name)?, value) {
+            (TomlValue::Table(existing), TomlValue::Table(added)) => {
+                common_key(existing, added, &format!("{key}."))
+            }
+            _ => Some(key),
+        }
+    })
+}
+
+fn insert_yaml_keys(text: &str, keys: &str) -> Result<String, EditRefusal> {
+    let existing = yaml_keys(text)?;
+    let added = yaml_keys(keys)?;
+    if let Some(key) = added.iter().find(|key| existing.contains(key)) {
+        return Err(is_set_already(key));
+    }
+    Ok(append(text, &block(keys, "")))
+}
+
+fn insert_yaml_items(text: &str, items: &str) -> Result<String, EditRefusal> {
+    let mut outer = outer_yaml_lines(text)?.into_iter();
+    if outer.any(|line| line != "-" && !line.starts_with("- ")) {
+        return Err(refuse("it is not a list with an item on each `- `"));
+    }
+    Ok(append(text, &block(items, "")))
+}
+
+fn insert_into_yaml_list(
+    text: &str,
+    list: &str,
+    items: &str,
+    others: &[&str],
+) -> Result<String, EditRefusal> {
+    let existing = yaml_keys(text)?;
+    if !existing.contains(&list) {
+        let mut lines = String::new();
+        for line in others {
+            let key = line.split(':').next().unwrap_or_default();
+            if !existing.contains(&key) {
+                let _ = writeln!(lines, "{line}");
+            }
+        }
+        let _ = write!(lines, "{list}:\n{}", indented(items, "  "));
+        return Ok(append(text, &block(&lines, "")));
+    }
+    let refused = || {
+        refuse(&format!(
+            "its `{list}` is not a list with an item on each `- `"
+        ))
+    };
+    let heading = format!("{list}:");
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        if line.trim_end() == heading {
+            let (before, after) = text.split_at(end);
+            let first = after.lines().find(|line| !is_blank_yaml(line));
+            let item = first.filter(|line| line.trim_start().starts_with("- "));
+            let item = item.ok_or_else(refused)?;
+            let indent = &item[..item.len() - item.trim_start().len()];
+            return Ok(format!("{before}{}{after}", block(items, indent)));
+        }
+    }
+    Err(refused())
+}
+
+/// Returns the keys of the mapping that a YAML file is.
+///
+/// # Errors
+/// Fails when a line in the first column is neither a key nor an item of a list below one, such as
+/// in a file that is JSON, a list, or several documents.
+fn yaml_keys(text: &str) -> Result<Vec<&str>, EditRefusal> {
+    let mut keys = Vec::new();
+    for line in outer_yaml_lines(text)? {
+        let key = line.split_once(':').map(|(key, _)| key.trim_end());
+        let key = key.map(|key| key.trim_matches(['"', '\'']));
+        let is_key = |key: &&str| {
+            !key.is_empty()
+                && key
+                    .chars()
+                    .all(|character| character.is_ascii_alphanumeric() || "_-.".contains(character))
+        };
+        match key.filter(is_key) {
+            Some(key) => keys.push(key),
+            None if line.starts_with("- ") && !keys.is_empty() => {}
+            None => return Err(refuse("it is not a list of keys, `KEY: VALUE`")),
+        }
+    }
+    Ok(keys)
+}
+
+/// Returns the lines of YAML that begin in the first column, without comments and without the mark
+/// of the first document, which every file may have.
+///
+/// # Errors
+/// Fails when the file has a second document.
+fn outer_yaml_lines(text: &str) -> Result<Vec<&str>, EditRefusal> {
+    let mut outer = Vec::new();
+    let lines = text.lines().filter(|line| !is_blank_yaml(line));
+    for line in lines.filter(|line| !line.starts_with([' ', '\t'])) {
+        if line.trim_end() != "---" {
+            outer.push(line);
+        } else if !outer.is_empty() {
+            return Err(refuse("it has several documents"));
+        }
+    }
+    Ok(outer)
+}
+
+fn is_blank_yaml(line: &str) -> bool {
+    let line = line.trim_start();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// Returns `lines` between the marks.
+fn block(lines: &str, indent: &str) -> String {
+    indented(&format!("{BEGIN}\n{lines}{END}\n"), indent)
+}
+
+fn indented(lines: &str, indent: &str) -> String {
+    lines
+        .lines()
+        .map(|line| format!("{indent}{line}\n"))
+        .collect()
+}
+
+/// Appends `block` to the lines of `text`.
+fn append(text: &str, block: &str) -> String {
+    let newline = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    format!("{text}{newline}{block}")
+}
+
+/// Returns `text` without the marks and the lines between them.
+fn remove_blocks(text: &str) -> Result<String, EditRefusal> {
+    let mut kept = String::new();
+    let mut is_inside = false;
+    for line in text.split_inclusive('\n') {
+        match line.trim() {
+            BEGIN if !is_inside => is_inside = true,
+            END if is_inside => is_inside = false,
+            BEGIN | END => return Err(refuse("its marks are not in pairs")),
+            _ if is_inside => {}
+            _ => kept.push_str(line),
+        }
+    }
+    if is_inside {
+        return Err(refuse("its marks are not in pairs"));
+    }
+    Ok(kept)
+}
+
+fn is_set_already(key: &str) -> EditRefusal {
+    EditRefusal(format!("`{key}` is set already"))
+}
+
+fn refuse(reason: &str) -> EditRefusal {
+    EditRefusal(reason.to_owned())
+}
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;

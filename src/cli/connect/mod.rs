@@ -1,0 +1,318 @@
+//! `connect`: sets clients up for a server.
+
+mod client_edits;
+mod client_steps;
+mod clients;
+mod connection;
+mod edit;
+mod json_text;
+mod undo;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::ValueHint;
+use clap::builder::PossibleValuesParser;
+use similar::TextDiff;
+
+use super::CommandError;
+use super::admin::block_on;
+use super::confirm;
+use super::endpoint::Endpoint;
+use super::endpoint::EndpointArguments;
+use super::print;
+use super::server_client::ServerClient;
+use super::server_client::read_refusal;
+use crate::config::Environment;
+use crate::runtime::text_table::TextTable;
+
+use clients::CLIENTS;
+use clients::ClientFile;
+use clients::ClientSetup;
+use clients::find_client;
+use connection::ClientConnection;
+use edit::EditRefusal;
+use edit::FileEdit;
+use undo::TargetFile;
+
+/// Maximum time for the answer that shows whether the server runs.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Lines around a change that are shown with it.
+const DIFF_CONTEXT: usize = 3;
+/// Text in place of the key in what is shown.
+const MASK: &str = "***";
+
+const EXAMPLES: &str = "\
+Examples:
+  See which clients it knows:
+    claude-switchboard connect --list
+  Set Codex up for the server of this machine, and take that back:
+    claude-switchboard connect codex
+    claude-switchboard connect codex --undo
+  Set Claude Code up for a server elsewhere:
+    export SWITCHBOARD_API_KEY=sk-sb-...
+    claude-switchboard connect claude --url https://switchboard.example.com
+
+It shows each change of a file and asks. What else is in the file stays.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ConnectArguments {
+    /// Client to set up.
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    #[arg(value_parser = PossibleValuesParser::new(CLIENTS.iter().map(|client| client.name)))]
+    client: Option<String>,
+    /// List the clients, and how each is set up.
+    #[arg(long, conflicts_with_all = ["client", "undo"])]
+    list: bool,
+    /// Take back what an earlier `connect` has changed.
+    #[arg(long)]
+    undo: bool,
+    /// Change files without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Model for the client [default: sonnet, or the client's own].
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    #[command(flatten)]
+    endpoint: EndpointArguments,
+    /// Home directory with the clients' files.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, hide = true)]
+    home: Option<PathBuf>,
+}
+
+/// Change of a client's file that is decided and not yet made.
+struct PlannedChange<'c> {
+    client: &'c ClientSetup,
+    file: TargetFile,
+    edit: FileEdit,
+    /// File as it is.
+    text: String,
+    /// File as it was before the first change, if there was one.
+    original: Option<String>,
+}
+
+/// Sets a client up, prints how to do it, or takes it back.
+///
+/// # Errors
+/// Fails when the file of the client is not changed, with advice on what to do instead.
+pub(super) fn run(arguments: ConnectArguments, environment: &Environment) -> anyhow::Result<()> {
+    let client = arguments.client.as_deref().and_then(find_client);
+    let Some(client) = client else {
+        return print(list().as_bytes());
+    };
+    let Some(file) = &client.file else {
+        return explain(client, &arguments, environment);
+    };
+    let home = arguments.home.or_else(|| environment.path("HOME"));
+    let home = home.context("there is no home directory (HOME is not set)")?;
+    if arguments.undo {
+        let planned = PlannedChange::read(client, file, &home, &ClientConnection::of_any())?;
+        return planned.undo(arguments.yes);
+    }
+    let connection = ClientConnection {
+        endpoint: arguments.endpoint.resolve(environment)?,
+        model: arguments.model,
+    };
+    let planned = PlannedChange::read(client, file, &home, &connection)?;
+    planned.make(&connection, arguments.yes)?;
+    note_problem(&connection.endpoint)
+}
+
+/// Prints what a user does to set up a client whose file is not changed.
+fn explain(
+    client: &ClientSetup,
+    arguments: &ConnectArguments,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    if arguments.undo {
+        return Err(CommandError::new(
+            format!("`connect {}` has changed no file", client.name),
+            "take back by hand what you have set up by hand",
+        )
+        .into());
+    }
+    let connection = ClientConnection {
+        endpoint: arguments.endpoint.resolve(environment)?,
+        model: arguments.model.clone(),
+    };
+    print((client.steps)(&connection).as_bytes())?;
+    note_problem(&connection.endpoint)
+}
+
+fn list() -> String {
+    let mut table = TextTable::new(["NAME", "CLIENT", "SET UP IN"]);
+    for client in CLIENTS {
+        let place = match &client.file {
+            Some(file) => format!("~/{}", file.path),
+            None => "steps that it prints".to_owned(),
+        };
+        table.row([client.name.to_owned(), client.title.to_owned(), place]);
+    }
+    table.to_string()
+}
+
+/// Prints why the server would not answer the client, if so.
+fn note_problem(endpoint: &Endpoint) -> anyhow::Result<()> {
+    let problem = block_on(async {
+        let client = ServerClient::new(endpoint.clone());
+        let asked = tokio::time::timeout(CHECK_TIMEOUT, async {
+            let response = client.get("/v1/models").await?;
+            if response.status().is_success() {
+                Ok(())
+            } else {
+                Err(read_refusal(response).await)
+            }
+        });
+        // A server that is slow now is no problem of the client's setup.
+        Ok(asked.await.unwrap_or(Ok(())).err())
+    })?;
+    match problem {
+        Some(problem) => {
+            let note = format!("\nnote: {problem}\nhint: {}\n", problem.hint);
+            print(note.as_bytes())
+        }
+        None => Ok(()),
+    }
+}
+
+impl<'c> PlannedChange<'c> {
+    fn read(
+        client: &'c ClientSetup,
+        file: &ClientFile,
+        home: &Path,
+        connection: &ClientConnection,
+    ) -> anyhow::Result<Self> {
+        let path = home.join(file.path);
+        let read = || {
+            let file = TargetFile::locate(&path)?;
+            let text = file.read()?;
+            let original = file.read_original()?;
+            Ok::<_, std::io::Error>((file, text, original))
+        };
+        let (target, text, original) =
+            read().with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self {
+            client,
+            file: target,
+            edit: (file.edit)(connection),
+            text,
+            original,
+        })
+    }
+
+    /// Returns the file without an earlier change.
+    fn without_change(&self) -> Result<String, EditRefusal> {
+        let edit = self.client.file.as_ref().map(|file| file.edit);
+        let edit = edit.map_or_else(
+            || self.edit.clone(),
+            |edit| edit(&ClientConnection::of_any()),
+        );
+        // Without a copy the members of JSON are the user's.
+        edit.remove(&self.text, self.original.as_ref().unwrap_or(&self.text))
+    }
+
+    /// Shows the change, asks, and makes it.
+    fn make(self, connection: &ClientConnection, is_confirmed: bool) -> anyhow::Result<()> {
+        let path = self.file.path.display();
+        let changed = self.without_change();
+        let changed = match changed.and_then(|text| self.edit.insert(&text)) {
+            Ok(changed) => changed,
+            Err(refusal) => {
+                print(masked(&self.edit.snippet(), connection).as_bytes())?;
+                return Err(CommandError::new(
+                    format!("{path} is not changed: {refusal}"),
+                    "put the lines above into it yourself, or take out what is in their way and try again",
+                )
+                .into());
+            }
+        };
+        let steps = (self.client.steps)(connection);
+        if changed == self.text {
+            let told = format!("{path} has the change already.\n{steps}");
+            return print(told.as_bytes());
+        }
+        let diff = masked(
+            &show_diff(&self.text, &changed, &self.file.path),
+            connection,
+        );
+        ask(&diff, is_confirmed)?;
+        self.file
+            .change(&changed)
+            .with_context(|| format!("cannot write {path}"))?;
+        let copy = self.file.copy.display();
+        let name = self.client.name;
+        let told = format!(
+            "{path} is changed. {copy} is a copy of it from before.\n{steps}\
+             `claude-switchboard connect {name} --undo` takes the change back.\n"
+        );
+        print(told.as_bytes())
+    }
+
+    /// Shows how the change is taken back, asks, and does it.
+    fn undo(self, is_confirmed: bool) -> anyhow::Result<()> {
+        let path = self.file.path.display();
+        let Some(original) = &self.original else {
+            return Err(CommandError::new(
+                format!("`connect` has not changed {path}"),
+                "`claude-switchboard connect --list` shows which files it changes",
+            )
+            .into());
+        };
+        let mut text = self.without_change().map_err(|refusal| {
+            let copy = self.file.copy.display();
+            CommandError::new(
+                format!("{path} is not changed: {refusal}; the file from before is {copy}"),
+                "take the lines out yourself, or put the copy in the place of the file",
+            )
+        })?;
+        // Only a line break was added at the end.
+        if text.trim_end() == original.trim_end() {
+            text.clone_from(original);
+        }
+        ask(&show_diff(&self.text, &text, &self.file.path), is_confirmed)?;
+        self.file
+            .give_back(&text, original)
+            .with_context(|| format!("cannot write {path}"))?;
+        print(format!("{path} is without the change again.\n").as_bytes())
+    }
+}
+
+/// Shows a change, and asks for confirmation unless it `is_confirmed`.
+///
+/// # Errors
+/// Fails when the user does not confirm.
+fn ask(diff: &str, is_confirmed: bool) -> anyhow::Result<()> {
+    print(diff.as_bytes())?;
+    if is_confirmed || confirm("Change it so?")? {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        "nothing was changed".to_owned(),
+        "answer `y`, or use --yes to change it without being asked",
+    )
+    .into())
+}
+
+fn show_diff(before: &str, after: &str, path: &Path) -> String {
+    let path = path.display().to_string();
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(DIFF_CONTEXT)
+        .header(&path, &path)
+        .to_string()
+}
+
+/// Returns `text` without the key: terminals are recorded and shared.
+fn masked(text: &str, connection: &ClientConnection) -> String {
+    match &connection.endpoint.key {
+        Some(key) => text.replace(key.as_str(), MASK),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

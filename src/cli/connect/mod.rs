@@ -159,14 +159,7 @@ fn list() -> String {
 fn note_problem(endpoint: &Endpoint) -> anyhow::Result<()> {
     let problem = block_on(async {
         let client = ServerClient::new(endpoint.clone());
-        let asked = tokio::time::timeout(CHECK_TIMEOUT, async {
-            let response = client.get("/v1/models").await?;
-            if response.status().is_success() {
-                Ok(())
-            } else {
-                Err(read_refusal(response).await)
-            }
-        });
+        let asked = tokio::time::timeout(CHECK_TIMEOUT, list_models(&client));
         // A server that is slow now is no problem of the client's setup.
         Ok(asked.await.unwrap_or(Ok(())).err())
     })?;
@@ -177,6 +170,15 @@ fn note_problem(endpoint: &Endpoint) -> anyhow::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Asks for the list of models, which needs a key but no worker.
+async fn list_models(client: &ServerClient) -> Result<(), CommandError> {
+    let response = client.get("/v1/models").await?;
+    if response.status().is_success() {
+        return Ok(());
+    }
+    Err(read_refusal(response).await)
 }
 
 impl<'c> PlannedChange<'c> {

@@ -62,7 +62,7 @@ pub(super) struct ChatArguments {
 }
 
 /// Parts of a chat that last longer than an answer.
-struct ChatSession {
+struct TerminalChat {
     client: ServerClient,
     conversation: ChatTranscript,
     screen: Screen,
@@ -74,7 +74,7 @@ struct ChatSession {
 /// # Errors
 /// Fails when the endpoint is refused; for a single prompt also when it has no answer.
 pub(super) fn run(arguments: ChatArguments, environment: &Environment) -> anyhow::Result<()> {
-    let session = ChatSession {
+    let session = TerminalChat {
         client: ServerClient::new(arguments.endpoint.resolve(environment)?),
         conversation: ChatTranscript::new(arguments.model),
         screen: Screen::of_stdout(),
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: ChatArguments, environment: &Environment) -> anyhow
     })
 }
 
-impl ChatSession {
+impl TerminalChat {
     /// Reads stdin to its end as one prompt, and prints its answer.
     async fn answer_stdin(self) -> anyhow::Result<()> {
         let prompt = io::read_to_string(io::stdin())

@@ -61,7 +61,7 @@ pub(super) struct InitArguments {
     /// Write a configuration of nginx as well, with TLS for this name.
     #[arg(long, value_name = "DOMAIN", value_parser = templates::parse_domain)]
     nginx: Option<String>,
-    /// Do it without asking.
+    /// Write and make it without asking.
     #[arg(long)]
     yes: bool,
     /// Replace files that are there, and keep the old ones as FILE.bak.

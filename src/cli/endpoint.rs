@@ -1,6 +1,9 @@
 //! Selection of a running server by its URL and key, for commands that call it as clients do.
 
 use std::fmt;
+use std::io;
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -47,15 +50,36 @@ impl EndpointArguments {
     /// key, else the one in the environment.
     ///
     /// # Errors
-    /// Fails when the URL is not one, or the configuration is refused.
+    /// Fails when the URL or the key is not one, or the configuration is refused.
     pub(super) fn resolve(&self, environment: &Environment) -> anyhow::Result<Endpoint> {
         let url = find_url(self.url.as_deref(), self.config.as_deref(), environment)?;
         let given = self.key.as_ref().map(|key| key.0.as_str());
         let key = given.or_else(|| environment.get(CLIENT_KEY));
+        if key.is_some_and(|key| !is_key(key)) {
+            return Err(CommandError::new(
+                "the key has characters that are in no key".to_owned(),
+                "a key is one word of letters, digits and signs, without quotes",
+            )
+            .into());
+        }
         Ok(Endpoint {
             url,
             key: key.map(str::to_owned),
         })
+    }
+}
+
+impl Endpoint {
+    /// Prints a warning if the key leaves this machine unencrypted.
+    pub(super) fn warn_of_clear_text(&self) {
+        if self.key.is_some() && !is_confidential(&self.url) {
+            let line = format!(
+                "warning: the key goes to {} unencrypted; a URL with https:// protects it",
+                self.url
+            );
+            // A failed write is ignored: stderr may be closed.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
     }
 }
 
@@ -94,8 +118,12 @@ fn shorten_url(given: &str) -> Result<String, CommandError> {
     let short = short.strip_suffix("/v1").unwrap_or(short);
     let is_url = short.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some()
+            // A user name and a password would be shown and written into files.
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.query().is_none()
+            && !short.contains('#')
     });
     if is_url {
         return Ok(short.to_owned());
@@ -104,6 +132,27 @@ fn shorten_url(given: &str) -> Result<String, CommandError> {
         format!("`{given}` is not the URL of a server"),
         "it looks like http://127.0.0.1:8080 or https://switchboard.example.com",
     ))
+}
+
+/// True if `text` can be a key: it then needs no escapes in a header or a configuration file.
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(&byte))
+}
+
+/// True if nobody on the way reads what is sent to `url`: it is encrypted, or stays on this machine.
+fn is_confidential(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    uri.scheme_str() == Some("https")
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 impl From<String> for ClientKey {
@@ -152,7 +201,14 @@ mod tests {
         ] {
             assert_eq!(shorten_url(given).unwrap(), short);
         }
-        for wrong in ["", "ftp://example.com", "http://", "http://a b"] {
+        for wrong in [
+            "",
+            "ftp://example.com",
+            "http://",
+            "http://a b",
+            "http://me:secret@example.com",
+            "http://example.com/#v1",
+        ] {
             let error = shorten_url(wrong).unwrap_err();
             assert_eq!(
                 error.to_string(),
@@ -178,6 +234,37 @@ mod tests {
         assert_eq!(found.url, "http://there:1");
         assert_eq!(found.key.as_deref(), Some("given"));
         assert!(!format!("{given:?} {found:?}").contains("given\""));
+    }
+
+    #[test]
+    fn key_with_quotes_or_blanks_is_refused_and_not_shown() {
+        for key in ["", "a b", "a\nb", "\"quoted\"", "ü"] {
+            let given = arguments(Some("there"), Some(key));
+            let error = given.resolve(&Environment::default()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the key has characters that are in no key"
+            );
+        }
+    }
+
+    #[test]
+    fn only_plain_http_to_another_machine_is_not_confidential() {
+        for url in [
+            "https://example.com",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "http://LocalHost:8080",
+        ] {
+            assert!(is_confidential(url), "{url}");
+        }
+        for url in [
+            "http://example.com",
+            "http://192.0.2.7:8080",
+            "http://localhost.example.com",
+        ] {
+            assert!(!is_confidential(url), "{url}");
+        }
     }
 
     #[test]

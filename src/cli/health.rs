@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use anyhow::bail;
 use clap::ValueHint;
 
-use super::admin::block_on;
 use super::endpoint::Endpoint;
 use super::endpoint::find_url;
 use super::print;
 use super::server_client::ServerClient;
+use super::server_client::block_on_calls;
 use crate::config::Environment;
 
 /// Maximum time for an answer: a server that takes longer serves nobody.
@@ -47,7 +47,7 @@ pub(super) fn run(
     arguments: &HealthArguments,
     environment: &Environment,
 ) -> anyhow::Result<ExitCode> {
-    let checked = block_on(check(arguments, environment));
+    let checked = block_on_calls(check(arguments, environment));
     let (code, line) = match checked {
         Ok(url) => (ExitCode::SUCCESS, format!("healthy: {url}\n")),
         Err(error) => (ExitCode::FAILURE, format!("unhealthy: {error:#}\n")),
@@ -72,4 +72,21 @@ async fn check(arguments: &HealthArguments, environment: &Environment) -> anyhow
         bail!("{url}{HEALTH_PATH} answers {status}");
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn server_that_accepts_and_is_silent_is_unhealthy() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let arguments = HealthArguments {
+            url: Some(silent.local_addr().unwrap().to_string()),
+            config: None,
+        };
+        let checked = check(&arguments, &Environment::default()).await;
+        let error = checked.unwrap_err().to_string();
+        assert!(error.ends_with("does not answer in time"), "{error}");
+    }
 }

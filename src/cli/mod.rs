@@ -3,6 +3,7 @@
 mod admin;
 mod chat;
 mod connect;
+mod control_characters;
 mod doctor;
 mod duration;
 mod endpoint;
@@ -45,6 +46,7 @@ use crate::config::Settings;
 
 use chat::ChatArguments;
 use connect::ConnectArguments;
+use control_characters::without_control_characters;
 use doctor::DoctorArguments;
 use health::HealthArguments;
 use hooks::HooksCommand;
@@ -230,8 +232,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
                  what happens"
             .to_owned(),
     };
+    // A server's words may be in it.
+    let text = format!("error: {error:#}\nhint: {hint}");
     // A failed write is ignored: stderr may be closed.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}\nhint: {hint}");
+    let _ = writeln!(std::io::stderr(), "{}", without_control_characters(&text));
     ExitCode::from(if refused.is_some() {
         BAD_CONFIGURATION
     } else {

@@ -1,60 +1,56 @@
 //! HTTP client of commands that call a running server as its clients do.
 
-use std::error::Error;
+use std::fmt;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use http_body_util::Collected;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::header::CONTENT_TYPE;
-use hyper::header::USER_AGENT;
-use hyper::rt::Executor;
-use hyper_rustls::HttpsConnector;
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::CommandError;
+use super::control_characters::without_control_characters;
 use super::endpoint::Endpoint;
+use crate::runtime::http_client::HttpClient;
+use crate::runtime::http_client::read_body;
 
-const PRODUCT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"));
+/// Maximum size of the body of an error that is read.
+const MAX_REFUSAL_BYTES: usize = 65_536;
 
 /// Client of one server, with a connection for each request. Dropping a response closes its
 /// connection.
 pub(super) struct ServerClient {
     endpoint: Endpoint,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
 }
 
-/// Executor that spawns connection tasks on a task tracker.
-#[derive(Clone)]
-struct ConnectionTasks(TaskTracker);
+/// Runs a command that calls a server to its end, on a single-threaded runtime. A name lookup that
+/// still goes on then does not hold up the end of the process.
+///
+/// # Errors
+/// The errors of the command, or a failure to start the runtime.
+pub(super) fn block_on_calls<T>(
+    command: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_background();
+    done
+}
 
 impl ServerClient {
-    /// Creates a client of the server at `endpoint`. Root certificates are those of the system, or
-    /// Mozilla's if it has none.
+    /// Creates a client of the server at `endpoint`.
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        let builder = HttpsConnectorBuilder::new();
-        // Reading the system's certificates takes some milliseconds, so plain HTTP goes without.
-        let builder = if endpoint.url.starts_with("https:") {
-            match builder.with_native_roots() {
-                Ok(builder) => builder,
-                Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
-            }
-        } else {
-            builder.with_webpki_roots()
-        };
-        let connector = builder.https_or_http().enable_http1().build();
-        let client = Client::builder(ConnectionTasks(TaskTracker::new()))
-            .pool_max_idle_per_host(0)
-            .build(connector);
-        Self { endpoint, client }
+        Self {
+            endpoint,
+            client: HttpClient::new(TaskTracker::new(), 0),
+        }
     }
 
     /// Sends a GET request and returns the response once its head is here.
@@ -85,8 +81,7 @@ impl ServerClient {
     ) -> Result<Response<Incoming>, CommandError> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.endpoint.url))
-            .header(USER_AGENT, PRODUCT);
+            .uri(format!("{}{path}", self.endpoint.url));
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -96,16 +91,11 @@ impl ServerClient {
         let request = request
             .body(Full::new(body))
             .map_err(|error| self.unreachable(&error))?;
-        let answer = self.client.request(request).await;
+        let answer = self.client.send(request).await;
         answer.map_err(|error| self.unreachable(&error))
     }
 
-    /// Describes a failure by its innermost cause: the outer ones only say `client error`.
-    fn unreachable(&self, error: &(dyn Error + 'static)) -> CommandError {
-        let mut cause = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
+    fn unreachable(&self, cause: &dyn fmt::Display) -> CommandError {
         CommandError::new(
             format!("no server answers at {}: {cause}", self.endpoint.url),
             "start it with `claude-switchboard serve`, or name another one with --url",
@@ -117,8 +107,8 @@ impl ServerClient {
 pub(super) async fn read_refusal(response: Response<Incoming>) -> CommandError {
     let status = response.status().as_u16();
     // Without its body the status says what there is to say.
-    let body = response.into_body().collect().await;
-    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    let body = read_body(response.into_body(), MAX_REFUSAL_BYTES).await;
+    let body = body.unwrap_or_default();
     refusal(status, &body)
 }
 
@@ -134,20 +124,13 @@ fn refusal(status: u16, body: &[u8]) -> CommandError {
         (401, _) => {
             "name a key with --key or SWITCHBOARD_API_KEY; `claude-switchboard keys create NAME` makes one"
         }
+        (300..400, _) => "it sends its clients elsewhere: name that URL with --url",
         (404, _) => "name another model, such as sonnet, or another server with --url",
         (429 | 503, _) => "try again in a moment",
         _ => "the log of the server says more",
     };
+    let message = without_control_characters(message);
     CommandError::new(format!("the server answered {status}: {message}"), hint)
-}
-
-impl<F> Executor<F> for ConnectionTasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
 }
 
 #[cfg(test)]
@@ -165,6 +148,10 @@ mod tests {
         insta::assert_snapshot!(refused(401, body), @"
         the server answered 401: Incorrect API key provided.
         name a key with --key or SWITCHBOARD_API_KEY; `claude-switchboard keys create NAME` makes one
+        ");
+        insta::assert_snapshot!(refused(400, "{\"error\":{\"message\":\"a\\u001b[2Jb\"}}"), @"
+        the server answered 400: a[2Jb
+        the log of the server says more
         ");
         insta::assert_snapshot!(refused(502, "<html>"), @"
         the server answered 502: it gave no reason

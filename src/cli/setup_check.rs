@@ -1,10 +1,13 @@
 //! Checks of the setup: whether a server would work as this user in this environment.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::Access;
+use rustix::fs::access;
 
 use super::CommandError;
 use super::admin::block_on;
@@ -17,6 +20,9 @@ use crate::config::Settings;
 use crate::config::local_url;
 use crate::engine::claude::SignIn;
 use crate::engine::claude::TESTED;
+
+/// Maximum time for an answer of the server at the address.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Check with its outcome: what was found, or what is wrong and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,8 +91,10 @@ fn check_sign_in(settings: &Settings, environment: &Environment) -> Result<Strin
 
 fn check_data_dir(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    match fs::read_dir(path) {
-        Ok(_) => Ok(shown.to_string()),
+    // The trailing `.` makes a file an error.
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    match access(path.join("."), wanted).map_err(io::Error::from) {
+        Ok(()) => Ok(shown.to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(format!("{shown}, which the server will make"))
         }
@@ -108,8 +116,8 @@ async fn check_address(settings: &Settings) -> Result<String, String> {
         url: local_url(address),
         key: None,
     });
-    let answer = client.get("/health").await;
-    if answer.is_ok_and(|answer| answer.status().is_success()) {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.get("/health")).await;
+    if matches!(answer, Ok(Ok(answer)) if answer.status().is_success()) {
         return Ok(format!("a server answers at {address}"));
     }
     Err(format!(
@@ -119,6 +127,8 @@ async fn check_address(settings: &Settings) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::CommandLineFlags;
 

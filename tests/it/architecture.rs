@@ -345,6 +345,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::http_client",
             "runtime::text_table",
             "api::openai",
             "api::request_schema",

@@ -171,7 +171,7 @@ async fn chat_on_a_terminal_continues_after_an_interrupted_answer() {
     let process = Pid::from_raw(chat.child.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(process, Signal::INT).unwrap();
     chat.until_shown("[interrupted]", 1).await;
-    server.until_quiet().await;
+    server.wait_until_idle().await;
 
     chat.type_line("[[tokens=1]]");
     chat.until_shown(" tokens in, ", 2).await;

@@ -19,9 +19,9 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 
 use super::CommandError;
-use super::admin::block_on;
 use super::endpoint::EndpointArguments;
 use super::server_client::ServerClient;
+use super::server_client::block_on_calls;
 use super::server_client::read_refusal;
 use crate::config::Environment;
 
@@ -74,12 +74,14 @@ struct TerminalChat {
 /// # Errors
 /// Fails when the endpoint is refused; for a single prompt also when it has no answer.
 pub(super) fn run(arguments: ChatArguments, environment: &Environment) -> anyhow::Result<()> {
+    let endpoint = arguments.endpoint.resolve(environment)?;
+    endpoint.warn_of_clear_text();
     let session = TerminalChat {
-        client: ServerClient::new(arguments.endpoint.resolve(environment)?),
+        client: ServerClient::new(endpoint),
         conversation: ChatTranscript::new(arguments.model),
         screen: Screen::of_stdout(),
     };
-    block_on(async {
+    block_on_calls(async {
         if io::stdin().is_terminal() {
             session.talk().await
         } else {

@@ -13,13 +13,17 @@ pub(super) fn edit_claude(connection: &ClientConnection) -> FileEdit {
         path: &["env"],
         name,
         value: value.into(),
+        behind: None,
     };
     let mut members = vec![
         member("ANTHROPIC_BASE_URL", &connection.endpoint.url),
         member("ANTHROPIC_AUTH_TOKEN", connection.key()),
     ];
     if let Some(model) = &connection.model {
-        members.push(member("ANTHROPIC_MODEL", model));
+        members.push(JsonMember {
+            behind: Some("ANTHROPIC_AUTH_TOKEN"),
+            ..member("ANTHROPIC_MODEL", model)
+        });
     }
     FileEdit::Json(members)
 }
@@ -55,6 +59,7 @@ pub(super) fn edit_opencode(connection: &ClientConnection) -> FileEdit {
         path: &["provider"],
         name: "switchboard",
         value,
+        behind: None,
     }])
 }
 

@@ -1,9 +1,13 @@
 //! Clients that `connect` knows, with what each needs.
 
+use std::path::Path;
+use std::path::PathBuf;
+
 use super::client_edits;
 use super::client_steps;
 use super::connection::ClientConnection;
 use super::edit::FileEdit;
+use crate::config::Environment;
 
 /// Client, and how it gets to know the server.
 pub(super) struct ClientSetup {
@@ -21,7 +25,22 @@ pub(super) struct ClientSetup {
 pub(super) struct ClientFile {
     /// Path below the home directory.
     pub(super) path: &'static str,
+    /// Variable by which users name another folder for the file.
+    pub(super) folder_variable: Option<&'static str>,
     pub(super) edit: fn(&ClientConnection) -> FileEdit,
+}
+
+impl ClientFile {
+    /// Returns the path of the file: in the folder that its variable names, else below `home`.
+    pub(super) fn locate(&self, home: &Path, environment: &Environment) -> PathBuf {
+        let folder = self
+            .folder_variable
+            .and_then(|variable| environment.path(variable));
+        match (folder, Path::new(self.path).file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => home.join(self.path),
+        }
+    }
 }
 
 /// Returns the client of this name.
@@ -36,6 +55,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "Claude Code",
         file: Some(ClientFile {
             path: ".claude/settings.json",
+            folder_variable: Some("CLAUDE_CONFIG_DIR"),
             edit: client_edits::edit_claude,
         }),
         steps: |_| "Start a new `claude`; /status shows the server's URL.\n".to_owned(),
@@ -45,6 +65,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "Codex",
         file: Some(ClientFile {
             path: ".codex/config.toml",
+            folder_variable: Some("CODEX_HOME"),
             edit: client_edits::edit_codex,
         }),
         steps: |connection| format!("{}Then run `codex`.\n", connection.export_key()),
@@ -54,6 +75,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "opencode",
         file: Some(ClientFile {
             path: ".config/opencode/opencode.json",
+            folder_variable: None,
             edit: client_edits::edit_opencode,
         }),
         steps: |connection| {
@@ -69,6 +91,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "aider",
         file: Some(ClientFile {
             path: ".aider.conf.yml",
+            folder_variable: None,
             edit: client_edits::edit_aider,
         }),
         steps: |_| "Run `aider` in a repository.\n".to_owned(),
@@ -78,6 +101,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "Continue",
         file: Some(ClientFile {
             path: ".continue/config.yaml",
+            folder_variable: None,
             edit: client_edits::edit_continue,
         }),
         steps: |_| "Choose the model `Claude (switchboard)` in Continue.\n".to_owned(),
@@ -87,6 +111,7 @@ pub(super) const CLIENTS: &[ClientSetup] = &[
         title: "llm",
         file: Some(ClientFile {
             path: ".config/io.datasette.llm/extra-openai-models.yaml",
+            folder_variable: Some("LLM_USER_PATH"),
             edit: client_edits::edit_llm,
         }),
         steps: |connection| {

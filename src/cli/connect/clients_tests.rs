@@ -173,3 +173,16 @@ fn chosen_model_is_named_to_each_client_with_a_file() {
         assert!(!text.contains("SWITCHBOARD_API_KEY"), "{}", file.path);
     }
 }
+
+#[test]
+fn variable_of_the_client_names_the_folder_of_its_file() {
+    let home = Path::new("/home/me");
+    let environment: Environment = [("CODEX_HOME", "/codex")].into_iter().collect();
+    let path = |name: &str| {
+        let file = find_client(name).unwrap().file.as_ref().unwrap();
+        file.locate(home, &environment)
+    };
+    assert_eq!(path("codex"), Path::new("/codex/config.toml"));
+    assert_eq!(path("claude"), Path::new("/home/me/.claude/settings.json"));
+    assert_eq!(path("aider"), Path::new("/home/me/.aider.conf.yml"));
+}

@@ -48,12 +48,12 @@ impl ClientConnection {
         }
     }
 
-    /// ClientConnection whose edits have every line that `connect` writes, to find them again.
+    /// Creates a connection whose edits have every line that `connect` writes, to find them again.
     pub(super) fn of_any() -> Self {
         Self {
             endpoint: Endpoint {
                 url: String::new(),
-                key: None,
+                key: Some(String::new()),
             },
             model: Some(String::new()),
         }

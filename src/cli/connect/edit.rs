@@ -11,10 +11,11 @@ use toml::Value as TomlValue;
 use super::json_text;
 use super::json_text::JsonMember;
 use super::json_text::JsonRefusal;
-
-/// Comments around the lines of this program.
-const BEGIN: &str = "# claude-switchboard: begin";
-const END: &str = "# claude-switchboard: end";
+use super::marked_lines::LineFormat;
+use super::marked_lines::MarkedLinesError;
+use super::marked_lines::indent_lines;
+use super::marked_lines::mark_lines;
+use super::marked_lines::remove_marked_lines;
 
 /// Change of a file, in the form of its format.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,19 +69,30 @@ impl FileEdit {
         }
     }
 
-    /// Returns `text` without the change; `original` is the file as it was before.
+    /// Returns `text` without the change; `original` is the file as it was before. Values may be
+    /// others than those of this change.
     ///
     /// # Errors
     /// Fails when the change cannot be found for certain.
     pub(super) fn remove(&self, text: &str, original: &str) -> Result<String, EditRefusal> {
-        let Self::Json(members) = self else {
-            return remove_blocks(text);
+        let removed = match self {
+            Self::Json(members) => return remove_members(text, members, original),
+            Self::Toml { root, tables } => {
+                remove_marked_lines(text, &format!("{root}{tables}"), LineFormat::Toml)
+            }
+            Self::YamlKeys(lines) | Self::YamlItems(lines) => {
+                remove_marked_lines(text, lines, LineFormat::Yaml)
+            }
+            Self::YamlList {
+                list,
+                items,
+                others,
+            } => {
+                let lines = format!("{}\n{list}:\n{items}", others.join("\n"));
+                remove_marked_lines(text, &lines, LineFormat::Yaml)
+            }
         };
-        let mut text = text.to_owned();
-        for member in members {
-            text = json_text::remove_member(&text, member, original)?;
-        }
-        Ok(text)
+        removed.map_err(EditRefusal::from)
     }
 
     /// Returns the lines of the change alone, for a user who puts them in by hand.
@@ -88,9 +100,15 @@ impl FileEdit {
         match self {
             Self::Toml { root, tables } => format!("{root}{tables}"),
             Self::YamlKeys(lines) | Self::YamlItems(lines) => lines.clone(),
-            Self::YamlList { list, items, .. } => format!("{list}:\n{}", indented(items, "  ")),
+            Self::YamlList { list, items, .. } => format!("{list}:\n{}", indent_lines(items, "  ")),
             Self::Json(_) => self.insert("").unwrap_or_default(),
         }
+    }
+}
+
+impl From<MarkedLinesError> for EditRefusal {
+    fn from(error: MarkedLinesError) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -106,7 +124,10 @@ fn insert_toml(text: &str, root: &str, tables: &str) -> Result<String, EditRefus
     if let Some(key) = common_key(&existing, &added, "") {
         return Err(is_set_already(&key));
     }
-    let changed = append(&format!("{}{text}", block(root, "")), &block(tables, ""));
+    let changed = append(
+        &format!("{}{text}", mark_lines(root, "")),
+        &mark_lines(tables, ""),
+    );
     // Such as a table that the file has as an inline one.
     parse_toml(&changed).map_err(|_| refuse("its tables cannot be extended at its end"))?;
     Ok(changed)
@@ -136,7 +157,7 @@ fn insert_yaml_keys(text: &str, keys: &str) -> Result<String, EditRefusal> {
     if let Some(key) = added.iter().find(|key| existing.contains(key)) {
         return Err(is_set_already(key));
     }
-    Ok(append(text, &block(keys, "")))
+    Ok(append(text, &mark_lines(keys, "")))
 }
 
 fn insert_yaml_items(text: &str, items: &str) -> Result<String, EditRefusal> {
@@ -144,7 +165,7 @@ fn insert_yaml_items(text: &str, items: &str) -> Result<String, EditRefusal> {
     if outer.any(|line| line != "-" && !line.starts_with("- ")) {
         return Err(refuse("it is not a list with an item on each `- `"));
     }
-    Ok(append(text, &block(items, "")))
+    Ok(append(text, &mark_lines(items, "")))
 }
 
 fn insert_into_yaml_list(
@@ -162,8 +183,8 @@ fn insert_into_yaml_list(
                 let _ = writeln!(lines, "{line}");
             }
         }
-        let _ = write!(lines, "{list}:\n{}", indented(items, "  "));
-        return Ok(append(text, &block(&lines, "")));
+        let _ = write!(lines, "{list}:\n{}", indent_lines(items, "  "));
+        return Ok(append(text, &mark_lines(&lines, "")));
     }
     let refused = || {
         refuse(&format!(
@@ -180,7 +201,7 @@ fn insert_into_yaml_list(
             let item = first.filter(|line| line.trim_start().starts_with("- "));
             let item = item.ok_or_else(refused)?;
             let indent = &item[..item.len() - item.trim_start().len()];
-            return Ok(format!("{before}{}{after}", block(items, indent)));
+            return Ok(format!("{before}{}{after}", mark_lines(items, indent)));
         }
     }
     Err(refused())
@@ -215,12 +236,15 @@ fn yaml_keys(text: &str) -> Result<Vec<&str>, EditRefusal> {
 /// of the first document, which every file may have.
 ///
 /// # Errors
-/// Fails when the file has a second document.
+/// Fails when the file has a second document, or begins in another column.
 fn outer_yaml_lines(text: &str) -> Result<Vec<&str>, EditRefusal> {
     let mut outer = Vec::new();
-    let lines = text.lines().filter(|line| !is_blank_yaml(line));
-    for line in lines.filter(|line| !line.starts_with([' ', '\t'])) {
-        if line.trim_end() != "---" {
+    for line in text.lines().filter(|line| !is_blank_yaml(line)) {
+        if line.starts_with([' ', '\t']) {
+            if outer.is_empty() {
+                return Err(refuse("its first line is indented"));
+            }
+        } else if line.trim_end() != "---" {
             outer.push(line);
         } else if !outer.is_empty() {
             return Err(refuse("it has several documents"));
@@ -234,18 +258,6 @@ fn is_blank_yaml(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// Returns `lines` between the marks.
-fn block(lines: &str, indent: &str) -> String {
-    indented(&format!("{BEGIN}\n{lines}{END}\n"), indent)
-}
-
-fn indented(lines: &str, indent: &str) -> String {
-    lines
-        .lines()
-        .map(|line| format!("{indent}{line}\n"))
-        .collect()
-}
-
 /// Appends `block` to the lines of `text`.
 fn append(text: &str, block: &str) -> String {
     let newline = if text.is_empty() || text.ends_with('\n') {
@@ -256,23 +268,17 @@ fn append(text: &str, block: &str) -> String {
     format!("{text}{newline}{block}")
 }
 
-/// Returns `text` without the marks and the lines between them.
-fn remove_blocks(text: &str) -> Result<String, EditRefusal> {
-    let mut kept = String::new();
-    let mut is_inside = false;
-    for line in text.split_inclusive('\n') {
-        match line.trim() {
-            BEGIN if !is_inside => is_inside = true,
-            END if is_inside => is_inside = false,
-            BEGIN | END => return Err(refuse("its marks are not in pairs")),
-            _ if is_inside => {}
-            _ => kept.push_str(line),
-        }
+fn remove_members(
+    text: &str,
+    members: &[JsonMember],
+    original: &str,
+) -> Result<String, EditRefusal> {
+    let mut text = text.to_owned();
+    // From the last one, whose place behind the one before it tells whose it is.
+    for member in members.iter().rev() {
+        text = json_text::remove_member(&text, member, original)?;
     }
-    if is_inside {
-        return Err(refuse("its marks are not in pairs"));
-    }
-    Ok(kept)
+    Ok(text)
 }
 
 fn is_set_already(key: &str) -> EditRefusal {

@@ -13,6 +13,9 @@ pub(super) struct JsonMember {
     pub(super) path: &'static [&'static str],
     pub(super) name: &'static str,
     pub(super) value: Value,
+    /// Name of the member before it, for a member that is not in each change: one in another place
+    /// is the user's.
+    pub(super) behind: Option<&'static str>,
 }
 
 /// Reason why JSON cannot be changed, in words.
@@ -71,6 +74,11 @@ pub(super) fn remove_member(
 ) -> Result<String, JsonRefusal> {
     let names = [member.path, &[member.name]].concat();
     let mut text = text.to_owned();
+    if let Some(before) = member.behind
+        && !stands_behind(&text, &names, before)?
+    {
+        return Ok(text);
+    }
     for length in (1..=names.len()).rev() {
         let names = &names[..length];
         if text.trim().is_empty() || has_member(original, names)? {
@@ -90,6 +98,18 @@ pub(super) fn has_member(text: &str, names: &[&str]) -> Result<bool, JsonRefusal
         return Ok(false);
     }
     Ok(find_parent(text, names)?.is_some_and(|(object, name)| object.find(name).is_some()))
+}
+
+/// True if the member that `names` lead to is the one behind the member `before`.
+fn stands_behind(text: &str, names: &[&str], before: &str) -> Result<bool, JsonRefusal> {
+    if text.trim().is_empty() {
+        return Ok(false);
+    }
+    let Some((object, name)) = find_parent(text, names)? else {
+        return Ok(false);
+    };
+    let mut pairs = object.members.windows(2);
+    Ok(pairs.any(|pair| pair[0].name == before && pair[1].name == name))
 }
 
 /// Wraps `value` in an object as its member `name`.
@@ -145,7 +165,8 @@ impl ObjectText {
         // The pretty form of a JSON value always exists.
         let value = serde_json::to_string_pretty(value).unwrap_or_default();
         let value = value.replace('\n', &format!("\n{indent}"));
-        let (head, inside) = (&text[..self.start], &text[self.start..self.end]);
+        let head = &text[..self.start];
+        let inside = &text[self.start..self.end];
         let tail = &text[self.end..];
         let member = format!("\n{indent}\"{name}\": {value}");
         if inside.trim().is_empty() {
@@ -163,19 +184,19 @@ impl ObjectText {
         };
         let member = &self.members[index];
         let before = index.checked_sub(1).map(|before| &self.members[before]);
-        let (from, to) = match (before, member.after_comma) {
+        let removed = match (before, member.after_comma) {
             (_, Some(after)) => {
                 let from = before.and_then(|before| before.after_comma);
-                (from.unwrap_or(self.start), after)
+                from.unwrap_or(self.start)..after
             }
             // The last member goes with the comma before it.
-            (Some(before), None) => (before.value.end, member.value.end),
+            (Some(before), None) => before.value.end..member.value.end,
             (None, None) if text[member.value.end..self.end].trim().is_empty() => {
-                (self.start, self.end)
+                self.start..self.end
             }
-            (None, None) => (self.start, member.value.end),
+            (None, None) => self.start..member.value.end,
         };
-        format!("{}{}", &text[..from], &text[to..])
+        format!("{}{}", &text[..removed.start], &text[removed.end..])
     }
 }
 

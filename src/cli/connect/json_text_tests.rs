@@ -6,6 +6,7 @@ const URL: JsonMember = JsonMember {
     path: &["env"],
     name: "URL",
     value: Value::Null,
+    behind: None,
 };
 
 fn inserted(text: &str) -> String {
@@ -72,11 +73,33 @@ fn member_is_removed_from_any_place() {
 }
 
 #[test]
+fn optional_member_is_removed_from_its_place_alone() {
+    let member = JsonMember {
+        behind: Some("TOKEN"),
+        ..URL
+    };
+    let placed = "{\"env\": {\"TOKEN\": 1, \"URL\": 2}}";
+    assert_eq!(
+        remove_member(placed, &member, "").as_deref(),
+        Ok("{\"env\": {\"TOKEN\": 1}}")
+    );
+    for kept in [
+        "{\"env\": {\"TOKEN\": 1, \"A\": 1, \"URL\": 2}}",
+        "{\"env\": {\"URL\": 2}}",
+        "{}",
+        "",
+    ] {
+        assert_eq!(remove_member(kept, &member, "").as_deref(), Ok(kept));
+    }
+}
+
+#[test]
 fn large_value_is_indented_like_its_place() {
     let member = JsonMember {
         path: &["provider"],
         name: "switchboard",
         value: json!({"options": {"apiKey": "k"}}),
+        behind: None,
     };
     let text = insert_member("{\n  \"model\": \"m\"\n}\n", &member).unwrap();
     insta::assert_snapshot!(text, @r#"

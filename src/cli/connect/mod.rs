@@ -6,7 +6,9 @@ mod clients;
 mod connection;
 mod edit;
 mod json_text;
-mod undo;
+mod marked_lines;
+mod secret_mask;
+mod target_file;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -19,12 +21,12 @@ use clap::builder::PossibleValuesParser;
 use similar::TextDiff;
 
 use super::CommandError;
-use super::admin::block_on;
 use super::confirm;
 use super::endpoint::Endpoint;
 use super::endpoint::EndpointArguments;
 use super::print;
 use super::server_client::ServerClient;
+use super::server_client::block_on_calls;
 use super::server_client::read_refusal;
 use crate::config::Environment;
 use crate::runtime::text_table::TextTable;
@@ -36,14 +38,13 @@ use clients::find_client;
 use connection::ClientConnection;
 use edit::EditRefusal;
 use edit::FileEdit;
-use undo::TargetFile;
+use secret_mask::mask_secrets;
+use target_file::TargetFile;
 
 /// Maximum time for the answer that shows whether the server runs.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Lines around a change that are shown with it.
 const DIFF_CONTEXT: usize = 3;
-/// Text in place of the key in what is shown.
-const MASK: &str = "***";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,15 +110,17 @@ pub(super) fn run(arguments: ConnectArguments, environment: &Environment) -> any
     };
     let home = arguments.home.or_else(|| environment.path("HOME"));
     let home = home.context("there is no home directory (HOME is not set)")?;
+    let path = file.locate(&home, environment);
     if arguments.undo {
-        let planned = PlannedChange::read(client, file, &home, &ClientConnection::of_any())?;
+        let planned = PlannedChange::read(client, file, &path, &ClientConnection::of_any())?;
         return planned.undo(arguments.yes);
     }
     let connection = ClientConnection {
         endpoint: arguments.endpoint.resolve(environment)?,
         model: arguments.model,
     };
-    let planned = PlannedChange::read(client, file, &home, &connection)?;
+    connection.endpoint.warn_of_clear_text();
+    let planned = PlannedChange::read(client, file, &path, &connection)?;
     planned.make(&connection, arguments.yes)?;
     note_problem(&connection.endpoint)
 }
@@ -139,6 +142,7 @@ fn explain(
         endpoint: arguments.endpoint.resolve(environment)?,
         model: arguments.model.clone(),
     };
+    connection.endpoint.warn_of_clear_text();
     print((client.steps)(&connection).as_bytes())?;
     note_problem(&connection.endpoint)
 }
@@ -157,7 +161,7 @@ fn list() -> String {
 
 /// Prints why the server would not answer the client, if so.
 fn note_problem(endpoint: &Endpoint) -> anyhow::Result<()> {
-    let problem = block_on(async {
+    let problem = block_on_calls(async {
         let client = ServerClient::new(endpoint.clone());
         let asked = tokio::time::timeout(CHECK_TIMEOUT, list_models(&client));
         // A server that is slow now is no problem of the client's setup.
@@ -185,12 +189,11 @@ impl<'c> PlannedChange<'c> {
     fn read(
         client: &'c ClientSetup,
         file: &ClientFile,
-        home: &Path,
+        path: &Path,
         connection: &ClientConnection,
     ) -> anyhow::Result<Self> {
-        let path = home.join(file.path);
         let read = || {
-            let file = TargetFile::locate(&path)?;
+            let file = TargetFile::locate(path)?;
             let text = file.read()?;
             let original = file.read_original()?;
             Ok::<_, std::io::Error>((file, text, original))
@@ -217,38 +220,51 @@ impl<'c> PlannedChange<'c> {
         edit.remove(&self.text, self.original.as_ref().unwrap_or(&self.text))
     }
 
-    /// Shows the change, asks, and makes it.
-    fn make(self, connection: &ClientConnection, is_confirmed: bool) -> anyhow::Result<()> {
-        let path = self.file.path.display();
-        let changed = self.without_change();
-        let changed = match changed.and_then(|text| self.edit.insert(&text)) {
-            Ok(changed) => changed,
+    /// Returns the file with the change.
+    ///
+    /// # Errors
+    /// Fails after it has printed the lines of the change if there is no place for them.
+    fn with_change(&self, key: Option<&str>) -> anyhow::Result<String> {
+        let text = self.without_change();
+        match text.and_then(|text| self.edit.insert(&text)) {
+            Ok(changed) => Ok(changed),
             Err(refusal) => {
-                print(masked(&self.edit.snippet(), connection).as_bytes())?;
-                return Err(CommandError::new(
+                print(mask_secrets(&self.edit.snippet(), key).as_bytes())?;
+                let path = self.file.path.display();
+                Err(CommandError::new(
                     format!("{path} is not changed: {refusal}"),
                     "put the lines above into it yourself, or take out what is in their way and try again",
                 )
-                .into());
+                .into())
             }
-        };
+        }
+    }
+
+    /// Shows the change, asks, and makes it.
+    fn make(self, connection: &ClientConnection, is_confirmed: bool) -> anyhow::Result<()> {
+        let path = self.file.path.display();
+        let key = connection.endpoint.key.as_deref();
+        let changed = self.with_change(key)?;
         let steps = (self.client.steps)(connection);
         if changed == self.text {
             let told = format!("{path} has the change already.\n{steps}");
             return print(told.as_bytes());
         }
-        let diff = masked(
-            &show_diff(&self.text, &changed, &self.file.path),
-            connection,
-        );
-        ask(&diff, is_confirmed)?;
+        let diff = show_diff(&self.text, &changed, &self.file.path);
+        ask(&mask_secrets(&diff, key), is_confirmed)?;
+        let holds_key = key.is_some_and(|key| changed.contains(key));
         self.file
-            .change(&changed)
+            .change(&self.text, &changed, holds_key)
             .with_context(|| format!("cannot write {path}"))?;
         let copy = self.file.copy.display();
         let name = self.client.name;
+        let privacy = if holds_key {
+            "It holds the key, so only you can read it.\n"
+        } else {
+            ""
+        };
         let told = format!(
-            "{path} is changed. {copy} is a copy of it from before.\n{steps}\
+            "{path} is changed. {copy} is a copy of it from before.\n{privacy}{steps}\
              `claude-switchboard connect {name} --undo` takes the change back.\n"
         );
         print(told.as_bytes())
@@ -275,9 +291,10 @@ impl<'c> PlannedChange<'c> {
         if text.trim_end() == original.trim_end() {
             text.clone_from(original);
         }
-        ask(&show_diff(&self.text, &text, &self.file.path), is_confirmed)?;
+        let diff = show_diff(&self.text, &text, &self.file.path);
+        ask(&mask_secrets(&diff, None), is_confirmed)?;
         self.file
-            .give_back(&text, original)
+            .give_back(&self.text, &text, original)
             .with_context(|| format!("cannot write {path}"))?;
         print(format!("{path} is without the change again.\n").as_bytes())
     }
@@ -306,14 +323,6 @@ fn show_diff(before: &str, after: &str, path: &Path) -> String {
         .context_radius(DIFF_CONTEXT)
         .header(&path, &path)
         .to_string()
-}
-
-/// Returns `text` without the key: terminals are recorded and shared.
-fn masked(text: &str, connection: &ClientConnection) -> String {
-    match &connection.endpoint.key {
-        Some(key) => text.replace(key.as_str(), MASK),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ fn connection(url: &str) -> ClientConnection {
 fn planned(home: &Path, name: &str, connection: &ClientConnection) -> PlannedChange<'static> {
     let client = find_client(name).unwrap();
     let file = client.file.as_ref().unwrap();
-    PlannedChange::read(client, file, home, connection).unwrap()
+    PlannedChange::read(client, file, &home.join(file.path), connection).unwrap()
 }
 
 fn connect(home: &Path, name: &str, url: &str) -> anyhow::Result<()> {
@@ -62,6 +62,55 @@ fn undo_keeps_what_was_changed_since() {
 }
 
 #[test]
+fn file_that_changes_before_the_confirmation_is_not_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".aider.conf.yml");
+    fs::write(&path, "dark-mode: true\n").unwrap();
+    let connection = connection("http://one");
+    let change = planned(home.path(), "aider", &connection);
+    fs::write(&path, "dark-mode: false\n").unwrap();
+    let refused = change.make(&connection, true).unwrap_err();
+    assert!(format!("{refused:#}").ends_with("it was changed meanwhile; try again"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "dark-mode: false\n");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn table_that_codex_puts_between_the_marks_outlives_the_undo() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".codex/config.toml");
+    connect(home.path(), "codex", "http://one").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, end) = text.split_at(text.rfind("# claude-switchboard: end").unwrap());
+    let trusted = "[projects.\"/home/me\"]\ntrust_level = \"trusted\"\n";
+    fs::write(&path, format!("{before}{trusted}{end}")).unwrap();
+    connect(home.path(), "codex", "http://two").unwrap();
+    assert!(fs::read_to_string(&path).unwrap().contains(trusted));
+    undo(home.path(), "codex").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), trusted);
+}
+
+#[test]
+fn model_that_the_user_adds_outlives_the_undo() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".claude/settings.json");
+    connect(home.path(), "claude", "http://one").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace(
+        "\"env\": {",
+        "\"env\": {\n    \"ANTHROPIC_MODEL\": \"mine\",",
+    );
+    fs::write(&path, text).unwrap();
+    undo(home.path(), "claude").unwrap();
+    let left: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(
+        left,
+        serde_json::json!({"env": {"ANTHROPIC_MODEL": "mine"}})
+    );
+}
+
+#[test]
 fn undo_gives_back_a_file_without_a_last_line_break() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join(".aider.conf.yml");
@@ -96,7 +145,7 @@ fn change_is_shown_as_a_unified_diff_without_the_key() {
     let before = "dark-mode: true\n";
     let after = edit.insert(before).unwrap();
     let diff = show_diff(before, &after, Path::new("/home/me/.aider.conf.yml"));
-    insta::assert_snapshot!(masked(&diff, &connection), @r#"
+    insta::assert_snapshot!(mask_secrets(&diff, Some("sk-sb-1")), @r#"
     --- /home/me/.aider.conf.yml
     +++ /home/me/.aider.conf.yml
     @@ -1 +1,6 @@

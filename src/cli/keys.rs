@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   A key for everything, shown once:
     claude-switchboard keys create laptop
-  One that may have haiku answer, spend 5 dollars a month, and ends after 30 days:
+  One for haiku that may spend 5 dollars a month, and ends after 30 days:
     claude-switchboard keys create ci --models haiku --permissions inference \\
       --monthly-money 5 --expires-in 30d
   Another secret; the old one stays good for a day:

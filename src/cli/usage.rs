@@ -16,7 +16,7 @@ Examples:
   What this month has cost so far, by model:
     claude-switchboard usage --group-by model
   A table for a spreadsheet:
-    claude-switchboard usage --period all --group-by day --format csv > usage.csv";
+    claude-switchboard usage --period all --group-by day --format csv >usage.csv";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

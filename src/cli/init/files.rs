@@ -77,7 +77,8 @@ impl PlannedFile {
 fn free_name(path: &Path) -> PathBuf {
     let mut name = with_suffix(path, ".bak");
     let mut number = 2;
-    while name.exists() {
+    // A link to a missing file is a name in use.
+    while fs::symlink_metadata(&name).is_ok() {
         name = with_suffix(path, &format!(".bak{number}"));
         number += 1;
     }

@@ -26,6 +26,7 @@ use super::setup_check::render_checks;
 use super::table;
 use crate::config::DEFAULTS;
 use crate::config::Environment;
+use crate::domain::unix_now;
 
 use files::FileOutcome;
 use files::PlannedFile;
@@ -85,8 +86,8 @@ pub(super) fn run(arguments: &InitArguments, environment: &Environment) -> anyho
             .with_context(|| format!("cannot write {}", file.path.display()))?;
         print(describe(file, &outcome).as_bytes())?;
     }
-    let settings = target.settings(environment)?;
     if arguments.is_local() {
+        let settings = target.settings(environment)?;
         let told = make_first_key(&target, environment)?;
         let data_dir = settings.server.data_dir.display();
         print(format!("The data directory is {data_dir}.\n{told}").as_bytes())?;
@@ -174,7 +175,7 @@ impl InitArguments {
             let _ = write!(
                 steps,
                 "  claude-switchboard serve --config {config}\n\
-                 \x20 claude-switchboard chat --key KEY\n\
+                 \x20 claude-switchboard chat --config {config}\n\
                  \x20 claude-switchboard connect --list\n"
             );
         }
@@ -205,7 +206,11 @@ fn describe(file: &PlannedFile, outcome: &FileOutcome) -> String {
 /// Makes a project and a key in it, unless there are valid keys. Returns the words that show them.
 fn make_first_key(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
     let keys = read_all_pages(target, environment, "/admin/keys")?;
-    if items(&keys).any(|key| key["revoked_at"].is_null()) {
+    let is_valid = |key: &Value| {
+        let expires_at = key["expires_at"].as_u64();
+        key["revoked_at"].is_null() && expires_at.is_none_or(|time| time > unix_now())
+    };
+    if items(&keys).any(is_valid) {
         return Ok(
             "There are keys already; `claude-switchboard keys list` shows them.\n".to_owned(),
         );

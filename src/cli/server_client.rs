@@ -124,7 +124,7 @@ fn refusal(status: u16, body: &[u8]) -> CommandError {
         (401, _) => {
             "name a key with --key or SWITCHBOARD_API_KEY; `claude-switchboard keys create NAME` makes one"
         }
-        (300..400, _) => "it sends its clients elsewhere: name that URL with --url",
+        (300..=399, _) => "it sends its clients elsewhere: name that URL with --url",
         (404, _) => "name another model, such as sonnet, or another server with --url",
         (429 | 503, _) => "try again in a moment",
         _ => "the log of the server says more",

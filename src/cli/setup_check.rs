@@ -108,9 +108,8 @@ fn check_data_dir(path: &Path) -> Result<String, String> {
 /// Checks that the server can listen, or already does.
 async fn check_address(settings: &Settings) -> Result<String, String> {
     let address = settings.server.listen;
-    let error = match TcpListener::bind(address) {
-        Ok(_) => return Ok(format!("{address} is free")),
-        Err(error) => error,
+    let Err(error) = TcpListener::bind(address) else {
+        return Ok(format!("{address} is free"));
     };
     let client = ServerClient::new(Endpoint {
         url: local_url(address),

@@ -41,7 +41,7 @@ pub(super) fn starter_config(defaults: &str) -> String {
             heading = format!("\n{comments}{line}\n");
         } else if is_chosen(section, line) {
             text.push_str(&std::mem::take(&mut heading));
-            let _ = write!(text, "{comments}# {line}\n");
+            let _ = writeln!(text, "{comments}# {line}");
         }
         comments.clear();
     }

@@ -18,6 +18,7 @@ Check:
   check-config  Print the settings in force, secrets redacted
   doctor        Check the setup, or the rules by model against Anthropic
   health        Ask a running server whether it is healthy
+  hooks         List the hooks, or try a request against them
   route         Show which models the routing rules choose, and the savings
 
 Administer, whether or not the server runs:

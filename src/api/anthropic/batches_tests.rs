@@ -113,7 +113,8 @@ fn batch_has_results_until_they_are_archived() {
         batch.to_json(9),
         r#"{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress","request_counts":{"processing":2,"succeeded":0,"errored":0,"canceled":0,"expired":0},"ended_at":null,"created_at":"1970-01-01T00:00:00Z","expires_at":"1970-01-02T00:00:00Z","archived_at":null,"cancel_initiated_at":null,"results_url":null}"#
     );
-    (batch.status, batch.ended_at) = (ProcessingStatus::Ended, Some(10));
+    batch.status = ProcessingStatus::Ended;
+    batch.ended_at = Some(10);
     assert!(
         batch
             .to_json(20)

@@ -85,7 +85,8 @@ impl CustomInputParser {
         let rest = value["input"]
             .as_str()
             .map_or_else(|| self.json.clone(), str::to_owned);
-        (self.position, self.is_complete) = (Some(self.json.len()), true);
+        self.position = Some(self.json.len());
+        self.is_complete = true;
         self.text.push_str(&rest);
         rest
     }

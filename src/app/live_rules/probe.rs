@@ -173,7 +173,8 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
     match restriction {
         Restriction::Sampling => turn.sampling.temperature = Some(0.5),
         Restriction::TemperatureWithTopP => {
-            (turn.sampling.temperature, turn.sampling.top_p) = (Some(0.5), Some(0.9));
+            turn.sampling.temperature = Some(0.5);
+            turn.sampling.top_p = Some(0.9);
         }
         Restriction::ForcedTools => {
             turn.tools = with_tool(model, "note", r#"{"type":"object","properties":{}}"#).tools;

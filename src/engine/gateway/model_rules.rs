@@ -292,7 +292,9 @@ pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) -> Option<ToolCho
     match restriction {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;
-            (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
+            sampling.temperature = None;
+            sampling.top_p = None;
+            sampling.top_k = None;
         }
         // The CLI sends a temperature if the turn has none.
         Restriction::TemperatureWithTopP => turn.sampling.top_p = None,

@@ -42,7 +42,9 @@ impl UsageCounter {
                 ..
             }) => self.searches += 1,
             TurnEvent::Finished(finish) => {
-                (self.reported, self.uncounted_bytes, self.searches) = (finish.usage, 0, 0);
+                self.reported = finish.usage;
+                self.uncounted_bytes = 0;
+                self.searches = 0;
             }
             // The signature in base64, which may be all that is visible of the thoughts.
             TurnEvent::ThinkingSignature(signature) | TurnEvent::ThinkingRedacted(signature) => {

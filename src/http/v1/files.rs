@@ -59,7 +59,8 @@ pub(in crate::http) async fn create_file(
             FormPiece::Text { name, text } => texts.push((name, text)),
             FormPiece::File { name, kind } if draft.is_none() => {
                 draft = Some(files.draft(&caller.project).await?);
-                (filename, mime_type) = (name, kind);
+                filename = name;
+                mime_type = kind;
             }
             FormPiece::File { .. } => return Err(MultipartForm::second_file()),
             FormPiece::Bytes(bytes) => {

@@ -36,7 +36,8 @@ pub(super) async fn check_input(
     let mut models = HashSet::new();
     while let Some(line) = lines.next().await? {
         let number = line.number;
-        (checked.total, checked.lines) = (checked.total + 1, number);
+        checked.total += 1;
+        checked.lines = number;
         if checked.total > MAX_REQUESTS {
             let message = format!("A batch may have {MAX_REQUESTS} requests. Split the file.");
             checked

@@ -204,7 +204,8 @@ fn unanswered_reason(end: &BatchEnd) -> Option<(&str, &str)> {
 
 fn end_batch(record: &mut BatchRecord, end: &BatchEnd, [answers, errors]: [Option<String>; 2]) {
     let batch = &mut record.batch;
-    (batch.output_file_id, batch.error_file_id) = (answers, errors);
+    batch.output_file_id = answers;
+    batch.error_file_id = errors;
     let (status, at) = match end {
         BatchEnd::Done => (BatchStatus::Completed, &mut batch.completed_at),
         BatchEnd::Cancelled => (BatchStatus::Cancelled, &mut batch.cancelled_at),
@@ -214,5 +215,6 @@ fn end_batch(record: &mut BatchRecord, end: &BatchEnd, [answers, errors]: [Optio
             (BatchStatus::Failed, &mut batch.failed_at)
         }
     };
-    (batch.status, *at) = (status, Some(unix_now()));
+    batch.status = status;
+    *at = Some(unix_now());
 }

@@ -166,11 +166,14 @@ impl BatchJob {
                 return Ok(());
             }
             if checked.faults.is_empty() {
-                (batch.status, batch.in_progress_at) = (BatchStatus::InProgress, Some(unix_now()));
+                batch.status = BatchStatus::InProgress;
+                batch.in_progress_at = Some(unix_now());
                 batch.request_counts.total = checked.total;
-                (batch.model, record.lines) = (checked.model.clone(), checked.lines);
+                batch.model.clone_from(&checked.model);
+                record.lines = checked.lines;
             } else {
-                (batch.status, batch.failed_at) = (BatchStatus::Failed, Some(unix_now()));
+                batch.status = BatchStatus::Failed;
+                batch.failed_at = Some(unix_now());
                 batch.errors = Some(checked.faults.clone().into());
             }
             Ok(())

@@ -58,7 +58,8 @@ impl Batches {
         };
         let mut batch = new_batch(BatchFamily::Messages, &request);
         // Validation is skipped: the requests were validated on arrival, and each is one line.
-        (batch.status, batch.in_progress_at) = (BatchStatus::InProgress, Some(unix_now()));
+        batch.status = BatchStatus::InProgress;
+        batch.in_progress_at = Some(unix_now());
         batch.request_counts.total = total;
         let record = BatchRecord {
             lines: total,

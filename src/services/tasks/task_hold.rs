@@ -174,7 +174,8 @@ impl TaskHold {
 
     /// Records that an answer started.
     pub(super) fn record_answer_started(&mut self) {
-        (self.call, self.calls_tools) = (ModelCallState::Answering, false);
+        self.call = ModelCallState::Answering;
+        self.calls_tools = false;
     }
 
     /// Records the end of a call, with the `usage` of all calls so far. Returns true if another
@@ -184,7 +185,8 @@ impl TaskHold {
         let prompt = usage.prompt_tokens().saturating_sub(before.prompt_tokens());
         let answer = usage.output_tokens.saturating_sub(before.output_tokens);
         self.conversation_tokens = self.conversation_tokens.max(prompt + answer);
-        (self.usage, self.call) = (usage, ModelCallState::None);
+        self.usage = usage;
+        self.call = ModelCallState::None;
         self.calls_tools
     }
 

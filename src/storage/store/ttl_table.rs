@@ -445,7 +445,8 @@ impl TtlTable {
                 &place[self.layout.storage_key(RECORD, &[]).len()..=end],
             ] {
                 let sum = sums.entry(owner.to_vec()).or_default();
-                (sum.records, sum.bytes) = (sum.records + 1, sum.bytes + value.len() as u64);
+                sum.records += 1;
+                sum.bytes += value.len() as u64;
                 let of_record = &place[self.layout.storage_key(RECORD, &[]).len()..];
                 for (place, part) in &parts {
                     let of_part = &place[self.layout.storage_key(PART, &[]).len()..];

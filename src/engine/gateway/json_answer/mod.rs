@@ -94,7 +94,8 @@ impl JsonAnswerCheck {
         self.object = self.object.take().map(|_| JsonObjectExtractor::default());
         self.buffered.clear();
         self.json.clear();
-        (self.is_sent, self.has_called) = (false, false);
+        self.is_sent = false;
+        self.has_called = false;
     }
 
     /// Takes the next event, and returns the events that may be sent now.

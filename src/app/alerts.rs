@@ -19,7 +19,7 @@ use crate::telemetry::metrics::Metrics;
 const ALERT_GRACE: Duration = Duration::from_secs(1);
 
 /// Type of the event of an alert.
-const EVENT: &str = "budget.threshold_reached";
+const ALERT_EVENT_TYPE: &str = "budget.threshold_reached";
 
 /// Logs, counts and sends each alert, until the ledger is closed or [`ALERT_GRACE`] after
 /// `drain_expired` is cancelled.
@@ -43,8 +43,8 @@ pub(super) async fn forward_alerts(
         alert.log();
         metrics.count_budget_alert(alert.scope, alert.window, alert.percent);
         let data = alert.to_json();
-        hooks.notify(Some(&alert.project), EVENT, &data);
-        let event = WebhookEvent::new(EVENT, &data);
+        hooks.notify(Some(&alert.project), ALERT_EVENT_TYPE, &data);
+        let event = WebhookEvent::new(ALERT_EVENT_TYPE, &data);
         if let Err(error) = webhooks.send(&alert.project, event).await {
             tracing::warn!(
                 project.id = alert.project,

@@ -38,7 +38,7 @@ const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf")
 /// Maximum size of an answer, which is a few bytes as a rule.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Host of the calls, unless `ANTHROPIC_BASE_URL` names another one.
-const ANTHROPIC: &str = "https://api.anthropic.com";
+const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 
 /// Tracer of the server, with its exporter while traces are on.
 #[derive(Debug, Default)]
@@ -178,7 +178,9 @@ fn upstream(settings: &Settings, environment: &Environment) -> TracedUpstream {
         _ => "anthropic",
     };
     let is_anthropic = provider == "anthropic";
-    let base = environment.get("ANTHROPIC_BASE_URL").unwrap_or(ANTHROPIC);
+    let base = environment
+        .get("ANTHROPIC_BASE_URL")
+        .unwrap_or(ANTHROPIC_URL);
     let base: Option<Uri> = base.parse().ok().filter(|_| is_anthropic);
     let address = base.as_ref().and_then(Uri::host).map(str::to_owned);
     let port = base.as_ref().and_then(|base| {

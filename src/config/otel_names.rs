@@ -11,39 +11,39 @@ use super::layers::SettingLayers;
 use super::value;
 use super::variable_aliases::VariableAlias;
 
-const ENDPOINT: &str = "traces.endpoint";
-const EXPORTER: &str = "traces.exporter";
-const HEADERS: &str = "traces.headers";
-const ATTRIBUTES: &str = "traces.resource_attributes";
+const ENDPOINT_KEY: &str = "traces.endpoint";
+const EXPORTER_KEY: &str = "traces.exporter";
+const HEADERS_KEY: &str = "traces.headers";
+const ATTRIBUTES_KEY: &str = "traces.resource_attributes";
 /// Value of `traces.exporter` that turns traces off.
-const OFF: &str = "none";
+const NO_EXPORTER: &str = "none";
 /// Variable that turns all of OpenTelemetry off.
-const DISABLED: &str = "OTEL_SDK_DISABLED";
+const SDK_DISABLED_VARIABLE: &str = "OTEL_SDK_DISABLED";
 /// Variable with the base URL of all signals.
-const BASE_URL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const BASE_URL_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Path of traces below the base URL of all signals.
 const TRACES_PATH: &str = "v1/traces";
 
 /// Standard variables; of two for one key the first wins.
 pub(super) const OTEL_ALIASES: &[VariableAlias] = &[
     VariableAlias {
-        variable: DISABLED,
-        target: EXPORTER,
+        variable: SDK_DISABLED_VARIABLE,
+        target: EXPORTER_KEY,
         note: "`true` turns traces off.",
     },
     VariableAlias {
         variable: "OTEL_TRACES_EXPORTER",
-        target: EXPORTER,
+        target: EXPORTER_KEY,
         note: "`otlp` or `none`.",
     },
     VariableAlias {
         variable: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        target: ENDPOINT,
+        target: ENDPOINT_KEY,
         note: "Used as it is.",
     },
     VariableAlias {
-        variable: BASE_URL,
-        target: ENDPOINT,
+        variable: BASE_URL_VARIABLE,
+        target: ENDPOINT_KEY,
         note: "The base URL: `/v1/traces` is appended.",
     },
     VariableAlias {
@@ -58,12 +58,12 @@ pub(super) const OTEL_ALIASES: &[VariableAlias] = &[
     },
     VariableAlias {
         variable: "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-        target: HEADERS,
+        target: HEADERS_KEY,
         note: "`name=value`, with commas between them and `%XX` for other characters.",
     },
     VariableAlias {
         variable: "OTEL_EXPORTER_OTLP_HEADERS",
-        target: HEADERS,
+        target: HEADERS_KEY,
         note: "The same, for all signals.",
     },
     VariableAlias {
@@ -83,7 +83,7 @@ pub(super) const OTEL_ALIASES: &[VariableAlias] = &[
     },
     VariableAlias {
         variable: "OTEL_RESOURCE_ATTRIBUTES",
-        target: ATTRIBUTES,
+        target: ATTRIBUTES_KEY,
         note: "`name=value`, with commas between them and `%XX` for other characters.",
     },
     VariableAlias {
@@ -109,9 +109,9 @@ pub(super) fn add_aliases(
     let given = OTEL_ALIASES.iter();
     let given = given.filter(|alias| environment.get(alias.variable).is_some());
     let given: Vec<&VariableAlias> = given.collect();
-    let names_receiver = given.iter().any(|alias| alias.target == ENDPOINT);
-    let has_receiver = !layers.text(ENDPOINT).is_empty() || names_receiver;
-    if !has_receiver || layers.text(EXPORTER) == OFF {
+    let names_receiver = given.iter().any(|alias| alias.target == ENDPOINT_KEY);
+    let has_receiver = !layers.text(ENDPOINT_KEY).is_empty() || names_receiver;
+    if !has_receiver || layers.text(EXPORTER_KEY) == NO_EXPORTER {
         return Ok(());
     }
     for VariableAlias {
@@ -119,14 +119,14 @@ pub(super) fn add_aliases(
     } in given
     {
         let text = environment.get(variable).unwrap_or_default();
-        let is_enabled = *variable == DISABLED && !text.eq_ignore_ascii_case("true");
+        let is_enabled = *variable == SDK_DISABLED_VARIABLE && !text.eq_ignore_ascii_case("true");
         if !is_enabled {
             layers.add_alias(variable, target, |default| {
                 convert(variable, target, default, text)
             })?;
         }
         // The switches come first: what is off need not be valid.
-        if layers.text(EXPORTER) == OFF {
+        if layers.text(EXPORTER_KEY) == NO_EXPORTER {
             return Ok(());
         }
     }
@@ -136,12 +136,12 @@ pub(super) fn add_aliases(
 /// Converts `text` to a value for `target`, whose default is `default`.
 fn convert(variable: &str, target: &str, default: &Value, text: &str) -> Result<Value, Error> {
     let value = match target {
-        _ if variable == DISABLED => Value::String(OFF.to_owned()),
-        _ if variable == BASE_URL => {
+        _ if variable == SDK_DISABLED_VARIABLE => Value::String(NO_EXPORTER.to_owned()),
+        _ if variable == BASE_URL_VARIABLE => {
             let base = text.trim().trim_end_matches('/');
             Value::String(format!("{base}/{TRACES_PATH}"))
         }
-        HEADERS | ATTRIBUTES => pairs(text),
+        HEADERS_KEY | ATTRIBUTES_KEY => pairs(text),
         _ => value::parse(default, text).map_err(|found| Error::WrongType {
             name: variable.to_owned(),
             expected: value::describe_expected(default),

@@ -44,9 +44,9 @@ const MAX_OUTBOX_BYTES: usize = 16 << 20;
 /// Time in which a process has to read something of what waits for it; then it is killed.
 const MAX_WRITE_TIME: Duration = Duration::from_secs(10);
 /// Requests given up by their callers without any answer since, after which the process is killed.
-const MAX_ABANDONED: usize = 5;
+const MAX_ABANDONED_REQUESTS: usize = 5;
 /// Requests that may wait to be taken.
-const MAX_QUEUED: usize = 64;
+const MAX_QUEUED_REQUESTS: usize = 64;
 /// Bytes read from a pipe at a time.
 const READ_CHUNK: usize = 8 * 1024;
 
@@ -132,7 +132,7 @@ impl ChildProcess {
     /// Starts `program` on a task of `tracker`, until `stop` is cancelled or the last handle is
     /// dropped. A program that cannot be started is tried again.
     pub fn start(program: ChildProgram, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let (requests, received) = mpsc::channel(MAX_QUEUED);
+        let (requests, received) = mpsc::channel(MAX_QUEUED_REQUESTS);
         tracker.spawn(supervise(program, received, stop));
         Self {
             requests,
@@ -293,7 +293,7 @@ impl ChildTraffic {
             return Ok(());
         }
         let replies = self.pending.values();
-        if replies.filter(|reply| reply.is_closed()).count() >= MAX_ABANDONED {
+        if replies.filter(|reply| reply.is_closed()).count() >= MAX_ABANDONED_REQUESTS {
             // The caller may have given up.
             let _ = reply.send(Err(ChildError::NotRunning));
             return Err("it does not answer");

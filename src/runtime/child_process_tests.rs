@@ -1,7 +1,7 @@
 use super::*;
 
 /// Longest wait for a condition that must come true.
-const DEADLINE: Duration = Duration::from_secs(20);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Shell program that answers each line with what `script` prints for its id, in `$id`.
 fn program(script: &str) -> ChildProgram {
@@ -29,7 +29,7 @@ fn started(program: ChildProgram) -> (ChildProcess, TaskTracker, CancellationTok
 
 async fn ask(process: &ChildProcess) -> Result<String, ChildError> {
     let answer = process.request(|id| format!("{{\"id\":{id}}}").into_bytes());
-    let answer = tokio::time::timeout(DEADLINE, answer).await;
+    let answer = tokio::time::timeout(MAX_TEST_WAIT, answer).await;
     let answer = answer.expect("the process answers or ends")?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
@@ -50,7 +50,7 @@ async fn child_answers_concurrent_requests_by_their_ids() {
     assert!(answers.contains(&r#"{"id":7,"twice":77}"#.to_owned()));
     stop.cancel();
     tracker.close();
-    tokio::time::timeout(DEADLINE, tracker.wait())
+    tokio::time::timeout(MAX_TEST_WAIT, tracker.wait())
         .await
         .unwrap();
     assert_eq!(ask(&process).await, Err(ChildError::NotRunning));
@@ -66,7 +66,7 @@ async fn child_that_ends_is_restarted_and_answers_again() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, answered).await.unwrap();
+    tokio::time::timeout(MAX_TEST_WAIT, answered).await.unwrap();
 }
 
 #[tokio::test]
@@ -87,17 +87,17 @@ async fn child_that_cannot_be_started_refuses_requests() {
 #[tokio::test]
 async fn silent_child_is_ended_after_some_abandoned_requests() {
     let (process, _tracker, _stop) = started(program(":"));
-    let asked = (0..MAX_ABANDONED).map(|_| Box::pin(ask(&process)));
+    let asked = (0..MAX_ABANDONED_REQUESTS).map(|_| Box::pin(ask(&process)));
     let mut asked: Vec<_> = asked.collect();
     for asked in &mut asked {
         assert!(futures::poll!(asked).is_pending());
     }
     let taken = async {
-        while process.requests.capacity() < MAX_QUEUED {
+        while process.requests.capacity() < MAX_QUEUED_REQUESTS {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, taken).await.unwrap();
+    tokio::time::timeout(MAX_TEST_WAIT, taken).await.unwrap();
     drop(asked);
     assert_eq!(ask(&process).await, Err(ChildError::NotRunning));
 }
@@ -126,7 +126,7 @@ async fn child_is_ended_with_what_it_started() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+    tokio::time::timeout(MAX_TEST_WAIT, ended).await.unwrap();
 }
 
 /// True if a process runs, and is no zombie.

@@ -19,9 +19,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::head_watch::HeadWatch;
 
 /// Maximum pause between two reads while a closed connection lingers.
-const LINGER_PAUSE: Duration = Duration::from_millis(250);
+const MAX_LINGER_PAUSE: Duration = Duration::from_millis(250);
 /// Maximum total time that a closed connection lingers.
-const LINGER_TOTAL: Duration = Duration::from_secs(2);
+const MAX_LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Byte stream with a write timeout and a lingering close. Writes fail after the send timeout
 /// without progress, a limit that hyper does not have. The close reads on for a moment, because
@@ -110,8 +110,8 @@ impl<T: AsyncRead + Unpin> DeadlineIo<T> {
         let linger = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
             Box::new(Linger {
-                pause: Box::pin(sleep_until(now + LINGER_PAUSE)),
-                until: now + LINGER_TOTAL,
+                pause: Box::pin(sleep_until(now + MAX_LINGER_PAUSE)),
+                until: now + MAX_LINGER_TIME,
             })
         });
         let mut storage = [0; 8192];
@@ -126,7 +126,7 @@ impl<T: AsyncRead + Unpin> DeadlineIo<T> {
                     linger
                         .pause
                         .as_mut()
-                        .reset(linger.until.min(now + LINGER_PAUSE));
+                        .reset(linger.until.min(now + MAX_LINGER_PAUSE));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return linger.pause.as_mut().poll(context),
@@ -195,25 +195,25 @@ mod tests {
 
     use super::*;
 
-    const TIMEOUT: Duration = Duration::from_secs(30);
+    const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn write_without_reader_fails_after_send_timeout() {
         let (server, _client) = tokio::io::duplex(16);
-        let mut io = DeadlineIo::new(server, TIMEOUT);
+        let mut io = DeadlineIo::new(server, SEND_TIMEOUT);
         let start = Instant::now();
         let error = io.write_all(&[0; 17]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(start.elapsed(), TIMEOUT);
+        assert_eq!(start.elapsed(), SEND_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn slow_reader_is_kept_while_it_makes_progress() {
         let (server, mut client) = tokio::io::duplex(16);
-        let mut io = DeadlineIo::new(server, TIMEOUT);
+        let mut io = DeadlineIo::new(server, SEND_TIMEOUT);
         let read = async {
             for _ in 0..10 {
-                sleep(TIMEOUT - Duration::from_secs(1)).await;
+                sleep(SEND_TIMEOUT - Duration::from_secs(1)).await;
                 client.read_exact(&mut [0; 16]).await.unwrap();
             }
         };
@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn close_drains_what_the_client_is_still_sending() {
         let (server, mut client) = tokio::io::duplex(16);
-        let mut io = DeadlineIo::new(server, TIMEOUT);
+        let mut io = DeadlineIo::new(server, SEND_TIMEOUT);
         let (shut, sent) = tokio::join!(io.shutdown(), client.write_all(&[0; 1600]));
         shut.unwrap();
         sent.unwrap();
@@ -233,10 +233,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn close_lingers_no_longer_than_the_limit() {
         let (server, mut client) = tokio::io::duplex(16);
-        let mut io = DeadlineIo::new(server, TIMEOUT);
+        let mut io = DeadlineIo::new(server, SEND_TIMEOUT);
         let trickle = async {
             while client.write_all(&[0]).await.is_ok() {
-                sleep(LINGER_PAUSE / 2).await;
+                sleep(MAX_LINGER_PAUSE / 2).await;
             }
         };
         let start = Instant::now();
@@ -244,6 +244,6 @@ mod tests {
             shut = io.shutdown() => shut.unwrap(),
             () = trickle => unreachable!("the server's side is still there"),
         }
-        assert_eq!(start.elapsed(), LINGER_TOTAL);
+        assert_eq!(start.elapsed(), MAX_LINGER_TIME);
     }
 }

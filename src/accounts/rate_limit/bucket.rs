@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::state::LimitLevel;
 
 /// Time in which a whole limit refills, in nanoseconds.
-const MINUTE: u64 = 60_000_000_000;
+const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
 /// Token bucket of one limit. Times are nanoseconds since the limits were created; weights are
 /// durations in nanoseconds.
@@ -180,7 +180,7 @@ impl Bucket {
     /// Time in which `amount` refills, in nanoseconds.
     fn weight(&self, amount: u64) -> u64 {
         // Never zero: a minute has more nanoseconds than a `u32` limit has units.
-        (MINUTE / u64::from(self.limit.get())).saturating_mul(amount)
+        (NANOS_PER_MINUTE / u64::from(self.limit.get())).saturating_mul(amount)
     }
 
     /// Merges neighbouring settled debits, and folds a settled first debit into `settled_full_at`.

@@ -85,7 +85,7 @@ mod tests {
     use tokio::time::timeout;
 
     /// Longest wait for two sides that would wait for each other.
-    const DEADLINE: Duration = Duration::from_secs(10);
+    const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn pipe_reads_while_much_output_is_queued() {
@@ -115,7 +115,9 @@ mod tests {
             }
         };
         let both = async { tokio::join!(other, ours) };
-        timeout(DEADLINE, both).await.expect("neither side waits");
+        timeout(MAX_TEST_WAIT, both)
+            .await
+            .expect("neither side waits");
     }
 
     #[tokio::test]

@@ -20,8 +20,8 @@ use super::reply::HookReply;
 use super::reply::HookVerdict;
 use super::set::ConfiguredHook;
 use super::set::HookBody;
+use super::turn_hooks::ACTION_NOT_ALLOWED;
 use super::turn_hooks::HookDone;
-use super::turn_hooks::NOT_HERE;
 use super::turn_hooks::TurnHooks;
 use super::turn_hooks::filter_done;
 use super::turn_hooks::goes_on;
@@ -33,6 +33,7 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::TurnEvent;
 
+/// Point at which answers pass hooks.
 const POINT: HookPoint = HookPoint::After;
 
 /// One hook on the way of an answer to the client.
@@ -180,7 +181,7 @@ impl AnswerStage {
         };
         let is_charged = !self.is_free && finish.usage.cost != Some(Money::ZERO);
         let (events, done) = match decided {
-            Ok(Decision {
+            Ok(AnswerDecision {
                 events,
                 done,
                 metadata,
@@ -198,7 +199,7 @@ impl AnswerStage {
         events: &[TurnEvent],
         collected: CollectedAnswer,
         finish: &Finish,
-    ) -> Result<Decision, (HookFailure, Vec<TurnEvent>)> {
+    ) -> Result<AnswerDecision, (HookFailure, Vec<TurnEvent>)> {
         let failed = |failure| (failure, events.to_vec());
         if collected.is_too_large() {
             return Err(failed(HookFailure::TooLarge));
@@ -225,10 +226,10 @@ impl AnswerStage {
                 (replaced, goes_on(has_changed, &metadata))
             }
             HookVerdict::Answer(_) | HookVerdict::Messages(_) | HookVerdict::Message(_) => {
-                return Err(failed(NOT_HERE));
+                return Err(failed(ACTION_NOT_ALLOWED));
             }
         };
-        Ok(Decision {
+        Ok(AnswerDecision {
             events,
             done,
             metadata,
@@ -247,14 +248,14 @@ impl AnswerStage {
 }
 
 /// What a hook decided about a whole answer.
-struct Decision {
+struct AnswerDecision {
     events: Vec<TurnEvent>,
     done: HookDone,
     metadata: BTreeMap<String, String>,
 }
 
 /// Filters a whole answer. Nothing of it has left before.
-fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> Decision {
+fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> AnswerDecision {
     let mut pass = AnswerFilter::new(Arc::clone(filter));
     let mut passed = Vec::new();
     let mut applied = Ok(());
@@ -268,7 +269,7 @@ fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> Decision {
         }
     }
     let done = filter_done(applied.map(|()| pass.has_changed()), true);
-    Decision {
+    AnswerDecision {
         events: passed,
         done,
         metadata: BTreeMap::new(),

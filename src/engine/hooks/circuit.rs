@@ -12,14 +12,14 @@ use super::error::HookFailure;
 /// Failures in a row after which the circuit opens.
 const MAX_FAILURES: u32 = 5;
 /// Time for which it stays open.
-const OPEN_FOR: Duration = Duration::from_secs(10);
+const OPEN_TIME: Duration = Duration::from_secs(10);
 
 /// Circuit breaker. Once its time is over, one call probes the hook while others still fail at once.
 #[derive(Debug, Default)]
-pub(super) struct HookCircuit(Mutex<CircuitState>);
+pub(super) struct HookCircuit(Mutex<HookCircuitState>);
 
 #[derive(Debug, Default)]
-struct CircuitState {
+struct HookCircuitState {
     failures: u32,
     open_until: Option<Instant>,
 }
@@ -40,13 +40,13 @@ impl HookCircuit {
             return Err(HookFailure::CircuitOpen { retry_after });
         }
         // This call is the probe. If it is cancelled, the next one follows after the same time.
-        state.open_until = Some(now + OPEN_FOR);
+        state.open_until = Some(now + OPEN_TIME);
         Ok(())
     }
 
     /// Records that a call was answered.
     pub(super) fn record_success(&self) {
-        *self.lock() = CircuitState::default();
+        *self.lock() = HookCircuitState::default();
     }
 
     /// Records that a call failed by the fault of the hook.
@@ -54,11 +54,11 @@ impl HookCircuit {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= MAX_FAILURES {
-            state.open_until = Some(Instant::now() + OPEN_FOR);
+            state.open_until = Some(Instant::now() + OPEN_TIME);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, CircuitState> {
+    fn lock(&self) -> MutexGuard<'_, HookCircuitState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,7 +89,7 @@ mod tests {
         assert!(circuit.admit().is_err(), "one call probes");
         circuit.record_failure();
         assert!(circuit.admit().is_err());
-        tokio::time::advance(OPEN_FOR).await;
+        tokio::time::advance(OPEN_TIME).await;
         assert_eq!(circuit.admit(), Ok(()));
         circuit.record_success();
         assert_eq!(circuit.admit(), Ok(()));

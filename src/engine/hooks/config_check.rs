@@ -23,7 +23,7 @@ const MAX_REGEX_BYTES: usize = 10 << 20;
 /// Maximum length of a hook's name.
 const MAX_NAME_LENGTH: usize = 64;
 const MAX_TIMEOUT_MS: u64 = 600_000;
-const MAX_IN_FLIGHT: usize = 10_000;
+const MAX_CALLS_IN_FLIGHT: usize = 10_000;
 
 impl Config {
     /// Checks the hooks of the list. The folder of programs is read at the start.
@@ -60,7 +60,7 @@ impl HookConfig {
             let advice = "set timeout_ms to 1 to 600000";
             return Err(self.refused("the timeout is not allowed", advice));
         }
-        if !(1..=MAX_IN_FLIGHT).contains(&self.max_in_flight) {
+        if !(1..=MAX_CALLS_IN_FLIGHT).contains(&self.max_in_flight) {
             let advice = "set max_in_flight to 1 to 10000";
             return Err(self.refused("max_in_flight is not allowed", advice));
         }

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::json_text::JsonForm;
 use super::json_text::rewrite_json;
 
-/// Members of Anthropic's content blocks that are no text: ids, types, encrypted data.
-const KEPT_MEMBERS: &[&str] = &[
+/// Members of Anthropic's content blocks whose values are no text: ids, types, encrypted data.
+const NON_TEXT_MEMBERS: &[&str] = &[
     "encrypted_content",
     "encrypted_index",
     "file_id",
@@ -119,19 +119,19 @@ impl Filter {
 
 /// Returns the form of a content block, or of a delta of one.
 pub(super) fn block_form(json: &str) -> JsonForm {
-    // Data is kept only if it is known to be no text.
+    // The data of a file stays unfiltered only if it is known to be no text.
     let has_text = match serde_json::from_str::<Value>(json) {
         Ok(block) => has_text_source(&block),
         Err(_) => true,
     };
-    let kept = if has_text {
-        KEPT_MEMBERS
+    let unfiltered = if has_text {
+        NON_TEXT_MEMBERS
             .split_last()
-            .map_or(KEPT_MEMBERS, |(_, others)| others)
+            .map_or(NON_TEXT_MEMBERS, |(_, others)| others)
     } else {
-        KEPT_MEMBERS
+        NON_TEXT_MEMBERS
     };
-    JsonForm::Block { kept }
+    JsonForm::Block { unfiltered }
 }
 
 /// True if `value` contains a source of plain text, whose data is the text itself.

@@ -16,7 +16,7 @@ use crate::engine::hooks::testing::notice;
 use crate::engine::hooks::testing::question;
 
 /// Longest wait for a hook that must answer.
-const DEADLINE: Duration = Duration::from_secs(20);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(20);
 const PASS: &str = r#"{"action":"pass"}"#;
 
 /// What a scripted server does with a request.
@@ -112,7 +112,7 @@ async fn hook_of(tracker: &TaskTracker, step: Step) -> HttpHook {
 }
 
 async fn ask(hook: &HttpHook) -> Result<HookReply, HookFailure> {
-    let answer = timeout(DEADLINE, hook.call(&question())).await;
+    let answer = timeout(MAX_TEST_WAIT, hook.call(&question())).await;
     answer.expect("the hook answers or fails")
 }
 
@@ -158,7 +158,7 @@ async fn http_hook_that_hangs_is_given_up_in_time() {
     let hook = hook_of(&TaskTracker::new(), Step::Hang).await;
     let called = CalledHook::new(Arc::new(hook), Duration::from_millis(50), 1);
     for _ in 0..2 {
-        let failed = timeout(DEADLINE, called.call(&question())).await;
+        let failed = timeout(MAX_TEST_WAIT, called.call(&question())).await;
         assert_eq!(failed.unwrap(), Err(HookFailure::TimedOut));
     }
 }

@@ -15,9 +15,9 @@ const FREE_MEMBER: &str = "input";
 pub(super) enum JsonForm {
     /// Any form: strings, names and numbers are content.
     Free,
-    /// Content block. Its names, and the values of the members in `kept`, are no content, except
-    /// inside of the input of a tool.
-    Block { kept: &'static [&'static str] },
+    /// Content block. Member names, and the values of the members in `unfiltered`, are no content,
+    /// except inside the input of a tool.
+    Block { unfiltered: &'static [&'static str] },
 }
 
 /// Place in JSON, by the names of the members around it.
@@ -133,8 +133,8 @@ impl JsonPlace {
     fn has_content(&self, form: JsonForm, is_name: bool) -> bool {
         match form {
             JsonForm::Free => true,
-            JsonForm::Block { kept } => {
-                self.inputs > 0 || (!is_name && !kept.contains(&self.name.as_str()))
+            JsonForm::Block { unfiltered } => {
+                self.inputs > 0 || (!is_name && !unfiltered.contains(&self.name.as_str()))
             }
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 const BLOCK: JsonForm = JsonForm::Block {
-    kept: &["id", "data"],
+    unfiltered: &["id", "data"],
 };
 
 fn masked(json: &str, form: JsonForm) -> Option<String> {

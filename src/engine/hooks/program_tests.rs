@@ -7,7 +7,7 @@ use crate::engine::hooks::testing::notice;
 use crate::engine::hooks::testing::question;
 
 /// Longest wait for a program that must answer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Program that answers each line by an expression of `sed`, in which `\1` is the id.
 fn program(answer: &str) -> (ProgramHook, CancellationToken) {
@@ -22,7 +22,7 @@ fn program(answer: &str) -> (ProgramHook, CancellationToken) {
 }
 
 async fn ask(hook: &ProgramHook) -> Result<HookReply, HookFailure> {
-    let answer = timeout(DEADLINE, hook.call(&question())).await;
+    let answer = timeout(MAX_TEST_WAIT, hook.call(&question())).await;
     answer.expect("the program answers or ends")
 }
 

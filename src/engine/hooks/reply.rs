@@ -13,11 +13,11 @@ use super::wire::WireMessage;
 
 /// Maximum number of pairs of metadata, and of characters of a name and of a value: as in the APIs.
 const MAX_METADATA_PAIRS: usize = 16;
-const MAX_METADATA_NAME: usize = 64;
-const MAX_METADATA_VALUE: usize = 512;
+const MAX_METADATA_NAME_LENGTH: usize = 64;
+const MAX_METADATA_VALUE_LENGTH: usize = 512;
 /// Maximum characters of a message and of a code.
-const MAX_MESSAGE: usize = 2000;
-const MAX_CODE: usize = 64;
+const MAX_MESSAGE_LENGTH: usize = 2000;
+const MAX_CODE_LENGTH: usize = 64;
 /// Failure of a hook whose answer is too large to be read.
 pub(super) const ANSWER_TOO_LARGE: HookFailure =
     HookFailure::InvalidAnswer("it is larger than 8 MiB");
@@ -157,8 +157,9 @@ impl ReplyFields {
 }
 
 fn checked_message(message: Option<String>) -> Result<String, HookFailure> {
-    let message = message
-        .filter(|message| !message.trim().is_empty() && message.chars().count() <= MAX_MESSAGE);
+    let message = message.filter(|message| {
+        !message.trim().is_empty() && message.chars().count() <= MAX_MESSAGE_LENGTH
+    });
     message.ok_or(HookFailure::InvalidAnswer(
         "it has no `message` of 1 to 2000 characters",
     ))
@@ -166,12 +167,13 @@ fn checked_message(message: Option<String>) -> Result<String, HookFailure> {
 
 fn is_code(code: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    (1..=MAX_CODE).contains(&code.len()) && code.bytes().all(is_plain)
+    (1..=MAX_CODE_LENGTH).contains(&code.len()) && code.bytes().all(is_plain)
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), HookFailure> {
     let is_short = |(name, value): (&String, &String)| {
-        name.chars().count() <= MAX_METADATA_NAME && value.chars().count() <= MAX_METADATA_VALUE
+        name.chars().count() <= MAX_METADATA_NAME_LENGTH
+            && value.chars().count() <= MAX_METADATA_VALUE_LENGTH
     };
     if metadata.len() <= MAX_METADATA_PAIRS && metadata.iter().all(is_short) {
         return Ok(());

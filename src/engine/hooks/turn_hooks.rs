@@ -178,7 +178,7 @@ impl TurnHooks {
                 in_place(turn.bytes(), || replace_messages(turn, messages))?
             }
             HookVerdict::Messages(_) | HookVerdict::Answer(_) | HookVerdict::Message(_) => {
-                return Err(NOT_HERE);
+                return Err(ACTION_NOT_ALLOWED);
             }
         };
         Ok((goes_on(has_changed, &metadata), metadata))
@@ -347,7 +347,8 @@ impl TurnHooks {
     }
 }
 
-pub(super) const NOT_HERE: HookFailure =
+/// Failure of a hook whose action does not fit the point or its grants.
+pub(super) const ACTION_NOT_ALLOWED: HookFailure =
     HookFailure::InvalidAnswer("the hook may not do this here");
 
 /// Returns what a filter has done.

@@ -13,7 +13,7 @@ use crate::storage::store::testing::BlockingBackend;
 
 const PATH: &str = "/v1/responses";
 /// Longest wait for something that happens at once.
-const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
 
 fn response_request(fields: Value) -> Request<Body> {
     let mut body = json!({"model": "sonnet", "input": "Hi"});
@@ -391,7 +391,7 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
     drop(creating);
     disk.open();
     let is_run = running_turns.wait_for(|running_turns| *running_turns == 1);
-    tokio::time::timeout(DEADLINE, is_run)
+    tokio::time::timeout(MAX_TEST_WAIT, is_run)
         .await
         .expect("the response runs")
         .unwrap();

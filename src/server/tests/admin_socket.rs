@@ -26,7 +26,7 @@ async fn local_socket_is_private_and_accepts_long_paths() {
     tracker.spawn(socket.serve(router, config(), shutdown.clone(), tracker.clone()));
 
     let (status, body) = within(
-        DEADLINE,
+        MAX_TEST_WAIT,
         send_local_request(&path, "GET", "/health", String::new()),
     )
     .await
@@ -34,7 +34,7 @@ async fn local_socket_is_private_and_accepts_long_paths() {
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
     assert_eq!(
         within(
-            DEADLINE,
+            MAX_TEST_WAIT,
             send_local_request(&path, "GET", "/nothing", String::new())
         )
         .await
@@ -45,11 +45,11 @@ async fn local_socket_is_private_and_accepts_long_paths() {
 
     shutdown.begin();
     tracker.close();
-    within(DEADLINE, tracker.wait()).await;
+    within(MAX_TEST_WAIT, tracker.wait()).await;
     assert!(!path.exists(), "the socket goes with its server");
     assert!(
         within(
-            DEADLINE,
+            MAX_TEST_WAIT,
             send_local_request(&path, "GET", "/health", String::new())
         )
         .await

@@ -25,7 +25,7 @@ async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
             }
         }
     };
-    within(DEADLINE, async {
+    within(MAX_TEST_WAIT, async {
         tokio::join!(sink.send(message), close_frame)
     })
     .await
@@ -57,7 +57,8 @@ async fn close_frame_after(server: &Server, path: &str, bytes: &[u8]) -> Option<
     let mut socket = Socket::open_at(server, path).await.0;
     socket.get_mut().write_all(bytes).await.unwrap();
     loop {
-        if let Message::Close(frame) = within(DEADLINE, socket.next()).await.unwrap().unwrap() {
+        if let Message::Close(frame) = within(MAX_TEST_WAIT, socket.next()).await.unwrap().unwrap()
+        {
             return frame;
         }
     }

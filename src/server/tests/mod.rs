@@ -34,7 +34,7 @@ use crate::http::tests::ScriptedTurns;
 use crate::http::tests::router;
 
 /// Deadline for everything the tests wait for.
-const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
 
 fn config() -> Config {
     Config {
@@ -110,7 +110,7 @@ impl Server {
     /// Waits until `count` turns are running.
     async fn wait_for_turns(&mut self, count: usize) {
         within(
-            DEADLINE,
+            MAX_TEST_WAIT,
             self.running_turns
                 .wait_for(|running_turns| *running_turns == count),
         )
@@ -119,7 +119,7 @@ impl Server {
     }
 
     async fn summary(self) -> DrainSummary {
-        within(DEADLINE, self.done).await.unwrap()
+        within(MAX_TEST_WAIT, self.done).await.unwrap()
     }
 }
 
@@ -147,14 +147,14 @@ async fn read_until(client: &mut TcpStream, text: &str) -> String {
             );
         }
     };
-    within(DEADLINE, reading).await;
+    within(MAX_TEST_WAIT, reading).await;
     String::from_utf8(read).unwrap()
 }
 
 /// Reads until the server closes the connection.
 async fn read_to_end(client: &mut TcpStream) -> String {
     let mut read = Vec::new();
-    within(DEADLINE, client.read_to_end(&mut read))
+    within(MAX_TEST_WAIT, client.read_to_end(&mut read))
         .await
         .unwrap();
     String::from_utf8(read).unwrap()

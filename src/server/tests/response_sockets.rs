@@ -48,7 +48,7 @@ impl Socket {
     /// Returns the next event, or the close code; `None` when the connection is gone.
     pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
-            match within(DEADLINE, self.0.next()).await?.unwrap() {
+            match within(MAX_TEST_WAIT, self.0.next()).await?.unwrap() {
                 Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
                 Message::Close(frame) => return frame.map(|frame| json!(u16::from(frame.code))),
                 _ => {}

@@ -65,7 +65,7 @@ async fn answers_running_after_drain_timeout_end_with_an_error() {
     let mut whole = server.connect().await;
     whole.write_all(&chat(false)).await.unwrap();
     within(
-        DEADLINE,
+        MAX_TEST_WAIT,
         running_turns.wait_for(|running_turns| *running_turns == 2),
     )
     .await

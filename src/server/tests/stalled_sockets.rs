@@ -40,7 +40,7 @@ fn endless_turns() -> (ScriptedTurns, watch::Receiver<usize>) {
 
 /// Waits until the server can write no more.
 async fn wait_until_stalled(progress: &mut watch::Receiver<usize>) {
-    within(DEADLINE, progress.wait_for(|progress| *progress > 0))
+    within(MAX_TEST_WAIT, progress.wait_for(|progress| *progress > 0))
         .await
         .unwrap();
     while timeout(PAUSE, progress.changed()).await.is_ok() {}

@@ -403,12 +403,12 @@ async fn each_turn_on_a_socket_has_a_span_with_a_link_to_the_request_that_opened
     let change = |state: AppState| AppState { tracer, ..state };
     let server = Server::start_as(prompted_turns(), config(), |_| {}, change).await;
     let mut socket = open(&server).await;
-    let spans = within(DEADLINE, traces.wait_for(1)).await;
+    let spans = within(MAX_TEST_WAIT, traces.wait_for(1)).await;
     let opened = spans.only("GET /v1/stream").context();
     for (prompt, is_failed) in [("hi", false), ("fail", true)] {
         socket.send(chat("a", prompt)).await;
         events_until_end(&mut socket, 1).await;
-        let spans = within(DEADLINE, traces.wait_for(1)).await;
+        let spans = within(MAX_TEST_WAIT, traces.wait_for(1)).await;
         let message = spans.only("message /v1/stream");
         assert_eq!(message.text("error.type").is_empty(), !is_failed);
         assert_eq!(message.text("switchboard.key"), "local");

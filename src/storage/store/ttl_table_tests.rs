@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::*;
 use crate::domain::unix_now;
 
-const MINUTE: TtlLimits = TtlLimits {
+const ONE_MINUTE_LIMITS: TtlLimits = TtlLimits {
     time_to_live: Duration::from_secs(60),
     max_records: 3,
     max_bytes: 100,
@@ -13,7 +13,11 @@ const MINUTE: TtlLimits = TtlLimits {
 const THINGS: StoreTable = StoreTable::new("things");
 
 fn table() -> TtlTable {
-    TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, MINUTE)
+    TtlTable::new(
+        Store::in_memory(TaskTracker::new()),
+        THINGS,
+        ONE_MINUTE_LIMITS,
+    )
 }
 
 #[tokio::test]
@@ -256,7 +260,7 @@ async fn add_rejects_records_above_the_owner_limit() {
 #[tokio::test]
 async fn table_without_owner_indexes_is_migrated() {
     let store = Store::in_memory(TaskTracker::new());
-    let table = TtlTable::new(store.clone(), THINGS, MINUTE);
+    let table = TtlTable::new(store.clone(), THINGS, ONE_MINUTE_LIMITS);
     for (now, owner, id) in [(0, "b", "1"), (1, "a", "1"), (2, "a", "2")] {
         table.put_at(now, owner, id, b"x").await;
     }
@@ -298,7 +302,7 @@ async fn records_and_sizes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let limits = TtlLimits {
         max_bytes: 12,
-        ..MINUTE
+        ..ONE_MINUTE_LIMITS
     };
     for _ in 0..2 {
         let tracker = TaskTracker::new();

@@ -12,7 +12,7 @@ use crate::domain::RequestTrace;
 use crate::domain::Usage;
 
 /// Name of the agent, which is always the same program.
-const AGENT: &str = "claude-code";
+const AGENT_PROGRAM: &str = "claude-code";
 const INVOKE_AGENT: &str = "invoke_agent";
 const EXECUTE_TOOL: &str = "execute_tool";
 const PERMISSION: &str = "permission";
@@ -23,7 +23,7 @@ const NOT_RUN: &str = "not_run";
 const TOOL_FAILED: &str = "tool_error";
 /// Maximum number of tool calls and of permission requests that are open at once. Further ones get
 /// no span.
-const MAX_OPEN: usize = 64;
+const MAX_OPEN_SPANS: usize = 64;
 
 /// Span of a task, with those of its open tool calls and permission requests.
 #[derive(Debug)]
@@ -41,11 +41,11 @@ impl AgentSpan {
     /// are off. `session` is the conversation in which the agent works.
     pub fn begin(trace: &RequestTrace, task: &str, model: &str, session: &str) -> Option<Self> {
         let scope = SpanScope::of(trace)?;
-        let name = format!("{INVOKE_AGENT} {AGENT}");
+        let name = format!("{INVOKE_AGENT} {AGENT_PROGRAM}");
         let mut span = scope.detached(name, SpanKind::Internal);
         let conventions = span.tracer().options.conventions;
         conventions.set_operation(&mut span, INVOKE_AGENT);
-        span.set(keys::AGENT_NAME, AGENT);
+        span.set(keys::AGENT_NAME, AGENT_PROGRAM);
         span.set(keys::REQUEST_MODEL, model);
         span.set(keys::CONVERSATION, session);
         span.set(keys::TASK, task);
@@ -64,7 +64,7 @@ impl AgentSpan {
 
     /// Begins the span of the tool call `id`.
     pub fn begin_tool(&mut self, id: &str, tool: &str) {
-        if self.tools.len() >= MAX_OPEN {
+        if self.tools.len() >= MAX_OPEN_SPANS {
             return;
         }
         let name = format!("{EXECUTE_TOOL} {tool}");
@@ -85,7 +85,7 @@ impl AgentSpan {
 
     /// Begins the span of the wait for the permission `id`, below that of its tool call.
     pub fn begin_permission(&mut self, id: &str, tool_call: &str, tool: &str) {
-        if self.permissions.len() >= MAX_OPEN {
+        if self.permissions.len() >= MAX_OPEN_SPANS {
             return;
         }
         let above = self.tools.get(tool_call).unwrap_or(&self.span);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Maximum number of requests without a caller that are kept in each [`WINDOW`].
-pub(super) const MAX_ANONYMOUS: u32 = 10;
+pub(super) const MAX_ANONYMOUS_REQUESTS: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counter of the requests without a caller that are kept.
@@ -24,7 +24,7 @@ struct CountedWindow {
 }
 
 impl AnonymousLimit {
-    /// Returns true, and counts a request, while fewer than [`MAX_ANONYMOUS`] are kept in the window.
+    /// Returns true, and counts a request, while fewer than [`MAX_ANONYMOUS_REQUESTS`] are kept in the window.
     pub(super) fn admit(&self) -> bool {
         let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +37,7 @@ impl AnonymousLimit {
                 kept: 0,
             };
         }
-        let has_room = window.kept < MAX_ANONYMOUS;
+        let has_room = window.kept < MAX_ANONYMOUS_REQUESTS;
         window.kept += u32::from(has_room);
         has_room
     }

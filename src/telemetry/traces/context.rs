@@ -8,7 +8,7 @@ const FIELDS_LENGTH: usize = 52;
 /// Version that no header may have.
 const INVALID_VERSION: u8 = 0xff;
 /// Bit of the flags that says that the caller records the trace.
-const SAMPLED: u8 = 1;
+const SAMPLED_FLAG: u8 = 1;
 /// Maximum number of members of a `tracestate`.
 const MAX_STATE_MEMBERS: usize = 32;
 /// Maximum length of a `tracestate` that is passed on. The recommendation asks for 512 at least.
@@ -52,7 +52,7 @@ impl TraceContext {
         is_valid.then(|| Self {
             trace_id,
             span_id,
-            is_sampled: flags & SAMPLED != 0,
+            is_sampled: flags & SAMPLED_FLAG != 0,
             state: tracestate
                 .filter(|state| is_valid_state(state))
                 .map(Arc::from),

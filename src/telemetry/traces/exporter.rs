@@ -26,7 +26,7 @@ use crate::telemetry::metrics::SpanEnd;
 use crate::telemetry::metrics::SpanMetrics;
 
 /// Maximum number of spans of one export.
-const MAX_BATCH: usize = 512;
+const MAX_BATCH_SPANS: usize = 512;
 /// Maximum time that an ended span waits for others.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of attempts to deliver a batch.
@@ -39,7 +39,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// receiver that stalls cannot hold the shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(1900);
 /// Minimum time between two log lines about lost spans.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+const MIN_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Sends the body of an export to the receiver.
 pub trait SpanTransport: Send + Sync + 'static {
@@ -153,15 +153,15 @@ impl SpanExporter {
         // Biased: what is queued wins over the stop, so that the queue is drained first.
         tokio::select! {
             biased;
-            _ = self.receiver.recv_many(&mut batch, MAX_BATCH) => {}
+            _ = self.receiver.recv_many(&mut batch, MAX_BATCH_SPANS) => {}
             () = self.stop.cancelled() => {}
         }
         if batch.is_empty() {
             return batch;
         }
         let mut interval = std::pin::pin!(sleep(EXPORT_INTERVAL));
-        while batch.len() < MAX_BATCH {
-            let room = MAX_BATCH - batch.len();
+        while batch.len() < MAX_BATCH_SPANS {
+            let room = MAX_BATCH_SPANS - batch.len();
             tokio::select! {
                 biased;
                 count = self.receiver.recv_many(&mut batch, room) => if count == 0 {
@@ -226,7 +226,10 @@ impl SpanExporter {
 
     /// Logs what was lost since the last line, unless that was less than a minute ago.
     fn log_losses(&mut self, reason: &str) {
-        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+        if self
+            .logged_at
+            .is_some_and(|at| at.elapsed() < MIN_LOG_INTERVAL)
+        {
             return;
         }
         self.logged_at = Some(Instant::now());

@@ -136,7 +136,7 @@ async fn spans_are_exported_in_batches_after_a_second_or_when_a_batch_is_full() 
     setting.record(3);
     pass(2).await;
     assert_eq!(setting.receiver.attempts(), [(3, 1)]);
-    setting.record(MAX_BATCH + 1);
+    setting.record(MAX_BATCH_SPANS + 1);
     pass(2).await;
     assert_eq!(setting.receiver.attempts(), [(3, 1), (512, 2), (1, 3)]);
     assert_outcomes(&setting.metrics, [516, 0, 0]);

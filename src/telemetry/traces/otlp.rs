@@ -20,7 +20,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Flags that say that a parent or link is known to be remote or not, and that it is remote.
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
-const SAMPLED: u32 = 1;
+const SAMPLED_FLAG: u32 = 1;
 /// Code of a span status that is an error.
 const STATUS_ERROR: i32 = 2;
 
@@ -63,7 +63,7 @@ pub(super) struct ScopeSpans {
     #[prost(message, optional, tag = "1")]
     pub(super) scope: Option<InstrumentationScope>,
     #[prost(message, repeated, tag = "2")]
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Vec<OtlpSpan>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -75,7 +75,7 @@ pub(super) struct InstrumentationScope {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Span {
+pub(super) struct OtlpSpan {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) trace_id: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -184,13 +184,13 @@ pub(super) fn partial_success(body: &[u8]) -> Option<ExportTracePartialSuccess> 
         .partial_success
 }
 
-fn span(record: &SpanRecord) -> Span {
+fn span(record: &SpanRecord) -> OtlpSpan {
     let remote = if record.has_remote_parent {
         IS_REMOTE
     } else {
         0
     };
-    Span {
+    OtlpSpan {
         trace_id: record.trace_id.to_vec(),
         span_id: record.span_id.to_vec(),
         trace_state: state(record.state.as_deref()),
@@ -218,7 +218,7 @@ fn link(cause: &TraceContext) -> SpanLink {
 }
 
 fn sampled(is_sampled: bool) -> u32 {
-    if is_sampled { SAMPLED } else { 0 }
+    if is_sampled { SAMPLED_FLAG } else { 0 }
 }
 
 fn state(state: Option<&str>) -> String {
@@ -300,15 +300,15 @@ mod tests {
     #[test]
     fn field_numbers_are_those_of_the_protocol() {
         // Field 7 with wire type 1, as in trace/v1: a fixed 64-bit number, little-endian.
-        let start = Span {
+        let start = OtlpSpan {
             start_time_unix_nano: 1,
-            ..Span::default()
+            ..OtlpSpan::default()
         };
         assert_eq!(start.encode_to_vec(), [0x39, 1, 0, 0, 0, 0, 0, 0, 0]);
         // Field 16 with wire type 5, a fixed 32-bit number, has a key of two bytes.
-        let flags = Span {
+        let flags = OtlpSpan {
             flags: 1,
-            ..Span::default()
+            ..OtlpSpan::default()
         };
         assert_eq!(flags.encode_to_vec(), [0x85, 0x01, 1, 0, 0, 0]);
         let failed = SpanStatus { code: 2 };

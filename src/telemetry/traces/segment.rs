@@ -25,7 +25,7 @@ use super::tracer::TracerInner;
 use crate::domain::RequestTrace;
 
 /// Maximum number of spans of a segment: a task may call tools without end.
-const MAX_SPANS: usize = 512;
+const MAX_SEGMENT_SPANS: usize = 512;
 
 /// Spans of one request, or of other work that ends as a whole. Decided on when the last span ends:
 /// each open one holds the segment.
@@ -45,7 +45,7 @@ struct Segment {
 #[derive(Default)]
 struct EndedSpans {
     spans: Vec<SpanRecord>,
-    /// Number of spans beyond [`MAX_SPANS`], each of which has replaced an earlier one.
+    /// Number of spans beyond [`MAX_SEGMENT_SPANS`], each of which has replaced an earlier one.
     left_out: usize,
     is_troubled: bool,
     is_anonymous: bool,
@@ -123,12 +123,12 @@ impl Segment {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.is_troubled |= record.is_troubled;
         ended.is_anonymous |= record.is_anonymous;
-        if ended.spans.len() < MAX_SPANS {
+        if ended.spans.len() < MAX_SEGMENT_SPANS {
             ended.spans.push(record);
         } else {
             // The span that ended first gives way: those above others end last, so that what is left
             // is a tree.
-            let place = ended.left_out % MAX_SPANS;
+            let place = ended.left_out % MAX_SEGMENT_SPANS;
             ended.spans[place] = record;
             ended.left_out += 1;
         }

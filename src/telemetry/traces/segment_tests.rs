@@ -2,7 +2,7 @@
 
 use super::super::SampleRatio;
 use super::super::Tracer;
-use super::super::anonymous_limit::MAX_ANONYMOUS;
+use super::super::anonymous_limit::MAX_ANONYMOUS_REQUESTS;
 use super::super::testing::TestTraces;
 use super::super::testing::options;
 use super::*;
@@ -285,12 +285,12 @@ async fn permission_waits_of_an_agent_end_with_allow_deny_and_the_task() {
 async fn request_with_too_many_spans_keeps_a_bounded_number() {
     let mut traces = TestTraces::new();
     let request = traces.tracer.request("POST /x", None).unwrap();
-    for _ in 0..2 * MAX_SPANS {
+    for _ in 0..2 * MAX_SEGMENT_SPANS {
         drop(request.child("step", SpanKind::Internal));
     }
     drop(request);
     let spans = traces.take();
-    assert_eq!(spans.names().len(), MAX_SPANS);
+    assert_eq!(spans.names().len(), MAX_SEGMENT_SPANS);
     // The request ends last, and is not what is left out.
     assert_eq!(spans.parent_of("POST /x"), None);
 }
@@ -299,14 +299,14 @@ async fn request_with_too_many_spans_keeps_a_bounded_number() {
 async fn flood_of_requests_without_a_caller_is_bounded_and_leaves_room_for_callers() {
     let mut traces = TestTraces::new();
     let parent = TraceContext::parse(PARENT, None).unwrap();
-    for _ in 0..2 * MAX_SPANS {
+    for _ in 0..2 * MAX_SEGMENT_SPANS {
         let mut span = traces.tracer.request("GET /x", Some(&parent)).unwrap();
         span.refuse("invalid_api_key");
         span.mark_anonymous();
     }
     drop(traces.tracer.request("GET /known", None));
     let spans = traces.take();
-    assert_eq!(spans.names().len(), MAX_ANONYMOUS as usize + 1);
+    assert_eq!(spans.names().len(), MAX_ANONYMOUS_REQUESTS as usize + 1);
     assert_eq!(spans.parent_of("GET /known"), None);
 }
 

@@ -247,7 +247,7 @@ async fn batch_resumes_after_the_server_is_killed() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, waiting)
+    tokio::time::timeout(MAX_TEST_WAIT, waiting)
         .await
         .expect("nothing is left to do");
 }

@@ -40,7 +40,7 @@ async fn wait_until_ended(server: &BatchServer, id: &str) -> Value {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, waiting)
+    tokio::time::timeout(MAX_TEST_WAIT, waiting)
         .await
         .expect("the batch ends")
 }
@@ -192,7 +192,7 @@ async fn cancelled_message_batch_reports_requests_not_run() {
     let path = format!("{PATH}/{id}");
     // Two requests run at a time, so both hang when the first is answered.
     tokio::time::timeout(
-        DEADLINE,
+        MAX_TEST_WAIT,
         running_turns.wait_for(|running_turns| *running_turns == 2),
     )
     .await
@@ -238,7 +238,9 @@ async fn message_batch_resumes_after_the_server_is_killed() {
             running_turns.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(DEADLINE, both_hang).await.unwrap();
+    tokio::time::timeout(MAX_TEST_WAIT, both_hang)
+        .await
+        .unwrap();
     server.stop.cancel();
     let next = storage.start_server(ScriptedTurns::playing(greeting_steps()), 2);
     assert_eq!(next.batches.recover().await.unwrap(), 1);

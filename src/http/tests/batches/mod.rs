@@ -16,7 +16,7 @@ use super::*;
 use crate::domain::Part;
 
 /// Deadline for a batch in a test.
-const DEADLINE: Duration = Duration::from_secs(20);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Server with batches.
 struct BatchServer {
@@ -138,7 +138,7 @@ impl BatchServer {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        match tokio::time::timeout(DEADLINE, waiting).await {
+        match tokio::time::timeout(MAX_TEST_WAIT, waiting).await {
             Ok(batch) => batch,
             Err(_) => panic!("still {}", self.get(id).await),
         }
@@ -151,7 +151,7 @@ impl BatchServer {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, waiting).await.unwrap();
+        tokio::time::timeout(MAX_TEST_WAIT, waiting).await.unwrap();
     }
 
     /// Waits until the batch has this status.

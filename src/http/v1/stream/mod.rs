@@ -61,7 +61,7 @@ const PATH: &str = "/v1/stream";
 /// Maximum number of concurrent turns per socket.
 const MAX_TURNS: usize = 16;
 /// Maximum size of a message before authentication, in bytes.
-const UNAUTHENTICATED_MESSAGE_LIMIT: usize = 4 << 20;
+const MAX_UNAUTHENTICATED_MESSAGE_BYTES: usize = 4 << 20;
 /// Maximum size of the message that authenticates a socket, in bytes: a key and little else.
 const MAX_AUTH_MESSAGE_BYTES: usize = 64 * 1024;
 /// Close code for failed authentication.
@@ -98,7 +98,7 @@ pub(in crate::http) async fn open(
         }
         None => (
             StreamClient::Unknown(sockets.admit(connection.as_deref())),
-            config.body_limit.min(UNAUTHENTICATED_MESSAGE_LIMIT),
+            config.body_limit.min(MAX_UNAUTHENTICATED_MESSAGE_BYTES),
         ),
     };
     let heartbeat = config.heartbeat;

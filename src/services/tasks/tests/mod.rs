@@ -38,7 +38,7 @@ use crate::storage::store::testing::FaultyBackend;
 use crate::telemetry::metrics::testing::assert_series;
 
 /// Longest wait for something that happens at once.
-const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Numbers of tasks that are queued, that run, and that wait for permission.
 fn counts_of(server: &TaskTestServer) -> [usize; 3] {
@@ -497,7 +497,7 @@ async fn chosen_id_does_not_wait_for_the_creation_of_another() {
     assert!((&mut second).now_or_never().is_none(), "waits for the disk");
     let mut again = Box::pin(create("second"));
     assert!((&mut again).now_or_never().is_none(), "waits for its twin");
-    let known = tokio::time::timeout(DEADLINE, create("first")).await;
+    let known = tokio::time::timeout(MAX_TEST_WAIT, create("first")).await;
     let (known, is_new) = known.expect("waits for no other id").unwrap();
     assert_eq!((known.id, is_new), (first.id, false));
     gate.open();

@@ -41,7 +41,7 @@ pub(super) struct DescriptorNeeds {
 
 impl DescriptorNeeds {
     /// Returns what a server with these `settings` and `hooks` needs.
-    pub(super) fn of(settings: &Settings, hooks: &Hooks) -> Self {
+    pub(super) fn from_settings(settings: &Settings, hooks: &Hooks) -> Self {
         let further = [settings.admin.listen, settings.metrics.listen];
         let mut needs = Self {
             workers: settings.pool.max_workers,

@@ -25,7 +25,7 @@ impl StartupContext<'_> {
             stop: self.shutdown.drain_expired(),
             metrics: self.metrics.hooks.clone(),
         };
-        let hooks = start(self.settings, &deps)?;
+        let hooks = start_with_deps(self.settings, &deps)?;
         Ok(Self { hooks, ..self })
     }
 }
@@ -34,7 +34,7 @@ impl StartupContext<'_> {
 ///
 /// # Errors
 /// Fails when a hook cannot work as it is configured.
-pub fn hooks(
+pub fn start_hooks(
     settings: &Settings,
     environment: &Environment,
     tracker: &TaskTracker,
@@ -46,10 +46,10 @@ pub fn hooks(
         stop,
         metrics: HookMetrics::default(),
     };
-    start(settings, &deps)
+    start_with_deps(settings, &deps)
 }
 
-fn start(settings: &Settings, deps: &HookDeps) -> Result<Hooks, Error> {
+fn start_with_deps(settings: &Settings, deps: &HookDeps) -> Result<Hooks, Error> {
     Hooks::start(&settings.hooks, deps).map_err(|refusal| Error::Refused {
         name: format!("hooks.{}", refusal.key),
         message: refusal.message,

@@ -68,7 +68,7 @@ pub use admin_client::AdminClientError;
 pub use cli_version::read_cli_version;
 pub use config_map::prices;
 pub use config_map::router;
-pub use hooks::hooks;
+pub use hooks::start_hooks;
 pub use live_rules::CheckedRule;
 pub use live_rules::GeneralRule;
 pub use live_rules::LiveRules;
@@ -150,7 +150,7 @@ impl App {
         kill_orphans(&data_dir);
         let context = StartupContext::open(settings, environment, &tracker).await?;
         let context = context.with_hooks(environment)?;
-        let needs = DescriptorNeeds::of(settings, &context.hooks);
+        let needs = DescriptorNeeds::from_settings(settings, &context.hooks);
         let connections = file_descriptors::max_connections(file_limit, needs);
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;

@@ -143,7 +143,7 @@ fn with_hooks(
     block_on(async {
         let tracker = TaskTracker::new();
         let stop = CancellationToken::new();
-        let hooks = app::hooks(settings, environment, &tracker, stop.clone())?;
+        let hooks = app::start_hooks(settings, environment, &tracker, stop.clone())?;
         let shown = show(hooks).await;
         stop.cancel();
         tracker.close();
@@ -224,12 +224,12 @@ async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result
         return Ok("no hook is called for this request\n".to_owned());
     };
     let mut table = TextTable::new(["hook", "point", "verdict", "time"]);
-    let single = found.one_by_one();
+    let single = found.split_into_single();
     let before = lines(&wire_messages(&turn))?;
     let mut stopped = None;
     for hook in single.iter().filter(|hook| hook.are_at(HookPoint::Before)) {
         let started = Instant::now();
-        let passed = hook.before(&mut turn).await;
+        let passed = hook.call_before(&mut turn).await;
         table.row(row(hook, HookPoint::Before, started));
         stopped = passed.err();
         if stopped.is_some() {
@@ -285,7 +285,7 @@ async fn pass_answer(hook: &TurnHooks, text: String) -> Result<String, HookStop>
 
 fn row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
     let time = started.elapsed();
-    let name = hook.first_name();
+    let name = hook.first_hook_name();
     let header = hook.notes().header_value().unwrap_or_default();
     let prefix = format!("{name}; point={}; verdict=", point.name());
     let last = header.rsplit(", ").next().unwrap_or_default();

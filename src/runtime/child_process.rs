@@ -110,14 +110,14 @@ struct RunningChild {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
-    errors: Option<ChildStderr>,
+    stderr: Option<ChildStderr>,
 }
 
 /// Reason why the supervision of one process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChildEnd {
     /// The server stops, or all handles are gone.
-    Unwanted,
+    Stopped,
     /// The process ended, or was ended for breaking the protocol.
     Failed(&'static str),
 }
@@ -223,19 +223,19 @@ async fn serve(
     max_line_bytes: usize,
 ) -> ChildEnd {
     let mut traffic = ChildTraffic::default();
-    let mut complaints = BytesMut::new();
+    let mut stderr_bytes = BytesMut::new();
     let mut written_at = Instant::now();
     loop {
         traffic.inbox.reserve(READ_CHUNK);
-        complaints.clear();
-        complaints.reserve(READ_CHUNK);
+        stderr_bytes.clear();
+        stderr_bytes.reserve(READ_CHUNK);
         let is_writing = !traffic.outbox.is_empty();
         // All branches are cancellation-safe: one that loses has read, written or taken nothing.
         tokio::select! {
-            () = stop.cancelled() => return ChildEnd::Unwanted,
+            () = stop.cancelled() => return ChildEnd::Stopped,
             request = requests.recv(), if traffic.outbox.len() < MAX_OUTBOX_BYTES => {
                 let Some(request) = request else {
-                    return ChildEnd::Unwanted;
+                    return ChildEnd::Stopped;
                 };
                 if !is_writing {
                     written_at = Instant::now();
@@ -245,10 +245,10 @@ async fn serve(
                 }
             }
             read = child.output.read_buf(&mut traffic.inbox) => {
-                let Ok(fresh @ 1..) = read else {
+                let Ok(new_bytes @ 1..) = read else {
                     return ChildEnd::Failed("its output ended");
                 };
-                if let Err(reason) = traffic.deliver(fresh, max_line_bytes) {
+                if let Err(reason) = traffic.deliver(new_bytes, max_line_bytes) {
                     return ChildEnd::Failed(reason);
                 }
             }
@@ -262,22 +262,19 @@ async fn serve(
             () = sleep_until(written_at + MAX_WRITE_TIME), if is_writing => {
                 return ChildEnd::Failed("it does not read its input");
             }
-            read = read_complaints(&mut child.errors, &mut complaints) => match read {
+            read = read_stderr(&mut child.stderr, &mut stderr_bytes) => match read {
                 // The content is not logged: it may quote prompts.
                 Ok(bytes @ 1..) => tracing::debug!(bytes, "program wrote to stderr"),
-                _ => child.errors = None,
+                _ => child.stderr = None,
             },
         }
     }
 }
 
 /// Reads standard error; pending once that is closed.
-async fn read_complaints(
-    errors: &mut Option<ChildStderr>,
-    buffer: &mut BytesMut,
-) -> io::Result<usize> {
-    match errors {
-        Some(errors) => errors.read_buf(buffer).await,
+async fn read_stderr(stderr: &mut Option<ChildStderr>, buffer: &mut BytesMut) -> io::Result<usize> {
+    match stderr {
+        Some(stderr) => stderr.read_buf(buffer).await,
         None => std::future::pending().await,
     }
 }
@@ -304,13 +301,13 @@ impl ChildTraffic {
         Ok(())
     }
 
-    /// Delivers the whole lines of the output, of which the last `fresh` bytes are new.
+    /// Delivers the whole lines of the output, of which the last `new_bytes` bytes are new.
     ///
     /// # Errors
     /// Fails when the process breaks the protocol; returns how.
-    fn deliver(&mut self, fresh: usize, max_line_bytes: usize) -> Result<(), &'static str> {
+    fn deliver(&mut self, new_bytes: usize, max_line_bytes: usize) -> Result<(), &'static str> {
         // What came before has no line feed: a long line is not searched again with each piece.
-        let mut searched = self.inbox.len().saturating_sub(fresh);
+        let mut searched = self.inbox.len().saturating_sub(new_bytes);
         while let Some(found) = memchr::memchr(b'\n', &self.inbox[searched..]) {
             let line = self.inbox.split_to(searched + found).freeze();
             self.inbox.advance(1);
@@ -369,7 +366,7 @@ impl RunningChild {
         Ok(Self {
             input: child.stdin.take().ok_or_else(no_pipes)?,
             output: child.stdout.take().ok_or_else(no_pipes)?,
-            errors: child.stderr.take(),
+            stderr: child.stderr.take(),
             child,
         })
     }

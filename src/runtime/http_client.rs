@@ -67,13 +67,13 @@ impl HttpClient {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
         let answer = self.0.request(request).await;
-        answer.map_err(|error| HttpClientError::of(&error))
+        answer.map_err(|error| HttpClientError::from_innermost_cause(&error))
     }
 }
 
 impl HttpClientError {
     /// Describes `error` by its innermost cause: the outer ones only say `client error`.
-    pub fn of(error: &(dyn Error + 'static)) -> Self {
+    pub fn from_innermost_cause(error: &(dyn Error + 'static)) -> Self {
         let mut cause = error;
         while let Some(inner) = cause.source() {
             cause = inner;
@@ -86,7 +86,7 @@ impl HttpClientError {
 pub async fn read_body(body: Incoming, max_bytes: usize) -> Result<Bytes, HttpClientError> {
     match Limited::new(body, max_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => Err(HttpClientError::of(&*error)),
+        Err(error) => Err(HttpClientError::from_innermost_cause(&*error)),
     }
 }
 

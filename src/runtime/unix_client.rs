@@ -55,7 +55,7 @@ impl UnixHttpClient {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, HttpClientError> {
         let answer = self.0.request(request).await;
-        answer.map_err(|error| HttpClientError::of(&error))
+        answer.map_err(|error| HttpClientError::from_innermost_cause(&error))
     }
 }
 

@@ -46,7 +46,7 @@ pub enum AdminError {
 pub enum ScraperError {
     /// The server has no key of the metrics, so no key opens them.
     #[error("there is no key of the metrics")]
-    NoneSet,
+    NotConfigured,
     /// The request has no key.
     #[error("no key of the metrics was given")]
     Missing,

@@ -243,12 +243,12 @@ impl Keys {
     /// # Errors
     /// Fails when the request does not have the key of the metrics, or there is none.
     pub fn authenticate_scraper(&self, credentials: &Credentials<'_>) -> Result<(), ScraperError> {
-        let scraper = self.scraper.as_ref().ok_or(ScraperError::NoneSet)?;
+        let scraper = self.scraper.as_ref().ok_or(ScraperError::NotConfigured)?;
         if credentials.key_texts().any(|text| scraper.matches(text)) {
             return Ok(());
         }
         Err(match self.authenticate_admin(credentials) {
-            Ok(()) | Err(AdminError::Ordinary) => ScraperError::Other,
+            Ok(()) | Err(AdminError::Ordinary) => ScraperError::OtherKey,
             Err(AdminError::Missing) => ScraperError::Missing,
             Err(AdminError::Wrong) => ScraperError::Wrong,
         })

@@ -426,13 +426,13 @@ async fn only_the_key_of_the_metrics_opens_them() {
         .with_admin(Some(AdminKey::of("admin")));
     for text in ["admin", "configured", "guess", ""] {
         let refused = keys.authenticate_scraper(&with(text));
-        assert_eq!(refused, Err(ScraperError::NoneSet), "{text}");
+        assert_eq!(refused, Err(ScraperError::NotConfigured), "{text}");
     }
     let keys = keys.with_scraper(Some(AdminKey::of("scraper")));
     for (text, expected) in [
         ("scraper", Ok(())),
-        ("admin", Err(ScraperError::Other)),
-        ("configured", Err(ScraperError::Other)),
+        ("admin", Err(ScraperError::OtherKey)),
+        ("configured", Err(ScraperError::OtherKey)),
         ("guess", Err(ScraperError::Wrong)),
         ("", Err(ScraperError::Missing)),
     ] {

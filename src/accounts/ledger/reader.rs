@@ -49,7 +49,7 @@ pub struct BudgetStatus {
 }
 
 impl BudgetStatus {
-    fn of(account: &BudgetAccount<'_>, meter: &BudgetMeter) -> Self {
+    fn from_meter(account: &BudgetAccount<'_>, meter: &BudgetMeter) -> Self {
         let (used, cap) = account.used(meter);
         Self {
             scope: account.scope,
@@ -93,7 +93,7 @@ impl LedgerReader {
         let meters = self.capped_meters(caller).await?;
         let statuses = meters
             .iter()
-            .map(|(account, meter)| BudgetStatus::of(account, meter));
+            .map(|(account, meter)| BudgetStatus::from_meter(account, meter));
         Ok(statuses.collect())
     }
 
@@ -114,7 +114,7 @@ impl LedgerReader {
         let meters = self.read_meters(accounts.collect()).await?;
         let statuses = meters.iter().map(|(account, meter)| {
             let id = account.name.to_owned();
-            (id, BudgetStatus::of(account, meter))
+            (id, BudgetStatus::from_meter(account, meter))
         });
         Ok(statuses.collect())
     }

@@ -210,9 +210,9 @@ impl Drop for CircuitPass {
 impl Outage {
     fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
         let now = Instant::now();
-        let asked = failure.retry_after.unwrap_or_default();
-        let next_try = now + wait.max(asked.min(MAX_REQUESTED_WAIT));
-        let named = now.checked_add(asked).unwrap_or(next_try);
+        let requested_wait = failure.retry_after.unwrap_or_default();
+        let next_try = now + wait.max(requested_wait.min(MAX_REQUESTED_WAIT));
+        let named = now.checked_add(requested_wait).unwrap_or(next_try);
         Self {
             failure: failure.clone(),
             failures,

@@ -314,7 +314,7 @@ fn claim_of(caller: &Caller) -> Claim {
     Claim {
         tenant: Tenant::new(&caller.name, caller.weight()),
         class,
-        span: SpanScope::of(&caller.trace).cloned(),
+        span: SpanScope::from_trace(&caller.trace).cloned(),
     }
 }
 

@@ -107,8 +107,8 @@ impl AnswerFilter {
             self.has_changed |= self.filter.apply_to_json(&mut input, JsonForm::Free)?;
             self.emit(TurnEvent::ToolInput(input));
         }
-        let goes_on = matches!(next, TurnEvent::BlockDelta(delta) if delta.input.is_some());
-        if !goes_on && !self.server_input.is_empty() {
+        let continues_input = matches!(next, TurnEvent::BlockDelta(delta) if delta.input.is_some());
+        if !continues_input && !self.server_input.is_empty() {
             self.close_server_input()?;
         }
         Ok(())

@@ -21,10 +21,10 @@ use super::reply::HookVerdict;
 use super::set::ConfiguredHook;
 use super::set::HookBody;
 use super::turn_hooks::ACTION_NOT_ALLOWED;
-use super::turn_hooks::HookDone;
+use super::turn_hooks::HookOutcome;
 use super::turn_hooks::TurnHooks;
-use super::turn_hooks::filter_done;
-use super::turn_hooks::goes_on;
+use super::turn_hooks::continued_outcome;
+use super::turn_hooks::filter_outcome;
 use super::wire::HookContent;
 use super::wire::HookOperation;
 use super::wire::HookPoint;
@@ -111,7 +111,7 @@ impl AnswerStage {
                 }
                 if let Some(finish) = finish {
                     let collected = std::mem::take(collected);
-                    self.tell(collected, &finish);
+                    self.notify(collected, &finish);
                 }
                 Ok(vec![event])
             }
@@ -143,28 +143,28 @@ impl AnswerStage {
             Ok(events) => (events, Ok(has_changed)),
             Err(refusal) => (Vec::new(), Err(refusal)),
         };
-        let done = (filter_done(applied, true), BTreeMap::new());
+        let outcome = (filter_outcome(applied, true), BTreeMap::new());
         let is_charged = !self.is_free;
         self.turn
-            .settle(&self.hook, POINT, started, Ok(done), is_charged)?;
+            .settle(&self.hook, POINT, started, Ok(outcome), is_charged)?;
         Ok(events)
     }
 
     /// Tells the hook of the answer, which has gone on already.
-    fn tell(&self, collected: CollectedAnswer, finish: &Finish) {
+    fn notify(&self, collected: CollectedAnswer, finish: &Finish) {
         if collected.is_too_large() {
-            let done = Err(HookFailure::TooLarge);
+            let outcome = Err(HookFailure::TooLarge);
             // A tap cannot stop anything.
             let _ = self
                 .turn
-                .settle(&self.hook, POINT, Instant::now(), done, false);
+                .settle(&self.hook, POINT, Instant::now(), outcome, false);
             return;
         }
         let content = self.content(collected, finish);
         let input = self
             .turn
             .input(&self.hook, POINT, HookOperation::Notify, content);
-        self.turn.tell(&self.hook, input);
+        self.turn.notify(&self.hook, input);
     }
 
     /// Lets the hook decide about the whole answer.
@@ -180,16 +180,16 @@ impl AnswerStage {
             HookBody::Called(called) => self.call(called, &events, collected, finish).await,
         };
         let is_charged = !self.is_free && finish.usage.cost != Some(Money::ZERO);
-        let (events, done) = match decided {
+        let (events, outcome) = match decided {
             Ok(AnswerDecision {
                 events,
-                done,
+                outcome,
                 metadata,
-            }) => (events, Ok((done, metadata))),
+            }) => (events, Ok((outcome, metadata))),
             Err((failure, events)) => (events, Err(failure)),
         };
         self.turn
-            .settle(&self.hook, POINT, started, done, is_charged)?;
+            .settle(&self.hook, POINT, started, outcome, is_charged)?;
         Ok(events)
     }
 
@@ -214,16 +214,16 @@ impl AnswerStage {
         let input = self.turn.input(&self.hook, POINT, op, content);
         let reply = called.call(&input).await.map_err(failed)?;
         let HookReply { verdict, metadata } = reply;
-        let (events, done) = match verdict {
-            HookVerdict::Pass => (events.to_vec(), goes_on(false, &metadata)),
+        let (events, outcome) = match verdict {
+            HookVerdict::Pass => (events.to_vec(), continued_outcome(false, &metadata)),
             HookVerdict::Refuse { code, message } => {
-                (Vec::new(), HookDone::Refused { code, message })
+                (Vec::new(), HookOutcome::Refused { code, message })
             }
             HookVerdict::Answer(answer) if op == HookOperation::Transform => {
                 let replaced = replace_answer(events.to_vec(), &answered, answer);
                 let replaced = replaced.map_err(failed)?;
                 let has_changed = replaced != events;
-                (replaced, goes_on(has_changed, &metadata))
+                (replaced, continued_outcome(has_changed, &metadata))
             }
             HookVerdict::Answer(_) | HookVerdict::Messages(_) | HookVerdict::Message(_) => {
                 return Err(failed(ACTION_NOT_ALLOWED));
@@ -231,7 +231,7 @@ impl AnswerStage {
         };
         Ok(AnswerDecision {
             events,
-            done,
+            outcome,
             metadata,
         })
     }
@@ -250,7 +250,7 @@ impl AnswerStage {
 /// What a hook decided about a whole answer.
 struct AnswerDecision {
     events: Vec<TurnEvent>,
-    done: HookDone,
+    outcome: HookOutcome,
     metadata: BTreeMap<String, String>,
 }
 
@@ -268,10 +268,10 @@ fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> AnswerDecision 
             }
         }
     }
-    let done = filter_done(applied.map(|()| pass.has_changed()), true);
+    let outcome = filter_outcome(applied.map(|()| pass.has_changed()), true);
     AnswerDecision {
         events: passed,
-        done,
+        outcome,
         metadata: BTreeMap::new(),
     }
 }

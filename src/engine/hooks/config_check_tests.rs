@@ -130,9 +130,9 @@ fn hooks_that_cannot_work_are_refused_with_advice() {
         (http.replace("[\"after\"]", "[]"), "it has no points"),
         (http.replace("\"http\"", "\"program\""), "it has no command"),
     ] {
-        let told = refusal(&toml);
-        assert!(told.contains(expected), "{toml}\n{told}");
-        assert!(told.starts_with("list: the hook `"), "{told}");
+        let message = refusal(&toml);
+        assert!(message.contains(expected), "{toml}\n{message}");
+        assert!(message.starts_with("list: the hook `"), "{message}");
     }
     for toml in [
         format!("{filter}word = [\"a\"]"),

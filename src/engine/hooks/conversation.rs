@@ -54,9 +54,9 @@ pub(super) fn wire_system(turn: &Turn) -> Option<String> {
 /// # Errors
 /// Fails when the messages are no conversation that could be sent.
 pub fn replace_messages(turn: &mut Turn, messages: Vec<WireMessage>) -> Result<bool, HookFailure> {
-    let goes_on = turn.prompt.is_empty() || turn.is_continuation();
+    let is_continued = turn.prompt.is_empty() || turn.is_continuation();
     let mut originals = turn.history.clone();
-    if !goes_on {
+    if !is_continued {
         originals.push(Message {
             role: Role::User,
             parts: turn.prompt.clone(),
@@ -66,7 +66,7 @@ pub fn replace_messages(turn: &mut Turn, messages: Vec<WireMessage>) -> Result<b
     if replaced == originals {
         return Ok(false);
     }
-    if !goes_on {
+    if !is_continued {
         let prompt = replaced.pop().filter(|last| last.role == Role::User);
         turn.prompt = prompt.ok_or(LAST_IS_NO_USER)?.parts;
     } else if replaced.last().is_none_or(|last| last.role == Role::User) {

@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::called::Hook;
 use super::config_check::UNIX_PREFIX;
 use super::error::HookFailure;
-use super::own_call::OWN_CALL_HEADER;
-use super::own_call::own_call_mark;
+use super::hook_mark::HOOK_MARK_HEADER;
+use super::hook_mark::hook_mark_value;
 use super::reply::ANSWER_TOO_LARGE;
 use super::reply::HookReply;
 use super::wire::HookInput;
@@ -93,7 +93,7 @@ impl HttpHook {
     async fn send(&self, json: Bytes) -> Result<Response<Incoming>, HookFailure> {
         let request = Request::post(&self.address)
             .header(CONTENT_TYPE, "application/json")
-            .header(OWN_CALL_HEADER, own_call_mark())
+            .header(HOOK_MARK_HEADER, hook_mark_value())
             .body(Full::new(json));
         let request = request.map_err(|error| HookFailure::Unreachable(error.to_string()))?;
         let sent = match &self.client {
@@ -110,7 +110,7 @@ async fn read_answer(body: Incoming) -> Result<Bytes, HookFailure> {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ANSWER_TOO_LARGE),
         Err(error) => {
-            let error = HttpClientError::of(&*error);
+            let error = HttpClientError::from_innermost_cause(&*error);
             Err(HookFailure::Unreachable(error.to_string()))
         }
     }

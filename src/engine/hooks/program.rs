@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use super::called::Hook;
 use super::error::HookFailure;
-use super::own_call::OWN_CALL_VARIABLE;
-use super::own_call::own_call_mark;
+use super::hook_mark::HOOK_MARK_VARIABLE;
+use super::hook_mark::hook_mark_value;
 use super::reply::HookReply;
 use super::wire::HookInput;
 use super::wire::MAX_BODY_BYTES;
@@ -46,7 +46,7 @@ impl ProgramHook {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let mark = (OWN_CALL_VARIABLE.to_owned(), own_call_mark().to_owned());
+        let mark = (HOOK_MARK_VARIABLE.to_owned(), hook_mark_value().to_owned());
         let program = ChildProgram {
             name,
             command,

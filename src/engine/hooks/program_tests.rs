@@ -32,8 +32,8 @@ async fn program_answers_with_the_id_of_its_line() {
     for _ in 0..3 {
         assert_eq!(ask(&hook).await, Ok(HookReply::pass()));
     }
-    let told = hook.call(&notice()).await;
-    assert_eq!(told, Ok(HookReply::pass()));
+    let reply = hook.call(&notice()).await;
+    assert_eq!(reply, Ok(HookReply::pass()));
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ impl Hooks {
         for hook in with_program_files(config)? {
             hooks.push(Arc::new(ConfiguredHook::start(hook, deps)?));
         }
-        Ok(Self::of(hooks, deps))
+        Ok(Self::from_configured(hooks, deps))
     }
 
     /// Makes hooks of library users, each with the configuration of its bounds and grants; its kind
@@ -113,10 +113,10 @@ impl Hooks {
             let body = HookBody::Called(called);
             configured.push(Arc::new(ConfiguredHook::new(config, body)));
         }
-        Ok(Self::of(configured, deps))
+        Ok(Self::from_configured(configured, deps))
     }
 
-    fn of(hooks: Vec<Arc<ConfiguredHook>>, deps: &HookDeps) -> Self {
+    fn from_configured(hooks: Vec<Arc<ConfiguredHook>>, deps: &HookDeps) -> Self {
         if hooks.is_empty() {
             return Self::default();
         }
@@ -162,7 +162,7 @@ impl Hooks {
         let Some(set) = &self.0 else {
             return;
         };
-        let listening = set.hooks.iter().filter(|hook| hook.hears_of(project));
+        let listening = set.hooks.iter().filter(|hook| hook.listens_to(project));
         let mut event = None;
         for hook in listening {
             let event = event.get_or_insert_with(|| WebhookEvent::new(kind, data).to_json());
@@ -174,7 +174,7 @@ impl Hooks {
             let hook = Arc::clone(hook);
             let metrics = set.metrics.clone();
             set.tracker
-                .spawn(async move { hook.tell(&input, &metrics).await });
+                .spawn(async move { hook.notify(&input, &metrics).await });
         }
     }
 }
@@ -270,7 +270,7 @@ impl ConfiguredHook {
     }
 
     /// True if the hook is told of events of `project`.
-    fn hears_of(&self, project: Option<&str>) -> bool {
+    fn listens_to(&self, project: Option<&str>) -> bool {
         let projects = &self.config.projects;
         let is_for = projects.is_empty()
             || project.is_none_or(|project| projects.iter().any(|name| name == project));
@@ -290,14 +290,14 @@ impl ConfiguredHook {
     }
 
     /// Tells the hook of an event, or of an answer. A failure is only counted.
-    pub(super) async fn tell(&self, input: &HookInput, metrics: &HookMetrics) {
+    pub(super) async fn notify(&self, input: &HookInput, metrics: &HookMetrics) {
         let HookBody::Called(called) = &self.body else {
             return;
         };
         let started = tokio::time::Instant::now();
-        let told = called.call(input).await;
+        let reply = called.call(input).await;
         metrics.record_time(&self.name, started.elapsed());
-        let verdict = match &told {
+        let verdict = match &reply {
             Ok(reply) if reply.metadata.is_empty() => HookVerdictLabel::Pass,
             Ok(_) => HookVerdictLabel::Annotate,
             Err(failure) => {

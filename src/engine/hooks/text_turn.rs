@@ -72,10 +72,10 @@ impl TurnHooks {
     ///
     /// # Errors
     /// Fails when one of them stops the work.
-    pub async fn before_text(&self, prompt: &mut TextPrompt) -> Result<(), HookStop> {
+    pub async fn call_before_text(&self, prompt: &mut TextPrompt) -> Result<(), HookStop> {
         let mut turn = prompt.to_turn();
         let before = turn.clone();
-        self.before(&mut turn).await?;
+        self.call_before(&mut turn).await?;
         if turn != before {
             prompt.take_from(turn);
         }
@@ -107,7 +107,7 @@ impl TurnHooks {
     ///
     /// # Errors
     /// Fails when one of them stops it.
-    pub async fn after_text(&self, text: String, usage: Usage) -> Result<String, HookStop> {
+    pub async fn pass_result_text(&self, text: String, usage: Usage) -> Result<String, HookStop> {
         let mut events = vec![
             TurnEvent::Text(text),
             TurnEvent::Finished(Finish::new(FinishReason::Stop, usage)),

@@ -51,10 +51,10 @@ pub struct TurnHooks {
     notes: HookNotes,
 }
 
-/// What one hook has done.
-pub(super) enum HookDone {
+/// Outcome of the call of one hook.
+pub(super) enum HookOutcome {
     /// The turn goes on.
-    GoesOn(HookVerdictLabel),
+    Continued(HookVerdictLabel),
     /// The hook refused the turn.
     Refused {
         code: Option<String>,
@@ -107,7 +107,7 @@ impl TurnHooks {
     }
 
     /// Splits the hooks into single ones with notes of their own, as a dry run shows them.
-    pub fn one_by_one(&self) -> Vec<Self> {
+    pub fn split_into_single(&self) -> Vec<Self> {
         let single = |hook: &Arc<ConfiguredHook>| Self {
             hooks: vec![Arc::clone(hook)],
             notes: HookNotes::of_turn(),
@@ -117,7 +117,7 @@ impl TurnHooks {
     }
 
     /// Returns the name of the first hook.
-    pub fn first_name(&self) -> &str {
+    pub fn first_hook_name(&self) -> &str {
         self.hooks.first().map_or("", |hook| &*hook.name)
     }
 
@@ -130,7 +130,7 @@ impl TurnHooks {
     ///
     /// # Errors
     /// Fails when one of them stops the turn.
-    pub async fn before(&self, turn: &mut Turn) -> Result<(), HookStop> {
+    pub async fn call_before(&self, turn: &mut Turn) -> Result<(), HookStop> {
         let point = HookPoint::Before;
         for hook in self.hooks_at(point) {
             let started = Instant::now();
@@ -138,24 +138,24 @@ impl TurnHooks {
                 HookBody::Filter(filter) => {
                     let bytes = turn.bytes();
                     let applied = in_place(bytes, || filter.apply_to_prompt(turn));
-                    let done = filter_done(applied, false);
-                    self.settle(hook, point, started, Ok((done, BTreeMap::new())), false)?;
+                    let outcome = filter_outcome(applied, false);
+                    self.settle(hook, point, started, Ok((outcome, BTreeMap::new())), false)?;
                 }
                 HookBody::Called(called) => {
-                    let done = self.call_before(hook, called, turn).await;
-                    self.settle(hook, point, started, done, false)?;
+                    let outcome = self.call_service_before(hook, called, turn).await;
+                    self.settle(hook, point, started, outcome, false)?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn call_before(
+    async fn call_service_before(
         &self,
         hook: &ConfiguredHook,
         called: &CalledHook,
         turn: &mut Turn,
-    ) -> Result<(HookDone, BTreeMap<String, String>), HookFailure> {
+    ) -> Result<(HookOutcome, BTreeMap<String, String>), HookFailure> {
         let access = hook.config.prompt;
         let content = in_place(turn.bytes(), || HookContent {
             messages: (access >= HookAccess::Read).then(|| wire_messages(turn)),
@@ -172,7 +172,7 @@ impl TurnHooks {
         let has_changed = match verdict {
             HookVerdict::Pass => false,
             HookVerdict::Refuse { code, message } => {
-                return Ok((HookDone::Refused { code, message }, metadata));
+                return Ok((HookOutcome::Refused { code, message }, metadata));
             }
             HookVerdict::Messages(messages) if op == HookOperation::Transform => {
                 in_place(turn.bytes(), || replace_messages(turn, messages))?
@@ -181,7 +181,7 @@ impl TurnHooks {
                 return Err(ACTION_NOT_ALLOWED);
             }
         };
-        Ok((goes_on(has_changed, &metadata), metadata))
+        Ok((continued_outcome(has_changed, &metadata), metadata))
     }
 
     /// Returns the stages through which the answer passes, in their order: the reverse of that on
@@ -205,14 +205,18 @@ impl TurnHooks {
 
     /// Tells hooks of the error of the turn, which the hook `by` may have caused itself. Returns the
     /// message in their words, if they have others.
-    pub async fn error(&self, mut error: WireError, by: Option<&str>) -> Option<String> {
+    pub async fn report_error(
+        &self,
+        mut error: WireError,
+        caused_by: Option<&str>,
+    ) -> Option<String> {
         let point = HookPoint::Error;
         let mut reworded = None;
         for hook in self.hooks_at(point).into_iter().rev() {
             let HookBody::Called(called) = &hook.body else {
                 continue;
             };
-            if by == Some(&*hook.name) {
+            if caused_by == Some(&*hook.name) {
                 continue;
             }
             let content = HookContent {
@@ -221,8 +225,8 @@ impl TurnHooks {
             };
             let started = Instant::now();
             let input = self.input(hook, point, HookOperation::Transform, content);
-            let told = called.call(&input).await;
-            let done = told.map(|HookReply { verdict, metadata }| {
+            let reply = called.call(&input).await;
+            let outcome = reply.map(|HookReply { verdict, metadata }| {
                 let has_changed = if let HookVerdict::Message(message) = verdict {
                     error.message.clone_from(&message);
                     reworded = Some(message);
@@ -230,10 +234,10 @@ impl TurnHooks {
                 } else {
                     false
                 };
-                (goes_on(has_changed, &metadata), metadata)
+                (continued_outcome(has_changed, &metadata), metadata)
             });
             // Cannot stop anything: a failure at this point lets the error pass.
-            let _ = self.settle(hook, point, started, done, false);
+            let _ = self.settle(hook, point, started, outcome, false);
         }
         reworded
     }
@@ -286,7 +290,7 @@ impl TurnHooks {
         hook: &ConfiguredHook,
         point: HookPoint,
         started: Instant,
-        done: Result<(HookDone, BTreeMap<String, String>), HookFailure>,
+        outcome: Result<(HookOutcome, BTreeMap<String, String>), HookFailure>,
         is_charged: bool,
     ) -> Result<(), HookStop> {
         self.set.metrics.record_time(&hook.name, started.elapsed());
@@ -296,12 +300,12 @@ impl TurnHooks {
             is_charged,
             notes: self.notes.clone(),
         };
-        match done {
-            Ok((HookDone::GoesOn(verdict), metadata)) => {
+        match outcome {
+            Ok((HookOutcome::Continued(verdict), metadata)) => {
                 self.note(hook, point, verdict, metadata);
                 Ok(())
             }
-            Ok((HookDone::Refused { code, message }, metadata)) => {
+            Ok((HookOutcome::Refused { code, message }, metadata)) => {
                 self.note(hook, point, HookVerdictLabel::Refuse, metadata);
                 Err(stop(HookStopReason::Refused { code, message }))
             }
@@ -338,12 +342,12 @@ impl TurnHooks {
     }
 
     /// Tells a hook of an answer, on a task of its own.
-    pub(super) fn tell(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
+    pub(super) fn notify(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
         let hook = Arc::clone(hook);
         let metrics = self.set.metrics.clone();
         self.set
             .tracker
-            .spawn(async move { hook.tell(&input, &metrics).await });
+            .spawn(async move { hook.notify(&input, &metrics).await });
     }
 }
 
@@ -351,11 +355,11 @@ impl TurnHooks {
 pub(super) const ACTION_NOT_ALLOWED: HookFailure =
     HookFailure::InvalidAnswer("the hook may not do this here");
 
-/// Returns what a filter has done.
-pub(super) fn filter_done(applied: Result<bool, FilterRefusal>, of_answer: bool) -> HookDone {
+/// Returns the outcome of a filter.
+pub(super) fn filter_outcome(applied: Result<bool, FilterRefusal>, of_answer: bool) -> HookOutcome {
     match applied {
-        Ok(has_changed) => goes_on(has_changed, &BTreeMap::new()),
-        Err(refusal) => HookDone::Refused {
+        Ok(has_changed) => continued_outcome(has_changed, &BTreeMap::new()),
+        Err(refusal) => HookOutcome::Refused {
             code: Some(refusal.code().to_owned()),
             message: refusal.message(of_answer),
         },
@@ -363,8 +367,11 @@ pub(super) fn filter_done(applied: Result<bool, FilterRefusal>, of_answer: bool)
 }
 
 /// Returns the verdict of a hook after which a turn goes on.
-pub(super) fn goes_on(has_changed: bool, metadata: &BTreeMap<String, String>) -> HookDone {
-    HookDone::GoesOn(if has_changed {
+pub(super) fn continued_outcome(
+    has_changed: bool,
+    metadata: &BTreeMap<String, String>,
+) -> HookOutcome {
+    HookOutcome::Continued(if has_changed {
         HookVerdictLabel::Replace
     } else if metadata.is_empty() {
         HookVerdictLabel::Pass

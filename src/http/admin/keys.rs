@@ -33,7 +33,7 @@ pub(super) async fn create_key(
             Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
             error => error.into(),
         })?;
-    tell(&hooks, "key.created", &key);
+    notify_hooks(&hooks, "key.created", &key);
     Ok(json(
         StatusCode::CREATED,
         &response_bodies::new_key(&key, &text),
@@ -75,7 +75,7 @@ pub(super) async fn change_key(
 ) -> Result<Response, ApiError> {
     let change = body.decode(fields::key_change).await?;
     let key = registry.change_key(&id, change).await?;
-    tell(&hooks, "key.changed", &key);
+    notify_hooks(&hooks, "key.changed", &key);
     Ok(json(StatusCode::OK, &response_bodies::key(&key)))
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn revoke_key(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let key = registry.revoke_key(&id).await?;
-    tell(&hooks, "key.revoked", &key);
+    notify_hooks(&hooks, "key.revoked", &key);
     Ok(json(StatusCode::OK, &response_bodies::key(&key)))
 }
 
@@ -99,11 +99,11 @@ pub(super) async fn rotate_key(
 ) -> Result<Response, ApiError> {
     let grace_seconds = body.decode(fields::grace).await?;
     let (key, text) = registry.rotate_key(&id, grace_seconds).await?;
-    tell(&hooks, "key.rotated", &key);
+    notify_hooks(&hooks, "key.rotated", &key);
     Ok(json(StatusCode::OK, &response_bodies::new_key(&key, &text)))
 }
 
 /// Tells hooks of a change of `key`, without its secret.
-fn tell(hooks: &Hooks, kind: &str, key: &ApiKey) {
+fn notify_hooks(hooks: &Hooks, kind: &str, key: &ApiKey) {
     hooks.notify(Some(&key.project), kind, &response_bodies::key(key));
 }

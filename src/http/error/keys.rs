@@ -71,7 +71,7 @@ impl From<AdminError> for ApiError {
 impl From<ScraperError> for ApiError {
     fn from(error: ScraperError) -> Self {
         match error {
-            ScraperError::NoneSet => Self::new(
+            ScraperError::NotConfigured => Self::new(
                 ErrorKind::NotScraper,
                 "No key opens the metrics here, because this server has none for them. Set `metrics.token` in its \
                  configuration and send it as `Authorization: Bearer TOKEN`, or set `metrics.listen` and scrape that listener.",
@@ -85,7 +85,7 @@ impl From<ScraperError> for ApiError {
                 ErrorKind::WrongKey,
                 "Incorrect token of the metrics provided. It is the setting `metrics.token` of this server.",
             ),
-            ScraperError::Other => Self::new(
+            ScraperError::OtherKey => Self::new(
                 ErrorKind::NotScraper,
                 "This key does not open the metrics; only the setting `metrics.token` of this server does. Send it as \
                  `Authorization: Bearer TOKEN`.",

@@ -193,10 +193,10 @@ fn key_and_project_errors_map_to_status_and_code() {
     row(&mut table, AdminError::Missing.into());
     row(&mut table, AdminError::Wrong.into());
     row(&mut table, AdminError::Ordinary.into());
-    row(&mut table, ScraperError::NoneSet.into());
+    row(&mut table, ScraperError::NotConfigured.into());
     row(&mut table, ScraperError::Missing.into());
     row(&mut table, ScraperError::Wrong.into());
-    row(&mut table, ScraperError::Other.into());
+    row(&mut table, ScraperError::OtherKey.into());
     row(&mut table, auth::Error::UnknownKey(id).into());
     row(
         &mut table,

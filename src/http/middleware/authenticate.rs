@@ -22,8 +22,8 @@ use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::domain::RequestOrigin;
 use crate::domain::Surface;
-use crate::engine::hooks::OWN_CALL_HEADER;
-use crate::engine::hooks::is_own_call;
+use crate::engine::hooks::HOOK_MARK_HEADER;
+use crate::engine::hooks::is_hook_mark;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
@@ -189,11 +189,11 @@ pub(super) fn wants_socket(request: &Request) -> bool {
 fn origin(request: &Request) -> RequestOrigin {
     let route = request.extensions().get::<MatchedPath>();
     let surface = route.map(|route| Surface::of_path(route.as_str()));
-    let mark = request.headers().get(OWN_CALL_HEADER);
+    let mark = request.headers().get(HOOK_MARK_HEADER);
     RequestOrigin {
         surface: surface.unwrap_or_default(),
         is_streamed: false,
-        is_from_hook: mark.is_some_and(|mark| is_own_call(mark.as_bytes())),
+        is_from_hook: mark.is_some_and(|mark| is_hook_mark(mark.as_bytes())),
     }
 }
 

@@ -51,7 +51,7 @@ impl ServerSpan {
             Some(route) => format!("{method} {route}"),
             None => method.to_owned(),
         };
-        let mut span = tracer.request(name, incoming(headers).as_ref())?;
+        let mut span = tracer.begin_request(name, incoming(headers).as_ref())?;
         let sent = request.extensions().get::<RequestedPath>();
         let path = sent.map_or_else(|| request.uri().path(), RequestedPath::as_str);
         span.set(keys::HTTP_METHOD, method);
@@ -71,8 +71,8 @@ impl ServerSpan {
 
     /// Begins the span of a message on the socket that the request `id` has opened at `route`.
     pub(super) fn begin_message(id: &RequestId, route: &'static str) -> Option<Self> {
-        let scope = SpanScope::of(id.trace())?;
-        let mut span = scope.message(format!("message {route}"));
+        let scope = SpanScope::from_trace(id.trace())?;
+        let mut span = scope.begin_message(format!("message {route}"));
         span.set(keys::HTTP_ROUTE, route);
         span.set(keys::REQUEST_ID, id.as_str());
         Some(Self(span))

@@ -243,9 +243,9 @@ async fn hooks_are_told_of_errors_as_clients_see_them_and_reword_these() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert_eq!(fields["message"], "Ask Ann.");
     assert_eq!(fields["code"], "not_signed_in");
-    let told = hook.calls().remove(0).content.error.unwrap();
-    assert_eq!((told.status, told.code.as_str()), (401, "not_signed_in"));
-    assert_eq!(told.message, "Sign in.");
+    let error = hook.calls().remove(0).content.error.unwrap();
+    assert_eq!((error.status, error.code.as_str()), (401, "not_signed_in"));
+    assert_eq!(error.message, "Sign in.");
 }
 
 #[tokio::test]

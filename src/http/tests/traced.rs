@@ -79,7 +79,7 @@ async fn invalid_traceparent_begins_a_new_trace() {
 
 #[tokio::test]
 async fn refused_failed_and_abandoned_requests_are_kept_whatever_the_ratio_is() {
-    let mut traces = TestTraces::of_troubles();
+    let mut traces = TestTraces::of_failures();
     let turns = ScriptedTurns::playing(greeting_steps());
     body(send(traced(&traces, turns), post(&chat(false))).await).await;
     assert_eq!(traces.take().names(), [""; 0]);
@@ -106,7 +106,7 @@ async fn refused_failed_and_abandoned_requests_are_kept_whatever_the_ratio_is() 
 
 #[tokio::test]
 async fn flood_of_requests_with_a_wrong_key_is_kept_in_part_and_those_of_callers_whole() {
-    let mut traces = TestTraces::of_troubles();
+    let mut traces = TestTraces::of_failures();
     let app = router(with_configured_key(AppState {
         tracer: traces.tracer.clone(),
         ..state(ScriptedTurns::playing([]))

@@ -120,7 +120,7 @@ impl BatchJob {
                 failed = counts.failed,
                 "batch finished"
             );
-            self.tell_hooks(status);
+            self.notify_hooks(status);
         }
         records.remove_outcomes(&self.id, record.lines).await?;
         records
@@ -133,7 +133,7 @@ impl BatchJob {
     }
 
     /// Tells hooks of the end of the batch, in the form of OpenAI's webhooks.
-    fn tell_hooks(&self, status: &str) {
+    fn notify_hooks(&self, status: &str) {
         let data = serde_json::json!({"id": self.id});
         let kind = format!("batch.{status}");
         self.inner.hooks.notify(Some(&self.project), &kind, &data);

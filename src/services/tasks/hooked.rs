@@ -55,7 +55,7 @@ impl Tasks {
         let Some(hooks) = all.for_text(&caller, &prompt) else {
             return Ok(None);
         };
-        hooks.before_text(&mut prompt).await?;
+        hooks.call_before_text(&mut prompt).await?;
         spec.prompt = prompt.prompt;
         spec.system_prompt = prompt.system;
         Ok(Some(hooks))
@@ -64,7 +64,7 @@ impl Tasks {
 
 impl TasksInner {
     /// Tells hooks of a change of the task.
-    pub(super) fn tell_hooks(&self, kind: &str, task: &Task) {
+    pub(super) fn notify_hooks(&self, kind: &str, task: &Task) {
         let hooks = &self.deps.hooks;
         if hooks.version() != 0 {
             hooks.notify(Some(&task.project), kind, &task.webhook_body());
@@ -89,7 +89,7 @@ impl TaskRun {
         }
         let AgentReport { result, usage, .. } = report;
         let usage = Usage { cost, ..*usage };
-        match hooks.after_text(std::mem::take(result), usage).await {
+        match hooks.pass_result_text(std::mem::take(result), usage).await {
             Ok(text) => {
                 *result = text;
                 None

@@ -101,7 +101,8 @@ impl TaskRun {
         // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
-                self.inner.tell_hooks("task.created", &self.recorder.task());
+                self.inner
+                    .notify_hooks("task.created", &self.recorder.task());
                 let _ = hold_sender.send(Ok(()));
                 let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
@@ -192,7 +193,8 @@ impl TaskRun {
             task.status = TaskStatus::Running;
             task.started_at = Some(unix_now());
         });
-        self.inner.tell_hooks("task.started", &self.recorder.task());
+        self.inner
+            .notify_hooks("task.started", &self.recorder.task());
         let begun = async {
             self.recorder.save().await?;
             self.recorder.record_event(self.progress_event()).await

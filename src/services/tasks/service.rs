@@ -106,7 +106,7 @@ impl fmt::Debug for Tasks {
 impl TasksInner {
     /// Sends the event for the end of the task to the webhooks of its project and of the task.
     pub(super) async fn send_webhooks(&self, task: &Task) {
-        self.tell_hooks(task.webhook_event_name(), task);
+        self.notify_hooks(task.webhook_event_name(), task);
         let Some(webhooks) = &self.deps.webhooks else {
             return;
         };
@@ -292,13 +292,13 @@ impl Tasks {
     async fn resolve_session(
         &self,
         owner: &str,
-        asked: Option<Uuid>,
+        requested_session: Option<Uuid>,
         workspace: &Path,
     ) -> Result<(AgentSession, PriorSessionCost, u64), Error> {
-        let Some(asked) = asked else {
+        let Some(requested_session) = requested_session else {
             return Ok((AgentSession::New(Uuid::new_v4()), PriorSessionCost::ZERO, 0));
         };
-        let name = asked.to_string();
+        let name = requested_session.to_string();
         let store = &self.0.deps.store;
         // The CLI stores sessions by folder.
         let is_of_it = |task: &Task| {
@@ -323,7 +323,7 @@ impl Tasks {
         // from the cache.
         let added = |task: &Task| task.tokens.input + task.tokens.cache_write + task.tokens.output;
         Ok((
-            AgentSession::Stored(asked),
+            AgentSession::Stored(requested_session),
             spent,
             earlier.iter().map(added).sum(),
         ))

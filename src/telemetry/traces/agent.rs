@@ -40,7 +40,7 @@ impl AgentSpan {
     /// Begins the span of `task`, which outlives the request that has created it; `None` while traces
     /// are off. `session` is the conversation in which the agent works.
     pub fn begin(trace: &RequestTrace, task: &str, model: &str, session: &str) -> Option<Self> {
-        let scope = SpanScope::of(trace)?;
+        let scope = SpanScope::from_trace(trace)?;
         let name = format!("{INVOKE_AGENT} {AGENT_PROGRAM}");
         let mut span = scope.detached(name, SpanKind::Internal);
         let conventions = span.tracer().options.conventions;

@@ -20,7 +20,7 @@ pub(super) struct AnonymousLimit {
 #[derive(Default)]
 struct CountedWindow {
     started_at: Option<Instant>,
-    kept: u32,
+    admitted: u32,
 }
 
 impl AnonymousLimit {
@@ -34,11 +34,11 @@ impl AnonymousLimit {
         if is_over {
             *window = CountedWindow {
                 started_at: Some(now),
-                kept: 0,
+                admitted: 0,
             };
         }
-        let has_room = window.kept < MAX_ANONYMOUS_REQUESTS;
-        window.kept += u32::from(has_room);
+        let has_room = window.admitted < MAX_ANONYMOUS_REQUESTS;
+        window.admitted += u32::from(has_room);
         has_room
     }
 }

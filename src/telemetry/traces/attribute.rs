@@ -25,13 +25,13 @@ pub enum AttributeValue {
 
 impl From<&str> for AttributeValue {
     fn from(text: &str) -> Self {
-        Self::Text(cut(text).to_owned())
+        Self::Text(truncate_text(text).to_owned())
     }
 }
 
 impl From<String> for AttributeValue {
     fn from(mut text: String) -> Self {
-        text.truncate(cut(&text).len());
+        text.truncate(truncate_text(&text).len());
         Self::Text(text)
     }
 }
@@ -75,12 +75,12 @@ impl From<f64> for AttributeValue {
 impl From<&[&str]> for AttributeValue {
     fn from(texts: &[&str]) -> Self {
         let texts = texts.iter().take(MAX_TEXTS);
-        Self::Texts(texts.map(|text| cut(text).to_owned()).collect())
+        Self::Texts(texts.map(|text| truncate_text(text).to_owned()).collect())
     }
 }
 
 /// Returns the beginning of `text` that an attribute may have, cut at a character.
-pub(super) fn cut(text: &str) -> &str {
+pub(super) fn truncate_text(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_LENGTH)]
 }
 
@@ -91,9 +91,12 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let long = "ä".repeat(300);
-        assert_eq!(cut(&long), "ä".repeat(256));
-        assert_eq!(cut(&format!("a{long}")), format!("a{}", "ä".repeat(255)));
-        assert_eq!(cut("short"), "short");
+        assert_eq!(truncate_text(&long), "ä".repeat(256));
+        assert_eq!(
+            truncate_text(&format!("a{long}")),
+            format!("a{}", "ä".repeat(255))
+        );
+        assert_eq!(truncate_text("short"), "short");
         let AttributeValue::Text(text) = AttributeValue::from(long) else {
             panic!("a text");
         };

@@ -31,14 +31,14 @@ pub struct ChatSpan {
 impl Tracer {
     /// Begins the span of `turn` below the request of its caller; in the background by itself, because
     /// such a turn outlives the request. `None` while traces are off.
-    pub fn chat(&self, caller: &Caller, turn: &Turn) -> Option<ChatSpan> {
+    pub fn begin_chat(&self, caller: &Caller, turn: &Turn) -> Option<ChatSpan> {
         let tracer = self.0.as_ref()?;
         let name = format!("{OPERATION} {}", turn.model);
         let kind = SpanKind::Client;
-        let mut span = match SpanScope::of(&caller.trace) {
+        let mut span = match SpanScope::from_trace(&caller.trace) {
             Some(scope) if caller.in_background => scope.detached(name, kind),
             Some(scope) => scope.child_or_detached(name, kind),
-            None => OpenSpan::first(tracer, None, None, name, kind),
+            None => OpenSpan::begin_first(tracer, None, None, name, kind),
         };
         if let Some(link) = caller.trace.get::<BatchTraceLink>() {
             span.link(link.cause().clone());

@@ -69,7 +69,7 @@ pub struct SpanExporter {
     metrics: SpanMetrics,
     stop: CancellationToken,
     /// Spans of the batch that is being delivered.
-    under_way: u64,
+    spans_in_delivery: u64,
     /// Spans that could not be delivered since the last log line.
     failed: u64,
     logged_at: Option<Instant>,
@@ -108,7 +108,7 @@ impl SpanExporter {
             resource,
             metrics,
             stop,
-            under_way: 0,
+            spans_in_delivery: 0,
             failed: 0,
             logged_at: None,
         };
@@ -126,7 +126,7 @@ impl SpanExporter {
             () = self.export_until_stopped() => {}
             () = flush_expired => {}
         }
-        let left = self.under_way + self.receiver.len() as u64;
+        let left = self.spans_in_delivery + self.receiver.len() as u64;
         let lost = left + self.failed + self.dropped.swap(0, Ordering::Relaxed);
         self.count(SpanEnd::Failed, left);
         if lost > 0 {
@@ -177,10 +177,10 @@ impl SpanExporter {
     /// Delivers `batch`, and counts what became of it.
     async fn export(&mut self, batch: &[SpanRecord]) {
         let count = batch.len() as u64;
-        self.under_way = count;
+        self.spans_in_delivery = count;
         let body = otlp::encode_export(&self.resource, batch);
         let delivered = self.deliver(body).await;
-        self.under_way = 0;
+        self.spans_in_delivery = 0;
         let (rejected, reason) = match delivered {
             Ok((rejected, reason)) => (rejected.min(count), reason),
             Err(reason) => (count, reason),
@@ -203,7 +203,7 @@ impl SpanExporter {
         let mut attempt = 1;
         loop {
             let answer = self.transport.post(body.clone()).await;
-            let (reason, after) = match judge(answer) {
+            let (reason, after) = match judge_answer(answer) {
                 DeliveryOutcome::Accepted { rejected, reason } => return Ok((rejected, reason)),
                 DeliveryOutcome::Refused(reason) => return Err(reason),
                 DeliveryOutcome::Retryable { reason, after } => (reason, after),
@@ -212,7 +212,7 @@ impl SpanExporter {
                 return Err(reason);
             }
             self.log_losses(&reason);
-            let delay = after.unwrap_or_else(|| backoff(attempt));
+            let delay = after.unwrap_or_else(|| retry_delay(attempt));
             // A stop ends the wait, and leaves one more attempt.
             let waiting = sleep(delay.min(MAX_RETRY_DELAY));
             self.stop.run_until_cancelled(waiting).await;
@@ -240,7 +240,7 @@ impl SpanExporter {
 }
 
 /// Decides by the protocol what an answer means.
-fn judge(answer: Result<ReceiverAnswer, String>) -> DeliveryOutcome {
+fn judge_answer(answer: Result<ReceiverAnswer, String>) -> DeliveryOutcome {
     let ReceiverAnswer {
         status,
         retry_after,
@@ -271,7 +271,7 @@ fn judge(answer: Result<ReceiverAnswer, String>) -> DeliveryOutcome {
 }
 
 /// Returns the delay after a failed attempt, with a jitter of a quarter up or down.
-fn backoff(attempt: u32) -> Duration {
+fn retry_delay(attempt: u32) -> Duration {
     let doubled = FIRST_RETRY_DELAY * 2_u32.saturating_pow(attempt - 1);
     doubled.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

@@ -100,7 +100,7 @@ impl Setting {
 
     fn record(&self, spans: usize) {
         for _ in 0..spans {
-            drop(self.tracer.request("x", None));
+            drop(self.tracer.begin_request("x", None));
         }
     }
 
@@ -225,7 +225,7 @@ fn answers_are_judged_by_the_protocol() {
         (503, true),
         (504, true),
     ] {
-        let outcome = judge(answer(status));
+        let outcome = judge_answer(answer(status));
         let found = matches!(outcome, DeliveryOutcome::Retryable { .. });
         assert_eq!(found, is_retryable, "{status}");
     }
@@ -233,5 +233,5 @@ fn answers_are_judged_by_the_protocol() {
         rejected: 0,
         reason: String::new(),
     };
-    assert_eq!(judge(answer(202)), accepted);
+    assert_eq!(judge_answer(answer(202)), accepted);
 }

@@ -30,7 +30,7 @@ pub struct Sampler {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentEnd {
     /// Set if any span ended with an error or a refusal.
-    pub(super) is_troubled: bool,
+    pub(super) is_failed_or_refused: bool,
     /// Time from the first start to the last end.
     pub(super) duration: Duration,
 }
@@ -74,7 +74,7 @@ impl Sampler {
         let is_slow = self
             .keep_slower_than
             .is_some_and(|limit| end.duration > limit);
-        is_sampled || end.is_troubled || is_slow
+        is_sampled || end.is_failed_or_refused || is_slow
     }
 }
 
@@ -91,9 +91,9 @@ mod tests {
         }
     }
 
-    fn ended(is_troubled: bool, seconds: u64) -> SegmentEnd {
+    fn ended(is_failed_or_refused: bool, seconds: u64) -> SegmentEnd {
         SegmentEnd {
-            is_troubled,
+            is_failed_or_refused,
             duration: Duration::from_secs(seconds),
         }
     }

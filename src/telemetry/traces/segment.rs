@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::attribute::AttributeValue;
-use super::attribute::cut;
+use super::attribute::truncate_text;
 use super::context::TraceContext;
 use super::context::TraceId;
 use super::context::new_span_id;
@@ -47,7 +47,7 @@ struct EndedSpans {
     spans: Vec<SpanRecord>,
     /// Number of spans beyond [`MAX_SEGMENT_SPANS`], each of which has replaced an earlier one.
     left_out: usize,
-    is_troubled: bool,
+    is_failed_or_refused: bool,
     is_anonymous: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct SpanScope {
 /// Begins a span below the place of `trace`; `None` while traces are off, and once the spans of the
 /// request are complete.
 pub fn child_span(trace: &RequestTrace, name: &'static str) -> Option<OpenSpan> {
-    SpanScope::of(trace)?.child(name)
+    SpanScope::from_trace(trace)?.child(name)
 }
 
 impl SegmentClock {
@@ -121,7 +121,7 @@ impl Segment {
 
     fn collect(&self, record: SpanRecord) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.is_troubled |= record.is_troubled;
+        ended.is_failed_or_refused |= record.is_failed_or_refused;
         ended.is_anonymous |= record.is_anonymous;
         if ended.spans.len() < MAX_SEGMENT_SPANS {
             ended.spans.push(record);
@@ -143,7 +143,7 @@ impl Drop for Segment {
         let first = spans.iter().map(|span| span.start).min().unwrap_or(0);
         let last = spans.iter().map(|span| span.end).max().unwrap_or(0);
         let end = SegmentEnd {
-            is_troubled: ended.is_troubled,
+            is_failed_or_refused: ended.is_failed_or_refused,
             duration: Duration::from_nanos(last.saturating_sub(first)),
         };
         let TracerInner {
@@ -160,7 +160,7 @@ impl Drop for Segment {
 
 impl OpenSpan {
     /// Begins the first span of a segment: in the trace of `context`, or in a new trace.
-    pub(super) fn first(
+    pub(super) fn begin_first(
         tracer: &Arc<TracerInner>,
         context: Option<&TraceContext>,
         parent: Option<bool>,
@@ -181,7 +181,9 @@ impl OpenSpan {
     ) -> Self {
         let started_at = Instant::now();
         let name = match name {
-            Cow::Owned(name) if cut(&name).len() < name.len() => Cow::Owned(cut(&name).to_owned()),
+            Cow::Owned(name) if truncate_text(&name).len() < name.len() => {
+                Cow::Owned(truncate_text(&name).to_owned())
+            }
             name => name,
         };
         let record = SpanRecord {
@@ -235,7 +237,7 @@ impl OpenSpan {
     /// Marks the work as refused or left by its client, which is no failure of this server. The
     /// spans are then kept.
     pub fn refuse(&mut self, error_code: &str) {
-        self.record.is_troubled = true;
+        self.record.is_failed_or_refused = true;
         self.set(keys::ERROR_TYPE, error_code);
     }
 
@@ -289,7 +291,7 @@ impl Drop for OpenSpan {
 
 impl SpanScope {
     /// Returns the scope that `trace` carries; `None` while traces are off.
-    pub fn of(trace: &RequestTrace) -> Option<&Self> {
+    pub fn from_trace(trace: &RequestTrace) -> Option<&Self> {
         trace.get()
     }
 
@@ -317,20 +319,20 @@ impl SpanScope {
 
     /// Begins a span below this one for work that outlives the request. It is decided on by itself.
     pub fn detached(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> OpenSpan {
-        OpenSpan::first(&self.tracer, Some(&self.context), self.parent, name, kind)
+        OpenSpan::begin_first(&self.tracer, Some(&self.context), self.parent, name, kind)
     }
 
     /// Begins the span of a message on the socket that this request has opened: in the trace of the
     /// client if it has given one, else in a trace of its own that is linked to this one, because a
     /// socket may stay open for days.
-    pub fn message(&self, name: impl Into<Cow<'static, str>>) -> OpenSpan {
+    pub fn begin_message(&self, name: impl Into<Cow<'static, str>>) -> OpenSpan {
         let kind = SpanKind::Server;
         if self.parent.is_some() {
             let mut span = self.detached(name, kind);
             span.record.has_remote_parent = false;
             return span;
         }
-        let mut span = OpenSpan::first(&self.tracer, None, None, name, kind);
+        let mut span = OpenSpan::begin_first(&self.tracer, None, None, name, kind);
         span.link(self.context.clone());
         span
     }

@@ -61,9 +61,12 @@ fn caller_below(span: &OpenSpan) -> Caller {
 async fn spans_of_a_request_form_one_tree_with_their_times() {
     let mut traces = TestTraces::new();
     let parent = TraceContext::parse(PARENT, Some("a=1")).unwrap();
-    let request = traces.tracer.request("POST /x", Some(&parent)).unwrap();
+    let request = traces
+        .tracer
+        .begin_request("POST /x", Some(&parent))
+        .unwrap();
     let caller = caller_below(&request);
-    let mut chat = traces.tracer.chat(&caller, &turn()).unwrap();
+    let mut chat = traces.tracer.begin_chat(&caller, &turn()).unwrap();
     let hold = child_span(&chat.request_trace(), "hold");
     tokio::time::advance(Duration::from_millis(20)).await;
     drop(hold);
@@ -123,7 +126,10 @@ async fn names_are_those_of_the_chosen_conventions() {
             conventions,
             ..options(SampleRatio::ALL)
         });
-        let chat = traces.tracer.chat(&Caller::named("a"), &turn()).unwrap();
+        let chat = traces
+            .tracer
+            .begin_chat(&Caller::named("a"), &turn())
+            .unwrap();
         chat.finish(&finish());
         let spans = traces.take();
         let chat = spans.only("chat m-1");
@@ -138,9 +144,9 @@ async fn names_are_those_of_the_chosen_conventions() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_refused_abandoned_and_slow_requests_are_kept_without_a_ratio() {
-    let mut traces = TestTraces::of_troubles();
+    let mut traces = TestTraces::of_failures();
     let tracer = traces.tracer.clone();
-    let chat = || tracer.chat(&Caller::named("a"), &turn()).unwrap();
+    let chat = || tracer.begin_chat(&Caller::named("a"), &turn()).unwrap();
     chat().finish(&finish());
     assert_eq!(traces.take().names(), [""; 0]);
     chat().fail("upstream");
@@ -161,9 +167,9 @@ async fn failed_refused_abandoned_and_slow_requests_are_kept_without_a_ratio() {
 
 #[tokio::test(start_paused = true)]
 async fn failure_below_a_request_keeps_the_whole_request() {
-    let mut traces = TestTraces::of_troubles();
-    let request = traces.tracer.request("POST /x", None).unwrap();
-    let chat = traces.tracer.chat(&caller_below(&request), &turn());
+    let mut traces = TestTraces::of_failures();
+    let request = traces.tracer.begin_request("POST /x", None).unwrap();
+    let chat = traces.tracer.begin_chat(&caller_below(&request), &turn());
     chat.unwrap().fail("upstream");
     // Nothing is decided while a span is open.
     assert_eq!(traces.take().names(), [""; 0]);
@@ -174,7 +180,7 @@ async fn failure_below_a_request_keeps_the_whole_request() {
 #[tokio::test(start_paused = true)]
 async fn work_that_outlives_its_request_is_decided_on_by_itself_in_the_same_trace() {
     let mut traces = TestTraces::new();
-    let request = traces.tracer.request("POST /x", None).unwrap();
+    let request = traces.tracer.begin_request("POST /x", None).unwrap();
     let caller = Caller {
         in_background: true,
         ..caller_below(&request)
@@ -183,7 +189,7 @@ async fn work_that_outlives_its_request_is_decided_on_by_itself_in_the_same_trac
     let spans = traces.take();
     let of_request = spans.only("POST /x").context();
     assert!(child_span(&caller.trace, "hold").is_none());
-    let chat = traces.tracer.chat(&caller, &turn()).unwrap();
+    let chat = traces.tracer.begin_chat(&caller, &turn()).unwrap();
     chat.finish(&finish());
     let spans = traces.take();
     let of_turn = spans.only("chat m-1").context();
@@ -194,7 +200,10 @@ async fn work_that_outlives_its_request_is_decided_on_by_itself_in_the_same_trac
 #[tokio::test(start_paused = true)]
 async fn line_of_a_batch_has_a_trace_of_its_own_with_a_link() {
     let mut traces = TestTraces::new();
-    let request = traces.tracer.request("POST /v1/batches", None).unwrap();
+    let request = traces
+        .tracer
+        .begin_request("POST /v1/batches", None)
+        .unwrap();
     let stored = BatchTraceLink::to_stored(&request.request_trace());
     let caller = Caller {
         in_background: true,
@@ -204,7 +213,7 @@ async fn line_of_a_batch_has_a_trace_of_its_own_with_a_link() {
     };
     drop(request);
     drop(traces.take());
-    let chat = traces.tracer.chat(&caller, &turn()).unwrap();
+    let chat = traces.tracer.begin_chat(&caller, &turn()).unwrap();
     chat.finish(&finish());
     let spans = traces.take();
     let line = spans.only("chat m-1");
@@ -219,14 +228,17 @@ async fn line_of_a_batch_has_a_trace_of_its_own_with_a_link() {
 async fn message_on_a_socket_continues_the_trace_of_the_client_or_has_its_own() {
     let mut traces = TestTraces::new();
     let parent = TraceContext::parse(PARENT, None).unwrap();
-    let socket = traces.tracer.request("GET /s", Some(&parent)).unwrap();
-    drop(socket.scope().message("message"));
+    let socket = traces
+        .tracer
+        .begin_request("GET /s", Some(&parent))
+        .unwrap();
+    drop(socket.scope().begin_message("message"));
     let spans = traces.take();
     let message = spans.only("message");
     assert_eq!(message.context().trace_id(), parent.trace_id());
     assert_eq!(message.cause(), None);
-    let socket = traces.tracer.request("GET /s", None).unwrap();
-    drop(socket.scope().message("message"));
+    let socket = traces.tracer.begin_request("GET /s", None).unwrap();
+    drop(socket.scope().begin_message("message"));
     let spans = traces.take();
     let message = spans.only("message");
     assert_ne!(message.context().trace_id(), socket.context().trace_id());
@@ -236,7 +248,7 @@ async fn message_on_a_socket_continues_the_trace_of_the_client_or_has_its_own() 
 #[tokio::test(start_paused = true)]
 async fn permission_waits_of_an_agent_end_with_allow_deny_and_the_task() {
     let mut traces = TestTraces::new();
-    let request = traces.tracer.request("POST /v1/tasks", None).unwrap();
+    let request = traces.tracer.begin_request("POST /v1/tasks", None).unwrap();
     let trace = request.request_trace();
     drop(request);
     drop(traces.take());
@@ -284,7 +296,7 @@ async fn permission_waits_of_an_agent_end_with_allow_deny_and_the_task() {
 #[tokio::test(start_paused = true)]
 async fn request_with_too_many_spans_keeps_a_bounded_number() {
     let mut traces = TestTraces::new();
-    let request = traces.tracer.request("POST /x", None).unwrap();
+    let request = traces.tracer.begin_request("POST /x", None).unwrap();
     for _ in 0..2 * MAX_SEGMENT_SPANS {
         drop(request.child("step", SpanKind::Internal));
     }
@@ -300,11 +312,14 @@ async fn flood_of_requests_without_a_caller_is_bounded_and_leaves_room_for_calle
     let mut traces = TestTraces::new();
     let parent = TraceContext::parse(PARENT, None).unwrap();
     for _ in 0..2 * MAX_SEGMENT_SPANS {
-        let mut span = traces.tracer.request("GET /x", Some(&parent)).unwrap();
+        let mut span = traces
+            .tracer
+            .begin_request("GET /x", Some(&parent))
+            .unwrap();
         span.refuse("invalid_api_key");
         span.mark_anonymous();
     }
-    drop(traces.tracer.request("GET /known", None));
+    drop(traces.tracer.begin_request("GET /known", None));
     let spans = traces.take();
     assert_eq!(spans.names().len(), MAX_ANONYMOUS_REQUESTS as usize + 1);
     assert_eq!(spans.parent_of("GET /known"), None);
@@ -314,7 +329,7 @@ async fn flood_of_requests_without_a_caller_is_bounded_and_leaves_room_for_calle
 fn tracer_that_is_off_begins_no_span() {
     let tracer = Tracer::default();
     assert!(!tracer.is_on());
-    assert!(tracer.request("x", None).is_none());
-    assert!(tracer.chat(&Caller::named("a"), &turn()).is_none());
+    assert!(tracer.begin_request("x", None).is_none());
+    assert!(tracer.begin_chat(&Caller::named("a"), &turn()).is_none());
     assert!(child_span(&RequestTrace::default(), "x").is_none());
 }

@@ -47,7 +47,7 @@ pub(super) struct SpanRecord {
     /// Set if the work failed.
     pub(super) is_failed: bool,
     /// Set for a failure and for a refusal, which are never sampled away.
-    pub(super) is_troubled: bool,
+    pub(super) is_failed_or_refused: bool,
     /// Set for a request without a caller, of which a bounded number is kept.
     pub(super) is_anonymous: bool,
 }

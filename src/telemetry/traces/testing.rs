@@ -35,7 +35,7 @@ impl TestTraces {
     }
 
     /// Creates a tracer that keeps only traces with a reason.
-    pub(crate) fn of_troubles() -> Self {
+    pub(crate) fn of_failures() -> Self {
         Self::with(options(SampleRatio::NONE))
     }
 

@@ -75,7 +75,7 @@ impl Tracer {
 
     /// Begins the span of a request, in the trace that its client has given, if it has. `None` while
     /// traces are off.
-    pub fn request(
+    pub fn begin_request(
         &self,
         name: impl Into<Cow<'static, str>>,
         parent: Option<&TraceContext>,
@@ -83,7 +83,9 @@ impl Tracer {
         let tracer = self.0.as_ref()?;
         let is_sampled = parent.map(|parent| parent.is_sampled);
         let kind = SpanKind::Server;
-        Some(OpenSpan::first(tracer, parent, is_sampled, name, kind))
+        Some(OpenSpan::begin_first(
+            tracer, parent, is_sampled, name, kind,
+        ))
     }
 }
 
@@ -110,7 +112,7 @@ impl SpanQueue {
 impl BatchTraceLink {
     /// Returns the `traceparent` of the request that `trace` belongs to, to be stored with its batch.
     pub fn to_stored(trace: &RequestTrace) -> Option<String> {
-        SpanScope::of(trace).map(|scope| scope.context().traceparent())
+        SpanScope::from_trace(trace).map(|scope| scope.context().traceparent())
     }
 
     /// Returns the trace of the lines of a batch that was stored with `traceparent`.

@@ -67,10 +67,10 @@ async fn request_refused_after_its_run_is_charged_and_told_so() {
     let (server, hook) = refusing_server("after").await;
     let answer = server.chat(PROMPT).send().await;
     assert_eq!(answer.error(), "403 invalid_request_error hook_refused");
-    let told = message(&answer.body);
+    let message = message(&answer.body);
     assert!(
-        told.contains("Not in this house.") && told.contains("charged"),
-        "{told}"
+        message.contains("Not in this house.") && message.contains("charged"),
+        "{message}"
     );
     assert_eq!(server.upstream().requests().len(), 1);
     // Haiku costs 0.1 (input) and 0.5 (output) dollars per million tokens.

@@ -127,7 +127,7 @@ impl PipelineSteps {
     /// Answers a turn, and measures it from here to its last event.
     async fn measure(&self, mut caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
         let admission = &self.admission;
-        let span = admission.tracer.chat(&caller, &turn);
+        let span = admission.tracer.begin_chat(&caller, &turn);
         if let Some(span) = &span {
             caller.trace = span.request_trace();
         }
@@ -361,7 +361,7 @@ impl PendingTurn {
 async fn call_before(hooks: Option<&TurnHooks>, turn: &mut Turn) -> Result<(), Error> {
     if let Some(hooks) = hooks {
         // Boxed, so that a turn without hooks does not pay for the size of the future.
-        Box::pin(hooks.before(turn)).await?;
+        Box::pin(hooks.call_before(turn)).await?;
     }
     Ok(())
 }

@@ -75,12 +75,13 @@ impl PipelineHooks {
 impl TurnErrors {
     /// Tells the hooks of an error, except the one that caused it, and returns it in their words.
     pub(super) async fn reword(&self, error: Error) -> Error {
-        let by = match &error {
+        let caused_by = match &error {
             Error::Hook(stop) => Some(&*stop.hook),
             _ => None,
         };
-        let told = self.hooks.error((self.describe)(&error), by).await;
-        match told {
+        let wire_error = (self.describe)(&error);
+        let reworded = self.hooks.report_error(wire_error, caused_by).await;
+        match reworded {
             Some(message) => Error::Reworded {
                 error: Box::new(error),
                 message,

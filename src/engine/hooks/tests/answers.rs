@@ -33,13 +33,13 @@ async fn answer_is_refused_after_the_run_and_that_is_charged() {
     let hooks = scripted(vec![(toml, hook.clone())]);
     let stop = after(&hooks, &["secret"]).await.unwrap_err();
     assert!(stop.is_charged);
-    let told = hook.calls().remove(0);
-    assert_eq!(told.op, HookOperation::Decide);
+    let call = hook.calls().remove(0);
+    assert_eq!(call.op, HookOperation::Decide);
     let granted = HookContent {
         usage: Some(HookUsage::from(Usage::default())),
         ..HookContent::default()
     };
-    assert_eq!(told.content, granted);
+    assert_eq!(call.content, granted);
 }
 
 #[tokio::test]
@@ -75,9 +75,9 @@ async fn tap_is_told_of_the_answer_and_cannot_change_it() {
     let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
     assert_eq!(after(&hooks, &["Hel", "lo"]).await.unwrap(), "Hello");
     rest(&deps.tracker).await;
-    let told = hook.calls().remove(0);
-    assert_eq!(told.op, HookOperation::Notify);
-    assert_eq!(told.content.answer.unwrap().text, "Hello");
+    let call = hook.calls().remove(0);
+    assert_eq!(call.op, HookOperation::Notify);
+    assert_eq!(call.content.answer.unwrap().text, "Hello");
     assert_eq!(hook.calls().len(), 1);
 }
 

@@ -78,7 +78,7 @@ fn refuses(message: &str) -> HookVerdict {
 
 async fn before(hooks: &Hooks, turn: &mut Turn) -> Result<String, HookStop> {
     let hooks = hooks.for_turn(&Caller::named("key-1"), turn).unwrap();
-    hooks.before(turn).await?;
+    hooks.call_before(turn).await?;
     Ok(hooks.notes().header_value().unwrap_or_default())
 }
 
@@ -183,11 +183,11 @@ async fn messages_are_replaced_by_hooks_with_the_grant_in_their_order() {
         "{header}"
     );
     assert_eq!(changed.prompt, [Part::text("Bye")]);
-    let told = second.calls().remove(0).content.messages.unwrap();
+    let messages = second.calls().remove(0).content.messages.unwrap();
     let text = WireContent::Text {
         text: "Bye".to_owned(),
     };
-    assert_eq!(told[0].content[0].content, text);
+    assert_eq!(messages[0].content[0].content, text);
     let without = scripted(vec![(GATE, ScriptedHook::answering(says("Bye")))]);
     let stop = before(&without, &mut turn("Hi")).await.unwrap_err();
     assert!(matches!(stop.reason, HookStopReason::Failed(_)), "{stop}");
@@ -262,7 +262,7 @@ async fn request_of_a_hook_calls_no_hooks_but_is_filtered() {
     };
     let mut asked = turn("Hi");
     let found = hooks.for_turn(&caller, &asked).unwrap();
-    found.before(&mut asked).await.unwrap();
+    found.call_before(&mut asked).await.unwrap();
     assert!(hook.calls().is_empty());
     let header = found.notes().header_value();
     assert_eq!(
@@ -271,7 +271,7 @@ async fn request_of_a_hook_calls_no_hooks_but_is_filtered() {
     );
     let filter = "name = \"mask\"\nkind = \"filter\"\npoints = [\"before\"]\nwords = [\"Hi\"]";
     let found = filters(&[filter]).for_turn(&caller, &asked).unwrap();
-    found.before(&mut asked).await.unwrap();
+    found.call_before(&mut asked).await.unwrap();
     assert_eq!(asked.prompt, [Part::text("***")]);
 }
 
@@ -286,7 +286,7 @@ async fn annotations_are_noted_beside_any_verdict() {
     let hooks = scripted(vec![(GATE, hook)]);
     let mut asked = turn("Hi");
     let found = hooks.for_turn(&on(Surface::Chat), &asked).unwrap();
-    found.before(&mut asked).await.unwrap();
+    found.call_before(&mut asked).await.unwrap();
     let notes = found.notes();
     assert_eq!(
         notes.metadata_json().as_deref(),

@@ -21,10 +21,10 @@ async fn error_hooks_reword_the_message_but_not_of_their_own_error() {
         code: "server_busy".to_owned(),
         message: "Busy.".to_owned(),
     };
-    let reworded = found.error(error.clone(), None).await;
+    let reworded = found.report_error(error.clone(), None).await;
     assert_eq!(reworded.as_deref(), Some("Sorry."));
     assert_eq!(one.calls()[0].content.error, Some(error.clone()));
-    assert_eq!(found.error(error, Some("one")).await, None);
+    assert_eq!(found.report_error(error, Some("one")).await, None);
     assert_eq!((one.calls().len(), two.calls().len()), (1, 2));
 }
 
@@ -38,10 +38,10 @@ async fn events_are_told_in_the_form_of_webhooks() {
     hooks.notify(Some("q"), "key.created", &data);
     hooks.notify(Some("p"), "key.created", &data);
     rest(&deps.tracker).await;
-    let told = hook.calls();
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].request, None);
-    let event = told[0].content.event.as_ref().unwrap();
+    let calls = hook.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].request, None);
+    let event = calls[0].content.event.as_ref().unwrap();
     assert_eq!(
         (&event["type"], &event["data"]),
         (&"key.created".into(), &data)
@@ -58,10 +58,10 @@ async fn texts_of_tasks_pass_hooks_as_turns_do() {
         prompt: "Find the secret.".to_owned(),
     };
     let found = hooks.for_text(&on(Surface::Tasks), &prompt).unwrap();
-    found.before_text(&mut prompt).await.unwrap();
+    found.call_before_text(&mut prompt).await.unwrap();
     assert_eq!(prompt.prompt, "Find the ***.");
     assert_eq!(prompt.system.as_deref(), Some("Keep the ***."));
-    let result = found.after_text("A secret.".to_owned(), Usage::default());
+    let result = found.pass_result_text("A secret.".to_owned(), Usage::default());
     assert_eq!(result.await.unwrap(), "A ***.");
 }
 

@@ -11,7 +11,7 @@ use crate::telemetry::traces::testing::TestTraces;
 async fn wait_and_lease_are_spans_of_the_request() {
     let mut traces = TestTraces::new();
     let fixture = PoolFixture::new(config());
-    let request = traces.tracer.request("POST /x", None).unwrap();
+    let request = traces.tracer.begin_request("POST /x", None).unwrap();
     let claim = Claim {
         span: Some(request.scope()),
         ..Claim::own()

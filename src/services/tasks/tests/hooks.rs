@@ -68,9 +68,9 @@ async fn prompt_messages_and_result_of_a_task_are_filtered() {
         input: r#"{"content":"\u0077ords"}"#.to_owned(),
     });
     agent.end(AgentStop::Completed, "0.1");
-    let told = server.read_events(&task.id, 0).await;
-    assert!(!told.contains("words"), "{told}");
-    assert!(told.contains("some ***"), "{told}");
+    let events = server.read_events(&task.id, 0).await;
+    assert!(!events.contains("words"), "{events}");
+    assert!(events.contains("some ***"), "{events}");
     let task = server.wait_until_ended(&task.id).await;
     assert_eq!(task.result.as_deref(), Some("***"));
 }

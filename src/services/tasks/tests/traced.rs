@@ -11,7 +11,9 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// Place below a request whose client has given its trace.
 fn request_trace(traces: &TestTraces) -> RequestTrace {
     let parent = TraceContext::parse(PARENT, Some("a=1"));
-    let request = traces.tracer.request("POST /v1/tasks", parent.as_ref());
+    let request = traces
+        .tracer
+        .begin_request("POST /v1/tasks", parent.as_ref());
     request.unwrap().request_trace()
 }
 
@@ -108,9 +110,9 @@ async fn task_is_a_span_in_the_trace_of_its_request_with_its_tools_and_permissio
 
 #[tokio::test(start_paused = true)]
 async fn failed_task_is_kept_and_an_agent_without_traces_has_no_context() {
-    let mut traces = TestTraces::of_troubles();
+    let mut traces = TestTraces::of_failures();
     let mut server = TaskTestServer::open().await;
-    let parent = traces.tracer.request("POST /v1/tasks", None).unwrap();
+    let parent = traces.tracer.begin_request("POST /v1/tasks", None).unwrap();
     let caller = Caller {
         trace: parent.request_trace(),
         ..me()

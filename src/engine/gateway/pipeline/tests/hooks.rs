@@ -102,7 +102,7 @@ async fn cache_keeps_the_answer_as_it_is_before_hooks() {
     read(running).await;
     let cached = setting.ask(&caller, turn("m-1", Some(0.0))).await.unwrap();
     read(cached).await;
-    let told: Vec<_> = hook
+    let contents: Vec<_> = hook
         .calls()
         .into_iter()
         .map(|input| (input.content.answer.unwrap().text, input.content.cost_usd))
@@ -111,7 +111,7 @@ async fn cache_keeps_the_answer_as_it_is_before_hooks() {
         ("Hello".to_owned(), Some(5e-9)),
         ("Hello".to_owned(), Some(0.0)),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(contents, expected);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn traced(traces: &TestTraces) -> Setting {
 async fn answered_turn_has_spans_of_its_steps_below_its_request() {
     let mut traces = TestTraces::new();
     let setting = traced(&traces).await;
-    let request = traces.tracer.request("POST /x", None).unwrap();
+    let request = traces.tracer.begin_request("POST /x", None).unwrap();
     let caller = Caller {
         trace: request.request_trace(),
         ..Caller::named("a")
@@ -53,7 +53,7 @@ async fn answered_turn_has_spans_of_its_steps_below_its_request() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_failed_and_abandoned_turns_are_kept_whatever_the_ratio_is() {
-    let mut traces = TestTraces::of_troubles();
+    let mut traces = TestTraces::of_failures();
     let setting = traced(&traces).await;
     let refused = setting.ask(&capped("b", 1), turn("m-1", None)).await;
     assert!(refused.is_err());

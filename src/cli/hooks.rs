@@ -107,8 +107,8 @@ struct DryRun {
 pub(super) fn run(command: &HooksCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         HooksCommand::List { config } => {
-            let settings = load(config.as_deref(), environment)?;
-            with_hooks(&settings, environment, async |hooks| Ok(list(&hooks)))
+            let settings = load_settings(config.as_deref(), environment)?;
+            show_hooks(&settings, environment, async |hooks| Ok(list_hooks(&hooks)))
         }
         HooksCommand::Test {
             file,
@@ -116,17 +116,17 @@ pub(super) fn run(command: &HooksCommand, environment: &Environment) -> anyhow::
             surface,
             project,
         } => {
-            let settings = load(config.as_deref(), environment)?;
-            let caller = caller(surface, project)?;
-            let request = read(file)?;
-            with_hooks(&settings, environment, async |hooks| {
-                test(&hooks, &caller, request).await
+            let settings = load_settings(config.as_deref(), environment)?;
+            let caller = parse_caller(surface, project)?;
+            let request = read_request(file)?;
+            show_hooks(&settings, environment, async |hooks| {
+                test_request(&hooks, &caller, request).await
             })
         }
     }
 }
 
-fn load(config: Option<&Path>, environment: &Environment) -> anyhow::Result<Settings> {
+fn load_settings(config: Option<&Path>, environment: &Environment) -> anyhow::Result<Settings> {
     Ok(Settings::load(
         config,
         environment,
@@ -135,7 +135,7 @@ fn load(config: Option<&Path>, environment: &Environment) -> anyhow::Result<Sett
 }
 
 /// Runs `show` with the hooks of the settings, and ends their programs.
-fn with_hooks(
+fn show_hooks(
     settings: &Settings,
     environment: &Environment,
     show: impl AsyncFnOnce(Hooks) -> anyhow::Result<String>,
@@ -153,7 +153,7 @@ fn with_hooks(
     })
 }
 
-fn caller(surface: &str, project: &str) -> anyhow::Result<Caller> {
+fn parse_caller(surface: &str, project: &str) -> anyhow::Result<Caller> {
     let Some(surface) = Surface::from_name(surface) else {
         let known = Surface::ALL.map(Surface::name).join(", ");
         let message = format!("there is no surface `{surface}`; there are {known}");
@@ -169,7 +169,7 @@ fn caller(surface: &str, project: &str) -> anyhow::Result<Caller> {
     })
 }
 
-fn read(file: &Path) -> anyhow::Result<DryRun> {
+fn read_request(file: &Path) -> anyhow::Result<DryRun> {
     let name = file.display();
     let text = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
     let value: serde_json::Value =
@@ -201,7 +201,7 @@ fn read(file: &Path) -> anyhow::Result<DryRun> {
     Ok(DryRun { turn, answer })
 }
 
-fn list(hooks: &Hooks) -> String {
+fn list_hooks(hooks: &Hooks) -> String {
     let mut table = TextTable::new(["name", "kind", "points", "prompt", "answer", "timeout"]);
     for config in hooks.configs() {
         let points = config.points.iter().map(|point| point.name());
@@ -218,25 +218,25 @@ fn list(hooks: &Hooks) -> String {
 }
 
 /// Passes the request, and its answer if there is one, through the hooks one by one.
-async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result<String> {
+async fn test_request(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result<String> {
     let DryRun { mut turn, answer } = request;
     let Some(found) = hooks.for_turn(caller, &turn) else {
         return Ok("no hook is called for this request\n".to_owned());
     };
     let mut table = TextTable::new(["hook", "point", "verdict", "time"]);
     let single = found.split_into_single();
-    let before = lines(&wire_messages(&turn))?;
+    let before = message_lines(&wire_messages(&turn))?;
     let mut stopped = None;
     for hook in single.iter().filter(|hook| hook.are_at(HookPoint::Before)) {
         let started = Instant::now();
         let passed = hook.call_before(&mut turn).await;
-        table.row(row(hook, HookPoint::Before, started));
+        table.row(table_row(hook, HookPoint::Before, started));
         stopped = passed.err();
         if stopped.is_some() {
             break;
         }
     }
-    let mut changes = difference(&before, &lines(&wire_messages(&turn))?);
+    let mut changes = describe_changes(&before, &message_lines(&wire_messages(&turn))?);
     if stopped.is_none()
         && let Some(answer) = answer
     {
@@ -248,7 +248,7 @@ async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result
         {
             let started = Instant::now();
             let passed = pass_answer(hook, text.clone()).await;
-            table.row(row(hook, HookPoint::After, started));
+            table.row(table_row(hook, HookPoint::After, started));
             match passed {
                 Ok(new) => text = new,
                 Err(stop) => {
@@ -258,9 +258,9 @@ async fn test(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow::Result
             }
         }
         let answered = |text: &str| vec![format!("answer: {text}")];
-        changes.push_str(&difference(&answered(&answer), &answered(&text)));
+        changes.push_str(&describe_changes(&answered(&answer), &answered(&text)));
     }
-    let end = stopped.map_or_else(String::new, |stop| describe(&stop));
+    let end = stopped.map_or_else(String::new, |stop| describe_stop(&stop));
     Ok([table.to_string(), changes, end].concat())
 }
 
@@ -283,7 +283,7 @@ async fn pass_answer(hook: &TurnHooks, text: String) -> Result<String, HookStop>
     Ok(texts.collect())
 }
 
-fn row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
+fn table_row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
     let time = started.elapsed();
     let name = hook.first_hook_name();
     let header = hook.notes().header_value().unwrap_or_default();
@@ -300,7 +300,7 @@ fn row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {
 }
 
 /// Returns a line for each part of the messages.
-fn lines(messages: &[WireMessage]) -> anyhow::Result<Vec<String>> {
+fn message_lines(messages: &[WireMessage]) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     for message in messages {
         for part in &message.content {
@@ -313,7 +313,7 @@ fn lines(messages: &[WireMessage]) -> anyhow::Result<Vec<String>> {
 }
 
 /// Returns the lines that were removed and added, with `-` and `+` before them.
-fn difference(before: &[String], after: &[String]) -> String {
+fn describe_changes(before: &[String], after: &[String]) -> String {
     let mut text = String::new();
     let mut end = before.len().min(after.len());
     let start = (0..end)
@@ -333,7 +333,7 @@ fn difference(before: &[String], after: &[String]) -> String {
     text
 }
 
-fn describe(stop: &HookStop) -> String {
+fn describe_stop(stop: &HookStop) -> String {
     match &stop.reason {
         HookStopReason::Refused { message, .. } => format!("refused: {message}\n"),
         HookStopReason::Failed(failure) => format!("refused, since the hook failed: {failure}\n"),

@@ -85,5 +85,5 @@ fn file_that_is_no_request_is_refused() {
     for request in ["nonsense", "{}", r#"{"point": "before", "messages": 1}"#] {
         assert!(test_file(request).is_err(), "{request}");
     }
-    assert!(caller("email", "default").is_err());
+    assert!(parse_caller("email", "default").is_err());
 }

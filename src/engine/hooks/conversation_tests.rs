@@ -177,18 +177,18 @@ fn messages_that_are_no_conversation_are_refused() {
 
 #[test]
 fn answer_that_is_continued_stays_the_end_of_the_conversation() {
-    let mut is_continued = turn();
-    is_continued.history.pop();
-    is_continued.history.push(Message {
+    let mut continued = turn();
+    continued.history.pop();
+    continued.history.push(Message {
         role: Role::Assistant,
         parts: vec![text("Once upon")],
     });
-    is_continued.prompt = vec![Part::Continue];
-    let mut messages = as_json(&is_continued);
+    continued.prompt = vec![Part::Continue];
+    let mut messages = as_json(&continued);
     messages[0]["content"][0]["text"] = "Tell.".into();
-    assert_eq!(replace(&mut is_continued, &messages), Ok(true));
-    assert_eq!(is_continued.prompt, [Part::Continue]);
-    assert_eq!(is_continued.history[0].parts[0], text("Tell."));
+    assert_eq!(replace(&mut continued, &messages), Ok(true));
+    assert_eq!(continued.prompt, [Part::Continue]);
+    assert_eq!(continued.history[0].parts[0], text("Tell."));
     let messages = json!([{"role": "user", "content": [{"type": "text", "text": "x"}]}]);
-    assert!(replace(&mut is_continued, &messages).is_err());
+    assert!(replace(&mut continued, &messages).is_err());
 }

@@ -37,7 +37,7 @@ pub(super) struct Filter {
     pub(super) replacement: Option<String>,
     /// Maximum characters of a prompt; `None` for no limit.
     pub(super) max_characters: Option<usize>,
-    /// Authors whose texts of a prompt are looked at; empty for all.
+    /// Authors whose texts in a prompt are filtered; empty for all.
     pub(super) roles: Vec<TextRole>,
 }
 
@@ -60,7 +60,7 @@ pub enum TextRole {
 pub(super) enum FilterRefusal {
     /// A word or a pattern was found.
     Found,
-    /// The prompt has more characters than it may have.
+    /// The prompt has more characters than the maximum, which is given.
     TooLong(usize),
 }
 
@@ -111,7 +111,7 @@ impl Filter {
         Ok(true)
     }
 
-    /// True if texts of `role` are looked at.
+    /// True if texts of `role` are filtered.
     pub(super) fn looks_at(&self, role: TextRole) -> bool {
         self.roles.is_empty() || self.roles.contains(&role)
     }
@@ -165,8 +165,8 @@ impl FilterRefusal {
             (Self::Found, true) => {
                 "The answer contains text that this server does not pass on.".to_owned()
             }
-            (Self::TooLong(most), _) => {
-                format!("The messages have more than {most} characters together. Shorten them.")
+            (Self::TooLong(max), _) => {
+                format!("The messages have more than {max} characters together. Shorten them.")
             }
         }
     }

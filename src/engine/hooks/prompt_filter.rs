@@ -11,7 +11,7 @@ use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Turn;
 
-/// One pass over a prompt.
+/// Pass of a filter over a prompt, with its results so far.
 struct PromptPass<'a> {
     filter: &'a Filter,
     characters: usize,
@@ -34,54 +34,56 @@ impl Filter {
             has_changed: false,
         };
         for text in &mut turn.system {
-            pass.text(TextRole::System, text)?;
+            pass.filter_text(TextRole::System, text)?;
         }
         if turn.native.system.is_some() {
             // Blocks stand for the same instructions, which count once.
             pass.characters = 0;
         }
         for block in turn.native.system.iter_mut().flatten() {
-            pass.block(TextRole::System, block)?;
+            pass.filter_block(TextRole::System, block)?;
         }
         for message in &mut turn.history {
             let role = match message.role {
                 Role::User => TextRole::User,
                 Role::Assistant => TextRole::Assistant,
             };
-            pass.parts(role, &mut message.parts)?;
+            pass.filter_parts(role, &mut message.parts)?;
         }
-        pass.parts(TextRole::User, &mut turn.prompt)?;
+        pass.filter_parts(TextRole::User, &mut turn.prompt)?;
         match self.max_characters {
-            Some(most) if pass.characters > most => Err(FilterRefusal::TooLong(most)),
+            Some(max) if pass.characters > max => Err(FilterRefusal::TooLong(max)),
             _ => Ok(pass.has_changed),
         }
     }
 }
 
 impl PromptPass<'_> {
-    fn parts(&mut self, role: TextRole, parts: &mut [Part]) -> Result<(), FilterRefusal> {
+    fn filter_parts(&mut self, role: TextRole, parts: &mut [Part]) -> Result<(), FilterRefusal> {
         for part in parts {
-            self.part(role, part)?;
+            self.filter_part(role, part)?;
         }
         Ok(())
     }
 
-    fn part(&mut self, role: TextRole, part: &mut Part) -> Result<(), FilterRefusal> {
+    fn filter_part(&mut self, role: TextRole, part: &mut Part) -> Result<(), FilterRefusal> {
         match part {
-            Part::Text(text) => self.text(role, text),
-            Part::Instruction(text) => self.text(TextRole::System, text),
-            Part::ToolUse(call) => self.json(TextRole::Assistant, &mut call.input, JsonForm::Free),
-            Part::ToolResult(result) => self.parts(TextRole::Tool, &mut result.parts),
+            Part::Text(text) => self.filter_text(role, text),
+            Part::Instruction(text) => self.filter_text(TextRole::System, text),
+            Part::ToolUse(call) => {
+                self.filter_json(TextRole::Assistant, &mut call.input, JsonForm::Free)
+            }
+            Part::ToolResult(result) => self.filter_parts(TextRole::Tool, &mut result.parts),
             Part::Document {
                 title: Some(title), ..
-            } => self.text(role, title),
+            } => self.filter_text(role, title),
             Part::Native(block) => {
                 let role = match block.role {
                     NativeRole::Call(_) => TextRole::Assistant,
                     NativeRole::Result(_) => TextRole::Tool,
                     NativeRole::Other => role,
                 };
-                self.block(role, &mut block.json)
+                self.filter_block(role, &mut block.json)
             }
             Part::Image(_)
             | Part::Document { .. }
@@ -91,7 +93,7 @@ impl PromptPass<'_> {
         }
     }
 
-    fn text(&mut self, role: TextRole, text: &mut String) -> Result<(), FilterRefusal> {
+    fn filter_text(&mut self, role: TextRole, text: &mut String) -> Result<(), FilterRefusal> {
         if self.filter.looks_at(role) {
             self.characters += text.chars().count();
             self.has_changed |= self.filter.apply_to_text(text)?;
@@ -99,12 +101,12 @@ impl PromptPass<'_> {
         Ok(())
     }
 
-    fn block(&mut self, role: TextRole, json: &mut String) -> Result<(), FilterRefusal> {
+    fn filter_block(&mut self, role: TextRole, json: &mut String) -> Result<(), FilterRefusal> {
         let form = block_form(json);
-        self.json(role, json, form)
+        self.filter_json(role, json, form)
     }
 
-    fn json(
+    fn filter_json(
         &mut self,
         role: TextRole,
         json: &mut String,

@@ -320,7 +320,7 @@ fn filter_of(config: &HookConfig) -> Result<Filter, SettingRefusal> {
         patterns,
         longest_match,
         replacement: (config.then == FilterThen::Redact).then(|| config.replacement.clone()),
-        max_characters: Some(config.max_characters).filter(|most| *most > 0),
+        max_characters: Some(config.max_characters).filter(|max| *max > 0),
         roles: config.roles.clone(),
     })
 }

@@ -134,7 +134,7 @@ impl AdminClient {
             ledger: LedgerReader::new(store, Clock::system()),
             cache: AnswerCache::new(settings.cache, 0),
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
-            // Hooks are told by the server alone.
+            // Only the server notifies hooks.
             hooks: Hooks::default(),
             // Nothing scrapes a command's own socket.
             metrics: Metrics::new().http.clone(),

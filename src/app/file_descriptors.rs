@@ -10,9 +10,10 @@ use crate::engine::hooks::HookKind;
 use crate::engine::hooks::Hooks;
 use crate::server::SPARE_CONNECTIONS;
 
-/// Maximum number of connections to a further listener: that of the admin API or of the metrics.
+/// Maximum number of connections to a further listener, of the admin API or of the metrics.
 pub(super) const MAX_FURTHER_CONNECTIONS: usize = 32;
-/// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin socket.
+/// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin
+/// socket.
 const SERVER_DESCRIPTORS: usize = 128;
 /// Descriptors for a worker, a task or a program of a hook: its pipes, and as many again while it
 /// starts.
@@ -24,7 +25,7 @@ const DESCRIPTORS_PER_LISTENER: usize = MAX_FURTHER_CONNECTIONS + SPARE_CONNECTI
 /// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
-/// Processes and listeners that need descriptors beside those of the connections.
+/// Numbers of the parts that need descriptors beside the client connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DescriptorNeeds {
     /// Maximum number of workers.
@@ -40,7 +41,7 @@ pub(super) struct DescriptorNeeds {
 }
 
 impl DescriptorNeeds {
-    /// Returns what a server with these `settings` and `hooks` needs.
+    /// Counts the parts of a server with these `settings` and `hooks`.
     pub(super) fn from_settings(settings: &Settings, hooks: &Hooks) -> Self {
         let further = [settings.admin.listen, settings.metrics.listen];
         let mut needs = Self {

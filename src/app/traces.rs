@@ -47,8 +47,8 @@ pub(super) struct TraceExport {
     running: Option<RunningExporter>,
 }
 
-/// Exporter on a task of its own. Not among the server's tasks: it ends after them, since they record
-/// spans.
+/// Exporter on a task of its own. Not among the server's tasks: it ends after them, since they
+/// record spans.
 #[derive(Debug)]
 struct RunningExporter {
     stop: CancellationToken,
@@ -105,7 +105,7 @@ impl TraceExport {
         self.tracer.clone()
     }
 
-    /// Exports what is left, for two seconds at most.
+    /// Exports the remaining spans, for two seconds at most.
     pub(super) async fn stop(self) {
         if let Some(RunningExporter { stop, tracker }) = self.running {
             stop.cancel();
@@ -154,7 +154,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.ok().map(Duration::from_secs)
 }
 
-/// Returns what describes this server: the settings, its version, and an id of this start.
+/// Returns the attributes that describe this server: its settings, its version, an id of this
+/// start.
 fn resource(settings: &Settings) -> ResourceAttributes {
     let mut attributes = settings.traces.resource();
     let own = [
@@ -169,7 +170,7 @@ fn resource(settings: &Settings) -> ResourceAttributes {
     ResourceAttributes(attributes)
 }
 
-/// Returns where the calls to the model go, as far as the sign-in and the environment tell.
+/// Returns the destination of the calls to the model, by the sign-in and the environment.
 fn upstream(settings: &Settings, environment: &Environment) -> TracedUpstream {
     let variables = environment.for_workers(settings.claude.sign_in);
     let provider = match SignIn::choose(settings.claude.sign_in, &variables) {

@@ -46,7 +46,7 @@ use crate::engine::hooks::replace_messages;
 use crate::engine::hooks::wire_messages;
 use crate::runtime::text_table::TextTable;
 
-/// Maximum wait for programs that are told to end.
+/// Maximum wait until the programs of hooks have ended.
 const MAX_END_WAIT: Duration = Duration::from_secs(5);
 
 const EXAMPLE: &str = "\
@@ -289,8 +289,8 @@ fn table_row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4
     let header = hook.notes().header_value().unwrap_or_default();
     let prefix = format!("{name}; point={}; verdict=", point.name());
     let last = header.rsplit(", ").next().unwrap_or_default();
-    // A hook that only listens is told in the background, and has no verdict.
-    let verdict = last.strip_prefix(prefix.as_str()).unwrap_or("told");
+    // A hook that only listens is notified in the background, and has no verdict.
+    let verdict = last.strip_prefix(prefix.as_str()).unwrap_or("notified");
     [
         name.to_owned(),
         point.name().to_owned(),

@@ -1,7 +1,7 @@
 //! The standard `OTEL_` variables, mapped to the keys of `[traces]`.
 //!
-//! They are often set for all programs of a machine, with values that only others support. So they
-//! count only if one of them, or `traces.endpoint`, names a receiver; else none is even checked.
+//! The variables are often set for all programs of a machine, with values that only other programs
+//! support. So they are read only if one of them, or `traces.endpoint`, names a receiver.
 
 use toml::Value;
 

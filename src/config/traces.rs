@@ -43,7 +43,7 @@ pub struct TraceSettings {
     /// Time-out of an export.
     #[serde(rename = "timeout_ms", deserialize_with = "read_timeout")]
     pub timeout: Duration,
-    /// Name of the service; empty for that of the resource.
+    /// Name of the service; empty for `service.name` of the attributes, or the default.
     service_name: String,
     /// Names and values that describe this server.
     #[serde(deserialize_with = "read_attributes")]
@@ -84,7 +84,7 @@ enum TraceProtocol {
     HttpProtobuf,
 }
 
-/// Sampler by its standard name: what it does with traces that begin here, and if it follows the
+/// Sampler with a standard name: the share of new traces that it keeps, and whether it follows the
 /// decision of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TraceSampler {
@@ -96,7 +96,7 @@ struct TraceSampler {
 enum FixedRatio {
     All,
     None,
-    /// That of `traces.sample_ratio`.
+    /// Ratio of the setting `traces.sample_ratio`.
     AsSet,
 }
 
@@ -117,7 +117,7 @@ impl TraceSettings {
         credentials.into_iter().chain(headers).collect()
     }
 
-    /// Returns what describes this server, its name first.
+    /// Returns the attributes that describe this server, its name first.
     pub fn resource(&self) -> Vec<(String, String)> {
         let named = self.resource_attributes.iter();
         let named = named.filter(|(name, _)| name == SERVICE_NAME);

@@ -31,7 +31,7 @@ pub struct Caller {
     pub in_background: bool,
     /// Rate limit permit that this request has already taken.
     pub permit: RequestPermit,
-    /// How the request came, and how it is answered.
+    /// Origin of the request, and the form of its answer.
     pub origin: RequestOrigin,
     /// Place in a trace below which the work for the request is recorded.
     pub trace: RequestTrace,

@@ -36,7 +36,7 @@ pub struct RequestOrigin {
 }
 
 impl Surface {
-    /// All surfaces, in the order of the documents.
+    /// List of all surfaces, in the order of the documents.
     pub const ALL: [Self; 9] = [
         Self::Chat,
         Self::Completions,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Place in a trace at which the work for a request is recorded; empty while traces are off.
 ///
-/// The domain does not know its content, as it does not know that of a permit. Clones share it.
+/// The content is opaque to the domain, like a rate limit permit. Clones share it.
 #[derive(Clone, Default)]
 pub struct RequestTrace(Option<Arc<dyn Any + Send + Sync>>);
 

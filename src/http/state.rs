@@ -98,7 +98,7 @@ pub struct AdminServices {
     pub backups: Backups,
     /// Transport for webhook tests.
     pub webhooks: Arc<dyn WebhookSender>,
-    /// Hooks that are told of changes of keys.
+    /// Hooks that are notified of changes of keys.
     pub hooks: Hooks,
     /// Metrics of the requests to the admin API.
     pub metrics: HttpMetrics,

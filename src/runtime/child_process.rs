@@ -39,13 +39,14 @@ use crate::runtime::backoff::Backoff;
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 /// Time after which a process counts as healthy, so that the next restart is quick again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
-/// Bytes that wait to be written beyond which no further request is taken.
+/// Maximum number of bytes that wait to be written; at it no further request is taken.
 const MAX_OUTBOX_BYTES: usize = 16 << 20;
-/// Time in which a process has to read something of what waits for it; then it is killed.
+/// Maximum time in which a process reads nothing of the bytes that wait for it; then it is killed.
 const MAX_WRITE_TIME: Duration = Duration::from_secs(10);
-/// Requests given up by their callers without any answer since, after which the process is killed.
+/// Maximum number of requests that callers gave up since the last answer; then the process is
+/// killed.
 const MAX_ABANDONED_REQUESTS: usize = 5;
-/// Requests that may wait to be taken.
+/// Maximum number of requests that wait to be taken.
 const MAX_QUEUED_REQUESTS: usize = 64;
 /// Bytes read from a pipe at a time.
 const READ_CHUNK: usize = 8 * 1024;
@@ -141,7 +142,7 @@ impl ChildProcess {
     }
 
     /// Sends the line that `line_of` makes for the id of the request, without its line feed, and
-    /// returns the line with the same id. Cancellation gives the answer up.
+    /// returns the line with the same id. Cancellation discards the answer.
     ///
     /// # Errors
     /// Fails when the process does not run, or ends before it answers.
@@ -156,7 +157,8 @@ impl ChildProcess {
     }
 }
 
-/// Starts the program again and again, until nobody wants it.
+/// Runs the program, and restarts it when it ends, until `stop` is cancelled or all handles are
+/// dropped.
 async fn supervise(
     program: ChildProgram,
     mut requests: mpsc::Receiver<ChildRequest>,
@@ -196,7 +198,8 @@ async fn supervise(
     }
 }
 
-/// Refuses requests for the time of `delay`. Returns `None` if the program is not wanted any more.
+/// Refuses requests for the time of `delay`. Returns `None` if `stop` is cancelled or all handles
+/// are dropped meanwhile.
 async fn refuse_for(
     delay: Duration,
     requests: &mut mpsc::Receiver<ChildRequest>,
@@ -280,10 +283,10 @@ async fn read_stderr(stderr: &mut Option<ChildStderr>, buffer: &mut BytesMut) ->
 }
 
 impl ChildTraffic {
-    /// Takes a request to be written. One that its caller has given up meanwhile is left out.
+    /// Queues a request to be written, unless its caller has given it up.
     ///
     /// # Errors
-    /// Fails when the process seems to answer no more; the request is refused then.
+    /// Fails when the process does not seem to answer any more; the request is refused then.
     fn take(&mut self, request: ChildRequest) -> Result<(), &'static str> {
         let ChildRequest { id, line, reply } = request;
         if reply.is_closed() {
@@ -325,15 +328,15 @@ impl ChildTraffic {
         Ok(())
     }
 
-    /// Answers the request with the id in `line`. An answer that nobody waits for is dropped, since
-    /// ids are never used again.
+    /// Answers the request with the id in `line`. An answer to an abandoned request is dropped,
+    /// since ids are never used again.
     fn answer(&mut self, line: Bytes) -> Result<(), &'static str> {
         let Ok(AnswerId { id }) = serde_json::from_slice(&line) else {
             // The request that it belongs to is not known, so none of them is safe.
             return Err("a line of its output is no JSON object with an `id`");
         };
         if let Some(reply) = self.pending.remove(&id) {
-            // The process is alive: what was given up before does not count against it.
+            // The process is alive: abandoned requests do not count against it any more.
             self.pending.retain(|_, reply| !reply.is_closed());
             // The caller may have given up.
             let _ = reply.send(Ok(line));

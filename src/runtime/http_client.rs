@@ -31,7 +31,7 @@ type LazyClient = LazyLock<HttpsClient, Box<dyn FnOnce() -> HttpsClient + Send>>
 #[derive(Clone)]
 pub struct HttpClient(Arc<LazyClient>);
 
-/// Call without an answer. Its text is the innermost cause, without the address.
+/// Failure of a call. Its text is the innermost cause, without the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpClientError(String);
 

@@ -44,16 +44,16 @@ pub enum AdminError {
 /// Reason why a request for the metrics is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScraperError {
-    /// The server has no key of the metrics, so no key opens them.
-    #[error("there is no key of the metrics")]
+    /// The server has no key for the metrics, so no key opens them.
+    #[error("no key is set for the metrics")]
     NotConfigured,
     /// The request has no key.
-    #[error("no key of the metrics was given")]
+    #[error("the request has no key for the metrics")]
     Missing,
     /// The request has keys, but none that is known.
-    #[error("the key is not that of the metrics")]
+    #[error("the key does not open the metrics")]
     Wrong,
-    /// The request has a valid key for something else: that of a caller, or the admin key.
+    /// The request has the key of a caller or the admin key.
     #[error("the key is for something else")]
     Other,
 }

@@ -128,7 +128,7 @@ impl Keys {
         Self { admin, ..self }
     }
 
-    /// Sets the key of the metrics; without one no request with a key is admitted there.
+    /// Sets the key for the metrics. Without one no request for them is authenticated.
     #[must_use]
     pub fn with_scraper(self, scraper: Option<AdminKey>) -> Self {
         Self { scraper, ..self }
@@ -237,11 +237,11 @@ impl Keys {
         }))
     }
 
-    /// Authenticates a request for the metrics. The admin key does not open them: it has no place in
-    /// the configuration of a scraper.
+    /// Authenticates a request for the metrics. The admin key does not open them: it has no place
+    /// in the configuration of a scraper.
     ///
     /// # Errors
-    /// Fails when the request does not have the key of the metrics, or there is none.
+    /// Fails when the request does not have the key for the metrics, or none is set.
     pub fn authenticate_scraper(&self, credentials: &Credentials<'_>) -> Result<(), ScraperError> {
         let scraper = self.scraper.as_ref().ok_or(ScraperError::NotConfigured)?;
         if credentials.key_texts().any(|text| scraper.matches(text)) {
@@ -279,8 +279,8 @@ impl Keys {
         }
     }
 
-    /// Returns the caller with the owner id `owner` (see [`owner_id`](Self::owner_id)), with its current
-    /// grant.
+    /// Returns the caller with the owner id `owner` (see [`owner_id`](Self::owner_id)), with its
+    /// current grant.
     ///
     /// # Errors
     /// Fails when its key is no longer valid, or lacks the permission `needed`.

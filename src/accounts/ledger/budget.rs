@@ -106,7 +106,7 @@ impl<'a> BudgetAccount<'a> {
         [key_day, key_month, project_day, project_month]
     }
 
-    /// Meters of the key or project `name` around `day`: that of the day, and that of the month.
+    /// Returns the meters of the key or project `name` for `day` and for the month of `day`.
     pub(super) fn of_owner(
         scope: BudgetScope,
         name: &'a str,

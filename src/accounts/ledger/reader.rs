@@ -97,8 +97,8 @@ impl LedgerReader {
         Ok(statuses.collect())
     }
 
-    /// Returns the id of its owner and the status of each capped budget of `owners`, with one read of
-    /// the store. Sees what [`budgets`](Self::budgets) sees.
+    /// Returns the status of each capped budget of `owners`, with the id of its owner. Reads the
+    /// store once, and sees what [`budgets`](Self::budgets) sees.
     ///
     /// # Errors
     /// Fails when the records cannot be read.
@@ -142,7 +142,7 @@ impl LedgerReader {
         self.read_meters(accounts.into()).await
     }
 
-    /// Returns the capped ones of `accounts` with what is spent and held of them.
+    /// Returns the `accounts` that have a cap, each with its meter.
     async fn read_meters<'a>(
         &self,
         mut accounts: Vec<BudgetAccount<'a>>,

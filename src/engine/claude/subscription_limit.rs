@@ -48,7 +48,7 @@ impl SubscriptionLimit {
 }
 
 /// Returns true if the limit of a subscription can be the cause of `failure`. The CLI then asks to
-/// wait until the reset; a short wait is that of a limit by the minute.
+/// wait until the reset; a short wait means a limit per minute.
 fn is_by_limit(failure: &Failure) -> bool {
     failure.kind == FailureKind::RateLimited
         && failure

@@ -93,7 +93,7 @@ pub enum Error {
     /// A hook stopped the turn.
     #[error(transparent)]
     Hook(#[from] HookStop),
-    /// The turn failed, and a hook tells the client so in its own words.
+    /// The turn failed, and a hook replaced the message for the client.
     #[error("{error}")]
     Reworded {
         /// Error of the turn.

@@ -22,7 +22,7 @@ pub(super) struct CollectedAnswer {
 }
 
 impl CollectedAnswer {
-    /// Adds what an event says. Beyond the size that a hook may get nothing more is kept.
+    /// Adds the content of an event. Content beyond the maximum size of an input is dropped.
     pub(super) fn record(&mut self, event: &TurnEvent) {
         if self.is_too_large() {
             return;
@@ -70,9 +70,9 @@ impl CollectedAnswer {
     }
 }
 
-/// Returns the events of the answer that replaces `answered`, the answer of `events`. What belongs to
-/// the words before, such as thinking and citations, is left out. An answer that is given back leaves
-/// the events as they are.
+/// Replaces the answer of `events`, which the hook got as `answered`, by `answer`. Thinking and
+/// citations, which belong to the old text, are left out. An equal answer leaves the events
+/// unchanged.
 ///
 /// # Errors
 /// Fails when the answer has an input that is no object, or an unknown reason.
@@ -137,7 +137,7 @@ fn finish_word(reason: FinishReason) -> &'static str {
     }
 }
 
-/// Returns the reason that a hook gives, or else the one that fits its answer.
+/// Returns the finish reason that a hook names, or by default the one that fits its answer.
 fn finish_reason(
     word: Option<&str>,
     before: FinishReason,

@@ -1,7 +1,7 @@
 //! Filter over the events of an answer, with a window on its text.
 //!
-//! All text of an answer counts as one: clients of some APIs join it, whatever is in between. Inputs
-//! of tools are filtered as whole JSON, without their escapes, once the call is complete.
+//! All text of an answer counts as one: clients of some APIs join it, whatever is in between.
+//! Inputs of tools are filtered as whole JSON, without their escapes, once the call is complete.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,16 +22,17 @@ use crate::domain::TurnEvent;
 pub(super) struct AnswerFilter {
     filter: Arc<Filter>,
     text: TextWindow,
-    /// Bytes of text that have come, and that were released.
-    taken: usize,
+    /// Bytes of text received so far.
+    received: usize,
+    /// Bytes of the received text that are released.
     released: usize,
-    /// Events between pieces of text that is held back, by the bytes of text before them.
+    /// Events behind text that is held back, each with the number of text bytes before it.
     waiting: VecDeque<(usize, TurnEvent)>,
     thinking: TextWindow,
     has_changed_thinking: bool,
-    /// Input so far of the tool call begun last.
+    /// Input of the current tool call, as far as it is received.
     tool_input: String,
-    /// Input so far of the server tool begun last, as it came.
+    /// Input of the current server tool, in the pieces in which it is received.
     server_input: Vec<BlockDelta>,
     ready: Vec<TurnEvent>,
     has_changed: bool,
@@ -42,7 +43,7 @@ impl AnswerFilter {
         Self {
             filter,
             text: TextWindow::default(),
-            taken: 0,
+            received: 0,
             released: 0,
             waiting: VecDeque::new(),
             thinking: TextWindow::default(),
@@ -67,7 +68,7 @@ impl AnswerFilter {
         self.close_blocks(&event)?;
         match event {
             TurnEvent::Text(piece) => {
-                self.taken += piece.len();
+                self.received += piece.len();
                 let pieces = self.text.push(&self.filter, &piece)?;
                 self.release_text(pieces);
             }
@@ -79,7 +80,7 @@ impl AnswerFilter {
                 self.release_thinking(pieces);
             }
             TurnEvent::ThinkingSignature(_) if self.has_changed_thinking => {
-                // The signature is that of other words.
+                // The signature does not fit the changed text.
             }
             TurnEvent::ToolInput(piece) => self.tool_input.push_str(&piece),
             TurnEvent::BlockDelta(delta) if delta.input.is_some() => self.server_input.push(delta),
@@ -158,8 +159,8 @@ impl AnswerFilter {
 
     /// Sends an event behind all text that came before it.
     fn emit(&mut self, event: TurnEvent) {
-        if self.released < self.taken {
-            self.waiting.push_back((self.taken, event));
+        if self.released < self.received {
+            self.waiting.push_back((self.received, event));
         } else {
             self.ready.push(event);
         }

@@ -36,7 +36,7 @@ use crate::domain::TurnEvent;
 /// Point at which answers pass hooks.
 const POINT: HookPoint = HookPoint::After;
 
-/// One hook on the way of an answer to the client.
+/// Stage that passes an answer through one hook.
 pub struct AnswerStage {
     turn: TurnHooks,
     hook: Arc<ConfiguredHook>,
@@ -45,7 +45,7 @@ pub struct AnswerStage {
     mode: AnswerMode,
 }
 
-/// How the answer passes the hook.
+/// Mode in which the answer passes the hook.
 enum AnswerMode {
     /// Held back as far as a match could reach.
     Window(Box<AnswerFilter>),
@@ -54,7 +54,7 @@ enum AnswerMode {
         events: Vec<TurnEvent>,
         collected: CollectedAnswer,
     },
-    /// Copied.
+    /// Passed on at once, and copied for the hook.
     Tap(CollectedAnswer),
 }
 
@@ -87,11 +87,11 @@ impl AnswerStage {
         }
     }
 
-    /// Takes the next event of the answer, and returns those that go on to the client. The end of
-    /// the answer comes out last, if it goes on at all.
+    /// Takes the next event of the answer, and returns the events to be sent to the client. The end
+    /// of the answer is the last of them.
     ///
     /// # Errors
-    /// Fails when the hook stops the answer; no event may be taken then.
+    /// Fails when the hook stops the answer; no further event may be taken then.
     pub async fn take(&mut self, event: TurnEvent) -> Result<Vec<TurnEvent>, HookStop> {
         let finish = match &event {
             TurnEvent::Finished(finish) => Some(finish.clone()),
@@ -150,7 +150,7 @@ impl AnswerStage {
         Ok(events)
     }
 
-    /// Tells the hook of the answer, which has gone on already.
+    /// Notifies the hook of the answer, which the client has already.
     fn notify(&self, collected: CollectedAnswer, finish: &Finish) {
         if collected.is_too_large() {
             let outcome = Err(HookFailure::TooLarge);
@@ -247,14 +247,14 @@ impl AnswerStage {
     }
 }
 
-/// What a hook decided about a whole answer.
+/// Decision of a hook about a whole answer.
 struct AnswerDecision {
     events: Vec<TurnEvent>,
     outcome: HookOutcome,
     metadata: BTreeMap<String, String>,
 }
 
-/// Filters a whole answer. Nothing of it has left before.
+/// Filters a whole answer, of which nothing has been sent yet.
 fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> AnswerDecision {
     let mut pass = AnswerFilter::new(Arc::clone(filter));
     let mut passed = Vec::new();

@@ -13,9 +13,9 @@ use super::error::HookFailure;
 use super::reply::HookReply;
 use super::wire::HookInput;
 
-/// Hook: something that decides about turns, or is told of them.
+/// Hook that decides about turns, or is notified of them.
 pub trait Hook: fmt::Debug + Send + Sync {
-    /// Calls the hook. Dropping the future gives the call up.
+    /// Calls the hook. Dropping the future cancels the call.
     ///
     /// # Errors
     /// Fails when the hook gives no usable answer.
@@ -42,10 +42,10 @@ impl CalledHook {
         }
     }
 
-    /// Calls the hook within its bounds. Cancellation gives the call up, and counts for nothing.
+    /// Calls the hook within its bounds. A cancelled call counts neither as success nor as failure.
     ///
     /// # Errors
-    /// Fails when the hook fails, or may not be called now.
+    /// Fails when the hook fails, its circuit is open, or too many of its calls run.
     pub(super) async fn call(&self, input: &HookInput) -> Result<HookReply, HookFailure> {
         let _place = self.places.try_acquire().map_err(|_| HookFailure::Busy)?;
         self.circuit.admit()?;

@@ -11,10 +11,11 @@ use super::error::HookFailure;
 
 /// Failures in a row after which the circuit opens.
 const MAX_FAILURES: u32 = 5;
-/// Time for which it stays open.
+/// Time for which an opened circuit stays open.
 const OPEN_TIME: Duration = Duration::from_secs(10);
 
-/// Circuit breaker. Once its time is over, one call probes the hook while others still fail at once.
+/// Circuit breaker. Once its time is over, one call probes the hook while others still fail at
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct HookCircuit(Mutex<HookCircuitState>);
 

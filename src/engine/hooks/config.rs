@@ -16,7 +16,7 @@ pub struct Config {
     pub list: Vec<HookConfig>,
 }
 
-/// One hook of the configuration.
+/// Configuration of one hook.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HookConfig {
@@ -32,7 +32,7 @@ pub struct HookConfig {
     /// Regular expressions that a filter looks for.
     #[serde(default)]
     pub patterns: Vec<String>,
-    /// What a filter does on a match.
+    /// Action of a filter on a match.
     #[serde(default)]
     pub then: FilterThen,
     /// Replacement of what a filter redacts.
@@ -71,10 +71,10 @@ pub struct HookConfig {
     /// Timeout of a call, in milliseconds.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
-    /// What becomes of a turn when the hook fails; by default refused if the hook decides.
+    /// Result of a turn when the hook fails; by default refused if the hook decides.
     #[serde(default)]
     pub on_failure: Option<OnFailure>,
-    /// How a stream passes the hook.
+    /// Mode in which answers pass the hook; by default `window` for a filter, otherwise `tap`.
     #[serde(default)]
     pub stream: Option<StreamMode>,
     /// Maximum number of calls at a time.
@@ -94,11 +94,11 @@ pub enum HookKind {
     Program,
 }
 
-/// What a filter does with what it finds.
+/// Action of a filter on a match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterThen {
-    /// Replace it.
+    /// Replace the match.
     #[default]
     Redact,
     /// Refuse the request or the answer.
@@ -109,7 +109,7 @@ pub enum FilterThen {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookAccess {
-    /// No access.
+    /// The hook does not see it.
     #[default]
     None,
     /// The hook sees it.
@@ -118,7 +118,7 @@ pub enum HookAccess {
     Write,
 }
 
-/// What becomes of a turn whose hook fails.
+/// Result of a turn whose hook fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
@@ -128,11 +128,11 @@ pub enum OnFailure {
     Pass,
 }
 
-/// How an answer passes a hook.
+/// Mode in which an answer passes a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamMode {
-    /// The hook is told of the answer at its end, and delays nothing.
+    /// The hook is notified of the answer at its end, and delays nothing.
     Tap,
     /// The answer is held back as far as the longest match needs.
     Window,
@@ -154,7 +154,7 @@ const fn default_max_in_flight() -> usize {
 
 impl HookConfig {
     /// Creates the hook of an executable file that the list does not name: it may see and replace
-    /// messages, and is told of answers.
+    /// messages, and is notified of answers.
     pub(super) fn of_program(name: String, command: Vec<String>) -> Self {
         Self {
             name,
@@ -191,7 +191,7 @@ impl HookConfig {
         Duration::from_millis(self.timeout_ms)
     }
 
-    /// Returns how answers pass the hook.
+    /// Returns the mode in which answers pass the hook.
     pub(super) fn stream_mode(&self) -> StreamMode {
         let usual = match self.kind {
             HookKind::Filter => StreamMode::Window,
@@ -200,7 +200,7 @@ impl HookConfig {
         self.stream.unwrap_or(usual)
     }
 
-    /// Returns what becomes of a turn when the hook fails at `point`: refused by default if the hook
+    /// Returns the result of a turn when the hook fails at `point`: refused by default if the hook
     /// decides there.
     pub(super) fn failure_at(&self, point: HookPoint) -> OnFailure {
         let decides = match point {

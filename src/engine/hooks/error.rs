@@ -26,7 +26,7 @@ pub enum HookFailure {
     /// The input is too large to be sent.
     #[error("its input would be larger than 8 MiB")]
     TooLarge,
-    /// As many calls run as may.
+    /// The maximum number of calls is running.
     #[error("too many of its calls are running")]
     Busy,
     /// Calls failed lately, and the next one is not tried yet.
@@ -43,7 +43,7 @@ pub enum HookFailure {
 pub struct HookStop {
     /// Name of the hook.
     pub hook: Arc<str>,
-    /// Why the turn was stopped.
+    /// Reason why the turn was stopped.
     pub reason: HookStopReason,
     /// Set if the turn has run, so that its cost is charged.
     pub is_charged: bool,

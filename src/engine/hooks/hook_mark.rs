@@ -1,27 +1,27 @@
-//! Mark of requests that a hook makes while it handles another one, so that it never calls itself.
+//! Mark of requests that a hook sends to this server, so that hooks do not call themselves.
 
 use std::sync::LazyLock;
 
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-/// Header by which a hook passes the mark on.
+/// Header with which a hook passes the mark on.
 pub const HOOK_MARK_HEADER: &str = "x-switchboard-hook-depth";
 /// Environment variable of hook programs with the value of the header.
 pub(super) const HOOK_MARK_VARIABLE: &str = "SWITCHBOARD_HOOK_DEPTH";
 
-/// Random for each process: a client that could guess it would pass hooks by.
+/// Mark of this process. Random: a client that could guess it would bypass hooks.
 static HOOK_MARK: LazyLock<String> = LazyLock::new(|| {
     let chance = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string());
     format!("1-{}", chance.concat())
 });
 
-/// Returns the value of the header in calls of hooks.
+/// Returns the mark, which calls of hooks carry.
 pub(super) fn hook_mark_value() -> &'static str {
     &HOOK_MARK
 }
 
-/// True if `value` is the header of a call by this process, so that the request comes from a hook.
+/// True if `value` is the mark of this process: the request then comes from one of its hooks.
 pub fn is_hook_mark(value: &[u8]) -> bool {
     HOOK_MARK.as_bytes().ct_eq(value).into()
 }

@@ -10,7 +10,7 @@ use std::str::Chars;
 /// Member of blocks whose value has no known form: the input of a tool.
 const FREE_MEMBER: &str = "input";
 
-/// Form of JSON, which tells what of it is content that may be rewritten.
+/// Form of JSON, which decides which parts are content that may be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JsonForm {
     /// Any form: strings, names and numbers are content.
@@ -191,8 +191,8 @@ fn is_before_colon(rest: &str) -> bool {
     rest.trim_start().starts_with(':')
 }
 
-/// Returns the text of the content of a JSON string. An escape that is cut off is left out, and half
-/// a surrogate pair becomes U+FFFD.
+/// Returns the text of the content of a JSON string. An escape that is cut off is left out, and
+/// half a surrogate pair becomes U+FFFD.
 fn unescape(content: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', content.as_bytes()).is_none() {
         return Cow::Borrowed(content);

@@ -22,7 +22,7 @@ const MAX_CODE_LENGTH: usize = 64;
 pub(super) const ANSWER_TOO_LARGE: HookFailure =
     HookFailure::InvalidAnswer("it is larger than 8 MiB");
 
-/// What a hook decides.
+/// Decision of a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HookVerdict {
     /// Go on.
@@ -38,14 +38,14 @@ pub enum HookVerdict {
     Messages(Vec<WireMessage>),
     /// Go on with this answer.
     Answer(WireAnswer),
-    /// Tell the client of the error in these words.
+    /// Replace the message of the error by this one.
     Message(String),
 }
 
 /// Answer of a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookReply {
-    /// What the hook decides.
+    /// Decision of the hook.
     pub verdict: HookVerdict,
     /// Pairs for the access log.
     pub metadata: BTreeMap<String, String>,

@@ -39,7 +39,7 @@ use crate::telemetry::metrics::HookVerdictLabel;
 #[derive(Clone, Default)]
 pub struct Hooks(Option<Arc<HookSet>>);
 
-/// What hooks need to run.
+/// Dependencies of running hooks.
 #[derive(Debug, Clone)]
 pub struct HookDeps {
     /// Environment variables of programs.
@@ -60,7 +60,7 @@ pub(super) struct HookSet {
     pub(super) metrics: HookMetrics,
 }
 
-/// One hook, with what it is for.
+/// Hook with its configuration, which chooses its turns and events.
 #[derive(Debug)]
 pub(super) struct ConfiguredHook {
     pub(super) name: Arc<str>,
@@ -69,7 +69,7 @@ pub(super) struct ConfiguredHook {
     pub(super) body: HookBody,
 }
 
-/// Filter, or something that is called.
+/// Implementation of a hook: a filter, or a service or program that is called.
 #[derive(Debug)]
 pub(super) enum HookBody {
     Filter(Arc<Filter>),
@@ -97,8 +97,8 @@ impl Hooks {
         Ok(Self::from_configured(hooks, deps))
     }
 
-    /// Makes hooks of library users, each with the configuration of its bounds and grants; its kind
-    /// is of no account.
+    /// Makes the hooks of library users, each with the configuration of its bounds and grants,
+    /// whose `kind` has no effect.
     ///
     /// # Errors
     /// Fails when a configuration is not allowed.
@@ -156,8 +156,8 @@ impl Hooks {
         (!hooks.is_empty()).then(|| TurnHooks::new(Arc::clone(set), hooks, caller, turn))
     }
 
-    /// Tells hooks of an event, in the form of a webhook's, without waiting for them. Must be called
-    /// within a runtime.
+    /// Notifies hooks of an event, in the form of a webhook event, without waiting for them. Must
+    /// be called within a Tokio runtime.
     pub fn notify(&self, project: Option<&str>, kind: &str, data: &Value) {
         let Some(set) = &self.0 else {
             return;
@@ -179,7 +179,8 @@ impl Hooks {
     }
 }
 
-/// Returns the hooks of the list, and those of the folder's files that it does not name.
+/// Returns the hooks of the list, and a hook for each file of the folder that the list does not
+/// name.
 fn with_program_files(config: &Config) -> Result<Vec<HookConfig>, SettingRefusal> {
     let mut hooks = config.list.clone();
     if !config.programs.is_empty() {
@@ -269,7 +270,7 @@ impl ConfiguredHook {
             && (self.models.is_empty() || self.models.iter().any(|name| name.matches(model)))
     }
 
-    /// True if the hook is told of events of `project`.
+    /// True if the hook is notified of events of `project`.
     fn listens_to(&self, project: Option<&str>) -> bool {
         let projects = &self.config.projects;
         let is_for = projects.is_empty()
@@ -289,7 +290,7 @@ impl ConfiguredHook {
         }
     }
 
-    /// Tells the hook of an event, or of an answer. A failure is only counted.
+    /// Notifies the hook of an event or an answer. A failure is logged and counted.
     pub(super) async fn notify(&self, input: &HookInput, metrics: &HookMetrics) {
         let HookBody::Called(called) = &self.body else {
             return;
@@ -301,7 +302,7 @@ impl ConfiguredHook {
             Ok(reply) if reply.metadata.is_empty() => HookVerdictLabel::Pass,
             Ok(_) => HookVerdictLabel::Annotate,
             Err(failure) => {
-                tracing::warn!(hook = &*self.name, error = %failure, "hook not told");
+                tracing::warn!(hook = &*self.name, error = %failure, "hook not notified");
                 HookVerdictLabel::FailedOpen
             }
         };

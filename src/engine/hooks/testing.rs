@@ -14,7 +14,7 @@ use crate::telemetry::metrics::HookMetrics;
 
 type Script = dyn Fn(&HookInput) -> Result<HookReply, HookFailure> + Send + Sync;
 
-/// Hook that answers by a script, and records what it was told.
+/// Hook that answers by a script, and records its inputs.
 #[derive(Clone)]
 pub(crate) struct ScriptedHook {
     script: Arc<Script>,

@@ -22,11 +22,11 @@ const WITHHELD: &str = "[withheld]";
 /// Prompt that hooks may change, as the only message of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextPrompt {
-    /// Model that works on it.
+    /// Model that works on the prompt.
     pub model: ModelName,
     /// Instructions beside the prompt.
     pub system: Option<String>,
-    /// Prompt of the task.
+    /// Prompt that the model gets.
     pub prompt: String,
 }
 
@@ -58,7 +58,7 @@ impl TextPrompt {
 }
 
 impl Hooks {
-    /// Returns the hooks that work on `prompt` for `caller` passes; `None` if there are none.
+    /// Returns the hooks for work on `prompt` by `caller`; `None` if there are none.
     pub fn for_text(&self, caller: &Caller, prompt: &TextPrompt) -> Option<TurnHooks> {
         if self.version() == 0 {
             return None;
@@ -82,8 +82,8 @@ impl TurnHooks {
         Ok(())
     }
 
-    /// Returns a text that is told during the work, without what the filters of answers redact. What
-    /// they refuse is withheld.
+    /// Passes a text that is reported during the work through the filters of answers. A text that
+    /// they refuse is replaced by a placeholder.
     pub fn mask_text(&self, mut text: String) -> String {
         for filter in self.answer_filters() {
             if filter.apply_to_text(&mut text).is_err() {
@@ -93,7 +93,8 @@ impl TurnHooks {
         text
     }
 
-    /// Returns JSON that is told during the work, as [`mask_text`](Self::mask_text) does.
+    /// Passes JSON that is reported during the work through the filters, as
+    /// [`mask_text`](Self::mask_text) does.
     pub fn mask_json(&self, mut json: String) -> String {
         for filter in self.answer_filters() {
             if filter.apply_to_json(&mut json, JsonForm::Free).is_err() {

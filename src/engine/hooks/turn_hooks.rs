@@ -46,7 +46,7 @@ pub struct TurnHooks {
     hooks: Vec<Arc<ConfiguredHook>>,
     facts: Arc<RequestFacts>,
     user: Option<String>,
-    /// Set if a hook made the request: it calls none then.
+    /// Set if a hook made the request, which passes filters only.
     is_from_hook: bool,
     notes: HookNotes,
 }
@@ -106,7 +106,7 @@ impl TurnHooks {
         self.notes.clone()
     }
 
-    /// Splits the hooks into single ones with notes of their own, as a dry run shows them.
+    /// Returns each hook by itself, with notes of its own, as a dry run shows them.
     pub fn split_into_single(&self) -> Vec<Self> {
         let single = |hook: &Arc<ConfiguredHook>| Self {
             hooks: vec![Arc::clone(hook)],
@@ -184,8 +184,8 @@ impl TurnHooks {
         Ok((continued_outcome(has_changed, &metadata), metadata))
     }
 
-    /// Returns the stages through which the answer passes, in their order: the reverse of that on
-    /// the way in. `is_free` tells that the answer costs nothing, since it was stored.
+    /// Returns the stages of the answer, in the reverse order of the hooks. `is_free` is set for an
+    /// answer from the response cache, which costs nothing.
     pub fn answer_stages(&self, is_free: bool) -> Vec<AnswerStage> {
         let hooks = self.hooks_at(HookPoint::After).into_iter().rev();
         hooks
@@ -203,8 +203,8 @@ impl TurnHooks {
         })
     }
 
-    /// Tells hooks of the error of the turn, which the hook `by` may have caused itself. Returns the
-    /// message in their words, if they have others.
+    /// Reports the error of the turn to the hooks, except to `caused_by`. Returns the message that
+    /// they put in its place, if any.
     pub async fn report_error(
         &self,
         mut error: WireError,
@@ -242,8 +242,8 @@ impl TurnHooks {
         reworded
     }
 
-    /// Returns the hooks that are called at `point`, in their order. Those that a request of a hook
-    /// skips are noted.
+    /// Returns the hooks that are called at `point`, in their order. For a request of a hook these
+    /// are the filters; the other hooks are noted as skipped.
     fn hooks_at(&self, point: HookPoint) -> Vec<&Arc<ConfiguredHook>> {
         let mut hooks: Vec<_> = self.hooks.iter().collect();
         hooks.retain(|hook| hook.config.is_at(point));
@@ -281,7 +281,7 @@ impl TurnHooks {
         }
     }
 
-    /// Notes and counts what a hook has done since `started`, and decides what becomes of the turn.
+    /// Notes and counts the outcome of a hook called at `started`, and decides if the turn goes on.
     ///
     /// # Errors
     /// Fails when the hook refused the turn, or failed and has to decide.
@@ -341,7 +341,7 @@ impl TurnHooks {
         self.notes.add(&hook.name, point, verdict, metadata);
     }
 
-    /// Tells a hook of an answer, on a task of its own.
+    /// Notifies a hook of an answer, without waiting for it.
     pub(super) fn notify(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
         let hook = Arc::clone(hook);
         let metrics = self.set.metrics.clone();

@@ -1,7 +1,8 @@
-//! Filtering of a text that comes in pieces: held back only as far as a match could reach.
+//! Filtering of a text that arrives in pieces: text is held back only as far as a match could
+//! reach.
 //!
-//! The pieces that are released, one behind the other, are exactly what the filter makes of the whole
-//! text, however that was cut into pieces.
+//! The released pieces joined are exactly the filtered whole text, whatever the received pieces
+//! were.
 
 use super::filter::Filter;
 use super::filter::FilterRefusal;
@@ -71,8 +72,8 @@ impl TextWindow {
         released
     }
 
-    /// Releases the text before `decided`. A match that begins before or at it is final, because all
-    /// text that it could reach is there.
+    /// Releases the text before `decided`. A match that begins before or at it is final, because
+    /// all text that it could reach is there.
     fn release(
         &mut self,
         filter: &Filter,

@@ -1,6 +1,6 @@
-//! Wire format of hooks, version 1: what a hook is told, and what it answers, as JSON.
+//! Wire format of hooks, version 1: their inputs and answers as JSON.
 //!
-//! Members are only ever added. What a hook has no grant for is absent.
+//! Later versions may add members. Members without a grant are absent.
 
 use std::sync::Arc;
 
@@ -22,15 +22,15 @@ pub(super) const MAX_BODY_BYTES: usize = 8 << 20;
 pub enum HookPoint {
     /// Before a turn is run.
     Before,
-    /// After it was answered.
+    /// After a turn was answered.
     After,
-    /// When it was refused or has failed.
+    /// After a turn was refused or failed.
     Error,
-    /// When something happened to keys, budgets, tasks or batches.
+    /// After a change of keys, budgets, tasks or batches.
     Event,
 }
 
-/// What a hook may do at a point.
+/// Actions that a hook may take at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookOperation {
@@ -49,7 +49,7 @@ pub struct HookInput {
     pub v: u8,
     /// Point at which the hook is called.
     pub point: HookPoint,
-    /// What the hook may do.
+    /// Actions that the hook may take.
     pub op: HookOperation,
     /// Name of the hook.
     pub hook: Arc<str>,
@@ -61,7 +61,7 @@ pub struct HookInput {
     pub content: HookContent,
 }
 
-/// Facts about a request that every hook is told.
+/// Facts about a request that every hook gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestFacts {
     /// Id of the request.
@@ -214,7 +214,7 @@ pub struct HookUsage {
 /// Error that a client gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WireError {
-    /// HTTP status of the error.
+    /// HTTP status of the response.
     pub status: u16,
     /// Code of the error; empty if it has none.
     pub code: String,

@@ -103,7 +103,7 @@ pub(super) async fn rotate_key(
     Ok(json(StatusCode::OK, &response_bodies::new_key(&key, &text)))
 }
 
-/// Tells hooks of a change of `key`, without its secret.
+/// Notifies hooks of a change of `key`, without its secret.
 fn notify_hooks(hooks: &Hooks, kind: &str, key: &ApiKey) {
     hooks.notify(Some(&key.project), kind, &response_bodies::key(key));
 }

@@ -1,4 +1,4 @@
-//! Errors of hooks, and what hooks are told of errors.
+//! Errors of hooks, and the description of errors for hooks.
 
 use super::ApiError;
 use super::ErrorKind;

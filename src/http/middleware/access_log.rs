@@ -186,8 +186,8 @@ impl AccessLogLine {
         trace.unwrap_or_default()
     }
 
-    /// Returns the ids by which metrics name the request: its own, and that of its trace if the
-    /// sampler keeps the trace whatever its end is.
+    /// Returns the ids by which metrics name the request: the request id, and the trace id if the
+    /// sampler keeps the trace however the request ends.
     fn exemplar(&self) -> RequestExemplar {
         let exemplar = RequestExemplar::of_request(self.id.as_str());
         let context = self.trace.as_ref().map(|trace| trace.span().context());

@@ -38,7 +38,8 @@ pub(super) const PANICKED: &str = "panicked";
 pub(super) struct ServerSpan(OpenSpan);
 
 impl ServerSpan {
-    /// Begins the span of `request`, in the trace that its headers name; `None` while traces are off.
+    /// Begins the span of `request`, in the trace that its headers name; `None` while traces are
+    /// off.
     pub(super) fn begin(tracer: &Tracer, request: &Request, id: &RequestId) -> Option<Self> {
         if !tracer.is_on() {
             return None;
@@ -83,7 +84,7 @@ impl ServerSpan {
         &self.0
     }
 
-    /// Returns the header that tells the client the span.
+    /// Returns the header `traceparent` of the answer, which names the span.
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let value = HeaderValue::from_str(&self.0.context().traceparent());
         Some((TRACEPARENT, value.ok()?))

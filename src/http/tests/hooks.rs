@@ -81,7 +81,7 @@ async fn ask(router: &Router, path: &str, fields: &Value) -> Response {
     post_json(router, &format!("{path}/{id}/messages"), fields).await
 }
 
-/// Checks that a hook was told once before and once after a turn on `surface`.
+/// Checks that a hook was called once before and once after a turn on `surface`.
 pub(super) fn assert_called_once(calls: &[HookInput], surface: &str, is_streamed: bool) {
     let points: Vec<_> = calls.iter().map(|input| input.point).collect();
     assert_eq!(points, [HookPoint::Before, HookPoint::After], "{surface}");

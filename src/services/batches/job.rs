@@ -132,7 +132,7 @@ impl BatchJob {
         Ok(())
     }
 
-    /// Tells hooks of the end of the batch, in the form of OpenAI's webhooks.
+    /// Notifies hooks of the end of the batch, in the form of OpenAI's webhooks.
     fn notify_hooks(&self, status: &str) {
         let data = serde_json::json!({"id": self.id});
         let kind = format!("batch.{status}");

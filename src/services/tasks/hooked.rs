@@ -1,4 +1,4 @@
-//! Hooks of tasks: before the prompt, after the result, and on what is told in between.
+//! Hooks of tasks: before the prompt, on reported events, and after the result.
 
 use super::error::Error;
 use super::outcome::TaskOutcome;
@@ -25,8 +25,8 @@ use crate::engine::hooks::TurnHooks;
 const CHARGED: &str = "The task was run, and what it has cost is charged.";
 
 impl Tasks {
-    /// Calls the hooks before the task of `spec`, whose prompt they may change. Returns them; `None`
-    /// if there are none.
+    /// Calls the hooks before the task of `spec`, whose prompt they may change. Returns them;
+    /// `None` if there are none.
     ///
     /// # Errors
     /// Fails when a hook stops the task.
@@ -63,7 +63,7 @@ impl Tasks {
 }
 
 impl TasksInner {
-    /// Tells hooks of a change of the task.
+    /// Notifies hooks of a change of the task.
     pub(super) fn notify_hooks(&self, kind: &str, task: &Task) {
         let hooks = &self.deps.hooks;
         if hooks.version() != 0 {
@@ -98,7 +98,7 @@ impl TaskRun {
         }
     }
 
-    /// Returns an event of the agent as its readers see it: without what filters redact.
+    /// Returns an event of the agent after the filters of answers, as its readers see it.
     pub(super) fn masked(&self, event: AgentEvent) -> AgentEvent {
         let Some(hooks) = &self.hooks else {
             return event;

@@ -59,7 +59,7 @@ pub struct TaskDeps {
     pub rate_limits: RateLimits,
     /// Webhooks of projects, notified when a task ends.
     pub webhooks: Option<Webhooks>,
-    /// Hooks that prompts and results pass, and that are told of changes.
+    /// Hooks that prompts and results pass, and that are notified of changes.
     pub hooks: Hooks,
     /// Metrics that tasks are counted in.
     pub metrics: TaskMetrics,
@@ -144,7 +144,8 @@ impl Tasks {
         self.0.deps.tracker.wait().await;
     }
 
-    /// States of unfinished tasks: queued, running, and waiting for the answer to a permission request.
+    /// States of unfinished tasks: queued, running, and waiting for the answer to a permission
+    /// request.
     pub const STATES: [&'static str; 3] = ["queued", "running", "awaiting_permission"];
 
     /// Returns the number of unfinished tasks by state, in the order of [`STATES`](Self::STATES).

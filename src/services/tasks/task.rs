@@ -333,7 +333,7 @@ impl Task {
         }
     }
 
-    /// Makes the task one that failed with `error`, if there is one. Its result is not kept.
+    /// Marks the task as failed with `error`, if there is one, and drops its result.
     pub(super) fn fail_if(&mut self, error: Option<TaskError>) {
         if error.is_some() {
             self.status = TaskStatus::Failed;

@@ -21,7 +21,7 @@ pub(super) struct TaskTrace {
 }
 
 impl TaskTrace {
-    /// Begins the trace of `task`, in that of the request by which `caller` creates it.
+    /// Begins the span of `task`, in the trace of the request that creates it.
     pub(super) fn begin(caller: &Caller, task: &Task) -> Self {
         let Task {
             id,
@@ -43,8 +43,8 @@ impl TaskTrace {
         })
     }
 
-    /// Records an event: begins or ends the span of a tool call or of a permission request. Nothing of
-    /// its content is kept.
+    /// Records an event: begins or ends the span of a tool call or of a permission request. The
+    /// content of the event is not recorded.
     pub(super) fn record_event(&self, event: &TaskEventKind) {
         let mut span = self.span();
         let Some(span) = span.as_mut() else {

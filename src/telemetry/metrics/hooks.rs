@@ -31,7 +31,7 @@ pub enum HookVerdictLabel {
     FailedOpen,
     /// Failed, and the turn was refused.
     FailedClosed,
-    /// Not called, since the request came from a hook.
+    /// Skipped, since the request came from a hook.
     Skipped,
 }
 

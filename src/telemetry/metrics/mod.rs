@@ -129,7 +129,7 @@ pub struct MetricFamilies {
     pub webhooks: WebhookMetrics,
     /// Families of the spans of traces.
     pub spans: SpanMetrics,
-    /// Families of metrics about hooks.
+    /// Families of the calls of hooks.
     pub hooks: HookMetrics,
 }
 

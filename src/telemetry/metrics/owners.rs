@@ -31,7 +31,7 @@ pub struct OwnerConfig {
     pub max_owners: usize,
 }
 
-/// Owner of a charge, as its series name it; without labels if owners are not asked for.
+/// Owner of a charge, as its series name it; without labels if none are configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     project: Option<Arc<str>>,

@@ -8,8 +8,8 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::Met
 use prometheus_client::registry::Registry;
 use prost::Message as _;
 
-/// Encodes `registry` as messages with their lengths before them. The histograms of `natives`, which
-/// have native buckets alone, go into those of the same family with the same labels.
+/// Encodes `registry` as messages with their lengths before them. The histograms of `natives`,
+/// which have native buckets only, are merged into the histograms with the same name and labels.
 ///
 /// # Errors
 /// Fails when a metric cannot be encoded.

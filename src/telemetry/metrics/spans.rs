@@ -1,4 +1,4 @@
-//! Metrics of the spans of traces, by what became of them.
+//! Metrics of the spans of traces, by their outcome.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::registry::Registry;
@@ -18,7 +18,7 @@ pub enum SpanEnd {
     Exported,
     /// Dropped here: the queue was full, or the request had too many spans.
     Dropped,
-    /// Not delivered: the receiver refused it, or could not be reached in time.
+    /// Lost, because the receiver refused it or could not be reached in time.
     Failed,
 }
 

@@ -25,10 +25,10 @@ const TOOL_FAILED: &str = "tool_error";
 /// no span.
 const MAX_OPEN_SPANS: usize = 64;
 
-/// Span of a task, with those of its open tool calls and permission requests.
+/// Span of a task, with the spans of its open tool calls and permission requests.
 #[derive(Debug)]
 pub struct AgentSpan {
-    /// Open permission requests by id. Before the others, so that they end first.
+    /// Open permission requests by id. The first field, because its spans must end first.
     permissions: HashMap<String, OpenSpan>,
     /// Open tool calls by id.
     tools: HashMap<String, OpenSpan>,
@@ -37,8 +37,8 @@ pub struct AgentSpan {
 }
 
 impl AgentSpan {
-    /// Begins the span of `task`, which outlives the request that has created it; `None` while traces
-    /// are off. `session` is the conversation in which the agent works.
+    /// Begins the span of `task`, which outlives the request that has created it; `None` while
+    /// traces are off. `session` is the conversation in which the agent works.
     pub fn begin(trace: &RequestTrace, task: &str, model: &str, session: &str) -> Option<Self> {
         let scope = SpanScope::from_trace(trace)?;
         let name = format!("{INVOKE_AGENT} {AGENT_PROGRAM}");
@@ -57,7 +57,7 @@ impl AgentSpan {
         })
     }
 
-    /// Returns the position that the agent's own spans, and those of its tools, continue.
+    /// Returns the trace context that the agent and its tools continue.
     pub fn context(&self) -> TraceContext {
         self.span.context()
     }
@@ -83,7 +83,7 @@ impl AgentSpan {
         }
     }
 
-    /// Begins the span of the wait for the permission `id`, below that of its tool call.
+    /// Begins the span of the wait for the permission `id`, below the span of its tool call.
     pub fn begin_permission(&mut self, id: &str, tool_call: &str, tool: &str) {
         if self.permissions.len() >= MAX_OPEN_SPANS {
             return;
@@ -101,8 +101,8 @@ impl AgentSpan {
         }
     }
 
-    /// Ends the span of the task, and those that are still open. `error_code` is that of a failed
-    /// task.
+    /// Ends the span of the task and the spans that are still open below it. A failed task has an
+    /// `error_code`.
     pub fn end(
         mut self,
         status: &'static str,

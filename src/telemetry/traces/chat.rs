@@ -18,19 +18,19 @@ const OPERATION: &str = "chat";
 /// Error code of a turn that its client has left.
 const CLIENT_GONE: &str = "client_gone";
 
-/// Span of a turn. A span that is dropped is that of a turn whose client has left.
+/// Span of a turn. Dropping it records a turn whose client has left.
 #[derive(Debug)]
 pub struct ChatSpan {
-    /// Span of the time between the acceptance of the turn and its first token. Before `span`, so that
-    /// it ends first.
+    /// Span of the time between the acceptance of the turn and its first token. Before `span`, so
+    /// that it ends first.
     first_token: Option<OpenSpan>,
     span: OpenSpan,
     is_over: bool,
 }
 
 impl Tracer {
-    /// Begins the span of `turn` below the request of its caller; in the background by itself, because
-    /// such a turn outlives the request. `None` while traces are off.
+    /// Begins the span of `turn` below the span of its request. A background turn, which outlives
+    /// the request, has a segment of its own. `None` while traces are off.
     pub fn begin_chat(&self, caller: &Caller, turn: &Turn) -> Option<ChatSpan> {
         let tracer = self.0.as_ref()?;
         let name = format!("{OPERATION} {}", turn.model);
@@ -139,7 +139,7 @@ fn set_request(span: &mut OpenSpan, caller: &Caller, turn: &Turn) {
     }
 }
 
-/// Returns the name of an effort that was asked for.
+/// Returns the name of a requested effort.
 fn effort(effort: Effort) -> Option<&'static str> {
     match effort {
         Effort::None => Some("none"),

@@ -43,8 +43,8 @@ const MIN_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Sends the body of an export to the receiver.
 pub trait SpanTransport: Send + Sync + 'static {
-    /// Posts `body` and returns the answer, within a time-out of its own. The error is the reason for
-    /// the log, without the address and its credentials.
+    /// Posts `body` and returns the answer, within a time-out of its own. The error is the reason
+    /// for the log, without the address and its credentials.
     fn post(&self, body: Bytes) -> BoxFuture<'_, Result<ReceiverAnswer, String>>;
 }
 
@@ -53,7 +53,7 @@ pub trait SpanTransport: Send + Sync + 'static {
 pub struct ReceiverAnswer {
     /// HTTP status of the answer.
     pub status: u16,
-    /// Time after which the receiver wants to be asked again.
+    /// Delay before the next attempt that the receiver asks for.
     pub retry_after: Option<Duration>,
     /// Body of the answer, or its beginning.
     pub body: Bytes,
@@ -80,9 +80,9 @@ pub struct SpanExporter {
 enum DeliveryOutcome {
     /// Accepted, but for a number of spans, with the receiver's reason.
     Accepted { rejected: u64, reason: String },
-    /// Not accepted, and not to be sent again.
+    /// Refused for the given reason, and not to be sent again.
     Refused(String),
-    /// May be sent again, after the time that the receiver asks for.
+    /// Not accepted now; the batch is sent again, after the delay that the receiver asks for.
     Retryable {
         reason: String,
         after: Option<Duration>,
@@ -90,8 +90,8 @@ enum DeliveryOutcome {
 }
 
 impl SpanExporter {
-    /// Creates a tracer, and the exporter of its spans to the receiver behind `transport`. `resource`
-    /// describes this server, and `stop` ends the exporter after the last request.
+    /// Creates a tracer, and the exporter of its spans to the receiver behind `transport`.
+    /// `resource` describes this server, and `stop` ends the exporter after the last request.
     pub fn new(
         options: TraceOptions,
         resource: ResourceAttributes,
@@ -115,7 +115,7 @@ impl SpanExporter {
         (tracer, exporter)
     }
 
-    /// Exports spans until the exporter is stopped, and then for a short time what is left.
+    /// Exports spans until the exporter is stopped, and then the remaining ones for a short time.
     pub async fn run(mut self) {
         let stop = self.stop.clone();
         let flush_expired = async move {
@@ -194,8 +194,8 @@ impl SpanExporter {
         }
     }
 
-    /// Delivers an encoded batch, with retries. Returns how many spans the receiver did not take, and
-    /// its reason.
+    /// Delivers an encoded batch, with retries. Returns how many spans the receiver did not take,
+    /// and its reason.
     ///
     /// # Errors
     /// Fails with the reason when the receiver takes none of them.
@@ -224,7 +224,7 @@ impl SpanExporter {
         self.metrics.count_spans(end, spans);
     }
 
-    /// Logs what was lost since the last line, unless that was less than a minute ago.
+    /// Logs the number of lost spans since the last line, unless that was less than a minute ago.
     fn log_losses(&mut self, reason: &str) {
         if self
             .logged_at

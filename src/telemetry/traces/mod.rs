@@ -1,11 +1,13 @@
-//! Traces in the form of OpenTelemetry: spans that tell where the time of a request went.
+//! Traces in the form of OpenTelemetry: spans that show where the time of a request went.
 //!
-//! A span is kept in memory while its work runs. The spans of a request are decided on together when
-//! the last of them has ended (`sampler`), so that errors, refusals and slow requests of callers are
-//! never sampled away; of requests without a caller a bounded number is kept (`anonymous_limit`). What is kept goes through a bounded queue to one exporter task (`exporter`), which
-//! no request waits for. Messages, prompts and inputs of tools are in no span.
+//! A span stays in memory while its work runs. The sampler decides on the spans of a request
+//! together, when the last of them has ended, so that errors, refusals and slow requests of callers
+//! are never sampled away (`sampler`). The number of sampled requests without a caller is bounded
+//! (`anonymous_limit`). Sampled spans go through a bounded queue to one exporter task (`exporter`),
+//! for which no request waits. Messages, prompts and inputs of tools are in no span.
 //!
-//! Without a receiver there is no [`Tracer`] behind the handle, and nothing is recorded or allocated.
+//! Without a receiver there is no [`Tracer`] behind the handle, and nothing is recorded or
+//! allocated.
 
 mod agent;
 mod anonymous_limit;

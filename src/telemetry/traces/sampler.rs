@@ -26,7 +26,7 @@ pub struct Sampler {
     pub keep_slower_than: Option<Duration>,
 }
 
-/// Facts that the spans of a request are kept by.
+/// Facts by which the sampler decides at the end of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentEnd {
     /// Set if any span ended with an error or a refusal.
@@ -36,9 +36,9 @@ pub(super) struct SegmentEnd {
 }
 
 impl SampleRatio {
-    /// Keeps all new traces.
+    /// Share that keeps every trace.
     pub const ALL: Self = Self { threshold: 0 };
-    /// No traces but those with a reason.
+    /// Share that keeps only traces with a reason, such as an error.
     pub const NONE: Self = Self {
         threshold: RANDOM_VALUES,
     };
@@ -60,8 +60,8 @@ impl SampleRatio {
 }
 
 impl Sampler {
-    /// Decides, at its start, if a trace is kept whatever its end is. `parent` is the decision of the
-    /// caller; `None` for a trace that begins here.
+    /// Decides, at its start, if a trace is kept whatever its end is. `parent` is the decision of
+    /// the caller; `None` for a trace that begins here.
     pub(super) fn decide_at_start(&self, trace_id: TraceId, parent: Option<bool>) -> bool {
         match parent.filter(|_| self.follows_parent) {
             Some(is_sampled) => is_sampled,

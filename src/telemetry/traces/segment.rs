@@ -27,8 +27,8 @@ use crate::domain::RequestTrace;
 /// Maximum number of spans of a segment: a task may call tools without end.
 const MAX_SEGMENT_SPANS: usize = 512;
 
-/// Spans of one request, or of other work that ends as a whole. Decided on when the last span ends:
-/// each open one holds the segment.
+/// Spans of one request, or of other work that ends as a whole. The sampler decides when the last
+/// span ends, because each open span holds the segment.
 struct Segment {
     tracer: Arc<TracerInner>,
     trace_id: TraceId,
@@ -58,7 +58,7 @@ struct SegmentClock {
     started_nanos: u64,
 }
 
-/// Span whose work runs. Ends when it is dropped.
+/// Span of running work. Dropping it ends the span.
 pub struct OpenSpan {
     record: SpanRecord,
     started_at: Instant,
@@ -241,8 +241,8 @@ impl OpenSpan {
         self.set(keys::ERROR_TYPE, error_code);
     }
 
-    /// Marks a request that has no caller: no key, or none that is valid. Whatever its end is, only a
-    /// bounded number of these is kept.
+    /// Marks a request that has no caller: no key, or none that is valid. Whatever its end is, only
+    /// a bounded number of these is kept.
     pub fn mark_anonymous(&mut self) {
         self.record.is_anonymous = true;
     }
@@ -308,8 +308,8 @@ impl SpanScope {
         Some(OpenSpan::begin(segment, above, name.into(), kind))
     }
 
-    /// Begins a span below this one, which is decided on with the others of the request if they are
-    /// not complete yet.
+    /// Begins a span below this one: in the segment of the request, or in a new one if that segment
+    /// is complete.
     pub(super) fn child_or_detached(&self, name: String, kind: SpanKind) -> OpenSpan {
         match self.segment.upgrade() {
             Some(segment) => OpenSpan::begin(segment, Some(&self.context), name.into(), kind),
@@ -317,7 +317,7 @@ impl SpanScope {
         }
     }
 
-    /// Begins a span below this one for work that outlives the request. It is decided on by itself.
+    /// Begins a span below this one for work that outlives the request, in a segment of its own.
     pub fn detached(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> OpenSpan {
         OpenSpan::begin_first(&self.tracer, Some(&self.context), self.parent, name, kind)
     }

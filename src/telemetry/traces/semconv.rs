@@ -16,7 +16,7 @@ pub enum GenAiConventions {
     #[default]
     #[serde(rename = "0.1")]
     V0_1,
-    /// Names of version 1.37 of the general conventions, with those of 1.36 that it replaced.
+    /// Names of version 1.37 of the general conventions, with the names of 1.36 that it replaced.
     #[serde(rename = "1.37")]
     V1_37,
     /// Names of both versions.
@@ -102,13 +102,13 @@ pub mod keys {
     pub const PROJECT: &str = "switchboard.project";
     /// Way in which the answer ended, as in the access log.
     pub const END: &str = "switchboard.end";
-    /// Part of the response cache in the answer.
+    /// Status of the response cache for the request.
     pub const CACHE: &str = "switchboard.cache";
     /// Cost of the work in dollars.
     pub const COST: &str = "switchboard.cost_usd";
     /// Place among several answers to one request, from 0.
     pub const CHOICE: &str = "switchboard.choice";
-    /// Work in the background that a turn belongs to, such as a line of a batch.
+    /// Id of the background work that a turn belongs to, such as a line of a batch.
     pub const WORK: &str = "switchboard.work.id";
     /// Id of the task.
     pub const TASK: &str = "switchboard.task.id";

@@ -36,7 +36,7 @@ pub(super) struct TracerInner {
 pub(super) struct SpanQueue {
     sender: mpsc::Sender<SpanRecord>,
     metrics: SpanMetrics,
-    /// Spans dropped since the exporter last looked.
+    /// Spans dropped since the exporter last took the number.
     dropped: Arc<AtomicU64>,
 }
 
@@ -73,7 +73,7 @@ impl Tracer {
         self.0.is_some()
     }
 
-    /// Begins the span of a request, in the trace that its client has given, if it has. `None` while
+    /// Begins the span of a request, in the trace of its client or in a new one. `None` while
     /// traces are off.
     pub fn begin_request(
         &self,
@@ -110,7 +110,8 @@ impl SpanQueue {
 }
 
 impl BatchTraceLink {
-    /// Returns the `traceparent` of the request that `trace` belongs to, to be stored with its batch.
+    /// Returns the `traceparent` of the request that `trace` belongs to, to be stored with its
+    /// batch.
     pub fn to_stored(trace: &RequestTrace) -> Option<String> {
         SpanScope::from_trace(trace).map(|scope| scope.context().traceparent())
     }

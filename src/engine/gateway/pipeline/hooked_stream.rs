@@ -19,8 +19,8 @@ struct StagedAnswer {
     ready: VecDeque<TurnEvent>,
 }
 
-/// Passes `events` through `stages`, one behind the other. An answer that a hook stops ends with the
-/// error; what it held back is not sent.
+/// Passes `events` through `stages`, one behind the other. If a hook stops the answer, the stream
+/// ends with the error, and the events that are held back are dropped.
 pub(super) fn through_hooks(events: TurnStream, stages: Vec<AnswerStage>) -> TurnStream {
     stages.into_iter().fold(events, through_hook)
 }
@@ -69,7 +69,7 @@ impl StagedAnswer {
     }
 }
 
-/// Tells hooks of an error in `events`, and passes it on in their words.
+/// Reports an error in `events` to hooks, and passes it on with the message that they return.
 pub(super) fn with_reworded_errors(events: TurnStream, errors: TurnErrors) -> TurnStream {
     let state = (events, errors);
     Box::pin(stream::unfold(state, async |(mut events, errors)| {

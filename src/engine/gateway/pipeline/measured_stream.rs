@@ -29,8 +29,8 @@ use crate::telemetry::traces::ChatSpan;
 /// Error code of a turn whose events ended without an end of the answer.
 const ENDED_EARLY: &str = "ended_early";
 
-/// Measurement of one turn. Counts the end of the turn once: a measurement that is dropped before is
-/// that of a cancelled turn.
+/// Measurement of one turn. Counts the end of the turn once: a measurement that is dropped before
+/// is that of a cancelled turn.
 pub(super) struct TurnMeasure {
     admission: Arc<AdmissionDeps>,
     /// Id of the model that is to answer, and then that by which upstream answers.
@@ -43,8 +43,8 @@ pub(super) struct TurnMeasure {
     request: Option<RequestExemplar>,
     /// Set by the first piece of the answer.
     pace: Option<TokenPace>,
-    /// Span of the turn, until its end; `None` while traces are off. Ends as that of an abandoned
-    /// turn if it is dropped.
+    /// Span of the turn, until its end; `None` while traces are off. Dropping it records an
+    /// abandoned turn.
     span: Option<ChatSpan>,
     is_counted: bool,
 }
@@ -56,7 +56,7 @@ pub(super) struct MeasuredStream {
 }
 
 impl TurnMeasure {
-    /// Begins to measure a turn that is asked for now by `surface`, and recorded by `span`.
+    /// Begins to measure a turn that came by `surface` and is recorded by `span`.
     pub(super) fn begin(
         admission: Arc<AdmissionDeps>,
         surface: Surface,

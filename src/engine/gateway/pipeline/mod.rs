@@ -224,8 +224,8 @@ impl PipelineSteps {
         self.files.inline(caller, turn).await
     }
 
-    /// Passes a turn that is not run through the steps that its model depends on, and through those
-    /// of `hooks` that are called before a turn.
+    /// Passes a turn that is not run through the steps that choose its model, and through the hooks
+    /// before a turn.
     async fn choose_model(
         &self,
         caller: &Caller,
@@ -291,8 +291,8 @@ impl PendingTurn {
             .lookup(project, &self.turn, *cache_control, *in_background)
     }
 
-    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `shared_info` for the caller
-    /// that awaits the shared answer.
+    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `shared_info` for the
+    /// caller that awaits the shared answer.
     async fn run_and_publish(
         self,
         shared_info: Arc<OnceLock<TurnInfo>>,

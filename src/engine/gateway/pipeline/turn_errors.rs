@@ -1,4 +1,4 @@
-//! Errors of turns, of which hooks are told.
+//! Errors of turns, which are reported to hooks.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct PipelineHooks {
     describe: ErrorDescriber,
 }
 
-/// Hooks of a turn that are told of its errors.
+/// Hooks of a turn that its errors are reported to.
 #[derive(Clone)]
 pub(super) struct TurnErrors {
     hooks: TurnHooks,
@@ -45,7 +45,7 @@ impl Default for PipelineHooks {
 }
 
 impl PipelineHooks {
-    /// Creates the hooks of a pipeline, which are told of errors as `describe` says.
+    /// Creates the hooks of a pipeline. `describe` converts the errors that are reported to them.
     pub fn new(hooks: Hooks, describe: ErrorDescriber) -> Self {
         Self { hooks, describe }
     }
@@ -55,7 +55,7 @@ impl PipelineHooks {
         self.hooks.for_turn(caller, turn)
     }
 
-    /// Returns those of `hooks` that are told of errors; `None` if none is.
+    /// Returns the receiver of errors among `hooks`; `None` if no hook is called at errors.
     pub(super) fn errors_of(&self, hooks: &TurnHooks) -> Option<TurnErrors> {
         hooks.are_at(HookPoint::Error).then(|| TurnErrors {
             hooks: hooks.clone(),
@@ -63,7 +63,7 @@ impl PipelineHooks {
         })
     }
 
-    /// Tells `hooks` of an error, and returns it in their words.
+    /// Reports an error to `hooks`, and returns it with the message that they choose.
     pub(super) async fn reword(&self, hooks: Option<&TurnHooks>, error: Error) -> Error {
         match hooks.and_then(|hooks| self.errors_of(hooks)) {
             Some(errors) => errors.reword(error).await,
@@ -73,7 +73,8 @@ impl PipelineHooks {
 }
 
 impl TurnErrors {
-    /// Tells the hooks of an error, except the one that caused it, and returns it in their words.
+    /// Reports an error to the hooks, except the one that caused it. Returns it with the message
+    /// that they choose.
     pub(super) async fn reword(&self, error: Error) -> Error {
         let caused_by = match &error {
             Error::Hook(stop) => Some(&*stop.hook),

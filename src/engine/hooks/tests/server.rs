@@ -1,4 +1,4 @@
-//! Hooks that are told of errors and events, and hooks of the whole server.
+//! Errors and events that hooks get, and hooks of the whole server.
 
 use super::super::testing::hook_config;
 use super::*;

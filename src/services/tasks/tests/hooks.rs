@@ -1,4 +1,4 @@
-//! Hooks of tasks: before the prompt, after the result, and on what is told in between.
+//! Hooks of tasks: before the prompt, on reported events, and after the result.
 
 use super::*;
 use crate::domain::RequestOrigin;

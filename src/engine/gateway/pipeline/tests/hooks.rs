@@ -1,4 +1,4 @@
-//! Hooks among the steps: what is run, charged, cached and told.
+//! Hooks among the steps: runs, charges, the cache and reported errors.
 
 use super::*;
 use crate::engine::hooks::HookStop;

@@ -1,7 +1,7 @@
 //! Turn execution, from a decoded request to a stream of events.
 //!
 //! - [`gateway`]: the pipeline of a turn. Start here.
-//! - [`hooks`]: what the operator puts before and after turns.
+//! - [`hooks`]: filters, services and programs of the operator, called before and after turns.
 //! - [`cache`]: the response cache. [`routing`]: automatic model selection.
 //! - [`pool`]: a bounded set of warm workers. [`worker`], [`agent`]: the interfaces of a worker and
 //!   of an agent.

@@ -248,7 +248,7 @@ impl TaskRecorder {
     }
 
     /// Ends the task with its final event and stores the cost of its session, if known. Retries
-    /// until the store works again, or until `kill`.
+    /// until the store works again, or until `kill`. Logs the first failure only.
     pub(super) async fn record_end(
         &self,
         change: impl FnOnce(&mut Task),
@@ -262,8 +262,13 @@ impl TaskRecorder {
         task.ended_at = Some(unix_now());
         task.events += 1;
         let event = task.final_event();
+        let mut has_failed = false;
         while let Err(error) = self.write_end(&task, &event, session_cost).await {
-            log_store_failure(&task.id, &error);
+            // A disk may stay full for hours, with an attempt each second.
+            if !has_failed {
+                has_failed = true;
+                log_store_failure(&task.id, &error);
+            }
             if kill
                 .run_until_cancelled(sleep(STORE_RETRY_DELAY))
                 .await

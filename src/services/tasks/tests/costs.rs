@@ -282,7 +282,12 @@ async fn session_cost_is_kept_after_a_task_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn task_end_is_stored_once_the_disk_is_writable_again() {
+async fn task_end_is_logged_once_and_stored_when_the_disk_is_writable_again() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Arc::new(log.reopen().unwrap()))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     let mut server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
@@ -311,6 +316,8 @@ async fn task_end_is_stored_once_the_disk_is_writable_again() {
             .await
             .contains(r#""type":"error""#)
     );
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(text.matches("task end not stored").count(), 1, "{text}");
 }
 
 /// Maximum cost of one call of haiku: 12,000 prompt tokens and 32,000 output tokens.

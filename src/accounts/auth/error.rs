@@ -55,7 +55,7 @@ pub enum ScraperError {
     Wrong,
     /// The request has the key of a caller or the admin key.
     #[error("the key is for something else")]
-    Other,
+    OtherKey,
 }
 
 /// Error of reading or changing keys and projects.

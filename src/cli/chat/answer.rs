@@ -122,7 +122,7 @@ mod tests {
 
 data: {"model":"claude-sonnet-5-5","choices":[{"delta":{"content":"Grüße "}}]}
 
-data: {"model":"claude-sonnet-5-5","choices":[{"delta":{"content":"an alle"},"finish_reason":null}]}
+data: {"model":"claude-sonnet-5-5","choices":[{"delta":{"content":"an Anna"},"finish_reason":null}]}
 
 data: {"model":"claude-sonnet-5-5","choices":[{"delta":{},"finish_reason":"length"}],"usage":null}
 
@@ -134,7 +134,7 @@ data: {"model":"claude-sonnet-5-5","choices":[],"usage":{"prompt_tokens":12,"com
     async fn streamed_answer_is_read_with_its_usage() {
         let whole = format!("{STREAM}data: [DONE]\n\n");
         let (text, outcome) = read(&whole).await;
-        assert_eq!(text, "Grüße an alle");
+        assert_eq!(text, "Grüße an Anna");
         assert_eq!(
             outcome.unwrap(),
             "[claude-sonnet-5-5, 12 tokens in, 3 out, $0.0124, ended by length]"
@@ -144,7 +144,7 @@ data: {"model":"claude-sonnet-5-5","choices":[],"usage":{"prompt_tokens":12,"com
     #[tokio::test]
     async fn answer_without_its_end_is_an_error_after_its_text() {
         let (text, outcome) = read(STREAM).await;
-        assert_eq!(text, "Grüße an alle");
+        assert_eq!(text, "Grüße an Anna");
         assert_eq!(outcome.unwrap_err(), "the answer broke off before its end");
         let failed = format!("{STREAM}data: {{\"error\":{{\"message\":\"Overloaded.\"}}}}\n\n");
         let (_, outcome) = read(&failed).await;

@@ -27,6 +27,7 @@ pub(crate) struct FaultyBackend {
     memory: MemoryBackend,
     is_full: AtomicBool,
     writes: AtomicUsize,
+    refusals: AtomicUsize,
 }
 
 impl FaultyBackend {
@@ -38,6 +39,11 @@ impl FaultyBackend {
     /// Number of writes so far.
     pub(crate) fn writes(&self) -> usize {
         self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Number of times that the disk was found full.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
     }
 }
 
@@ -64,6 +70,7 @@ impl Backend for FaultyBackend {
     fn check_writable(&self) -> Result<(), Error> {
         let is_full = self.is_full.load(Ordering::Relaxed);
         if is_full {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
             Err(Error::DiskFull {
                 free_mib: 0,
                 needed_mib: 1,

@@ -1,4 +1,4 @@
-//! What each client's configuration file needs, in its format.
+//! Settings that each client's configuration file needs, in its format.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What users do themselves to connect a client, in words and code.
+//! Instructions for clients that users configure by hand, as text and code.
 
 use serde_json::json;
 

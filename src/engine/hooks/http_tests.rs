@@ -19,7 +19,7 @@ use crate::engine::hooks::testing::question;
 const MAX_TEST_WAIT: Duration = Duration::from_secs(20);
 const PASS: &str = r#"{"action":"pass"}"#;
 
-/// What a scripted server does with a request.
+/// Reaction of a scripted server to a request.
 #[derive(Debug, Clone)]
 enum Step {
     /// Answers with a status and a body.

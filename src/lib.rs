@@ -1,7 +1,7 @@
 //! A drop-in `OpenAI` and Anthropic API in front of the Claude CLI.
 //!
 //! Modules import each other in one direction only, in this order; `tests/it/architecture.rs` holds
-//! the table:
+//! the table. [`domain`] and [`api`] are a crate of their own, `switchboard-formats`:
 //!
 //! - [`domain`]: turns, events, usage and money; no wire format.
 //! - [`telemetry`]: logs, metrics and traces. [`runtime`]: CPU-heavy work, fair queues, `/proc`.
@@ -15,11 +15,9 @@
 //! - [`config`], [`app`], [`cli`]: settings, assembly and the command line.
 
 pub mod accounts;
-pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod runtime;
@@ -27,3 +25,6 @@ pub mod server;
 pub mod services;
 pub mod storage;
 pub mod telemetry;
+
+pub use switchboard_formats::api;
+pub use switchboard_formats::domain;

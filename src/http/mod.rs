@@ -30,6 +30,14 @@ mod unauthenticated;
 mod v1;
 mod values;
 
+// Checks for tests are not part of a crate that others link, so each crate compiles them.
+#[cfg(test)]
+#[path = "../../crates/formats/src/api/request_schema/document.rs"]
+#[expect(
+    dead_code,
+    reason = "some checks are for the tables of the other crate"
+)]
+mod schema_document;
 #[cfg(test)]
 pub(crate) mod tests;
 

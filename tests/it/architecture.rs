@@ -6,7 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders of `src` in dependency order: each may use those before it.
+/// Folders with the sources of the server: the lowest groups are a crate of their own.
+pub(crate) const SOURCES: [&str; 2] = ["src", "crates/formats/src"];
+
+/// Groups, the folders of [`SOURCES`], in dependency order: each may use those before it.
 const GROUPS: &[&str] = &[
     "domain",
     "telemetry",
@@ -372,7 +375,7 @@ const MAX_TEST_LINES: usize = 700;
 #[test]
 fn modules_use_only_allowed_modules() {
     let mut violations = Vec::new();
-    for path in files(&root().join("src"), "rs") {
+    for path in source_files() {
         let text = fs::read_to_string(&path).unwrap();
         violations.extend(scan(path.strip_prefix(root()).unwrap(), &text));
     }
@@ -396,7 +399,7 @@ fn groups_use_only_groups_before_them() {
 
 #[test]
 fn files_do_not_exceed_the_maximum_length() {
-    let folders = "src tests benches examples stand-in fuzz/fuzz_targets";
+    let folders = "src crates tests benches examples stand-in fuzz/fuzz_targets";
     let files = folders
         .split(' ')
         .flat_map(|folder| files(&root().join(folder), "rs"));
@@ -428,10 +431,10 @@ fn max_lines(path: &Path) -> usize {
 
 #[test]
 fn every_folder_has_a_mod_rs() {
-    let without_mod_rs: Vec<PathBuf> = files(&root().join("src"), "rs")
+    let without_mod_rs: Vec<PathBuf> = source_files()
         .iter()
         .filter_map(|path| path.parent())
-        .filter(|folder| *folder != root().join("src") && !folder.join("mod.rs").exists())
+        .filter(|folder| !folder.ends_with("src") && !folder.join("mod.rs").exists())
         .map(Path::to_owned)
         .collect();
     assert!(
@@ -514,6 +517,14 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns the Rust files of the server.
+pub(crate) fn source_files() -> Vec<PathBuf> {
+    SOURCES
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"))
+        .collect()
+}
+
 /// Returns the files below `folder` that end in `.extension`, sorted.
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -593,16 +604,12 @@ fn is_group(name: &str) -> bool {
 /// Returns the module of a file: `engine::pool` for `src/engine/pool/lease.rs`, `http` for
 /// `src/http/sse.rs`, and `engine` for `src/engine/mod.rs`.
 fn module_of(path: &Path) -> String {
-    let mut names = path
-        .components()
-        .skip(1)
-        .map(|name| name.as_os_str().to_str().unwrap())
-        .map(|name| {
-            TEST_FILES
-                .iter()
-                .find_map(|end| name.strip_suffix(end))
-                .unwrap_or(name)
-        });
+    let mut names = names_below_src(path).map(|name| {
+        TEST_FILES
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name)
+    });
     let first = names.next().unwrap().trim_end_matches(".rs").to_owned();
     match names.next().map(|name| name.trim_end_matches(".rs")) {
         Some(inner) if is_group(&first) && inner != "mod" => format!("{first}::{inner}"),
@@ -610,12 +617,20 @@ fn module_of(path: &Path) -> String {
     }
 }
 
+/// Returns the names of a path after its folder `src`.
+fn names_below_src(path: &Path) -> impl Iterator<Item = &str> {
+    path.iter()
+        .map(|name| name.to_str().unwrap())
+        .skip_while(|name| *name != "src")
+        .skip(1)
+}
+
 /// Returns the number of modules from the root of the crate down to a file.
 fn depth_of(path: &Path) -> usize {
     let is_module_root = ["mod.rs", "lib.rs", "main.rs"]
         .iter()
         .any(|name| path.ends_with(name));
-    let files = path.components().count() - 1 - usize::from(is_module_root);
+    let files = names_below_src(path).count() - usize::from(is_module_root);
     // `x_tests.rs` is the module `tests` within that of `x.rs`.
     files + usize::from(TEST_FILES.iter().any(|ending| is_named(path, ending)))
 }

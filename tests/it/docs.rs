@@ -1,5 +1,6 @@
 //! Links between the pages of the documentation, and the source files that they name.
 
+use crate::architecture::SOURCES;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -70,8 +71,8 @@ fn broken_links(page: &Path) -> Vec<String> {
     broken
 }
 
-/// Returns the source files that a page names in backticks, with their folder in the crate or in
-/// `src`, and that do not exist. Names without a folder and patterns are not checked.
+/// Returns the source files that a page names in backticks, with their folder in the checkout or
+/// in a folder of sources, and that do not exist. Names without a folder and patterns are not checked.
 fn missing_files(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let mut missing = Vec::new();
@@ -80,8 +81,9 @@ fn missing_files(page: &Path) -> Vec<String> {
         for code in line.split('`').skip(1).step_by(2) {
             let is_path = code.ends_with(".rs") && code.contains('/') && !code.contains([' ', '*']);
             for file in alternatives(code).iter().filter(|_| is_path) {
-                let exists = [root().join(file), root().join("src").join(file)];
-                if !exists.iter().any(|path| path.is_file()) {
+                let mut places = vec![root().join(file)];
+                places.extend(SOURCES.map(|folder| root().join(folder).join(file)));
+                if !places.iter().any(|path| path.is_file()) {
                     missing.push(format!("{}: {file}", page.display()));
                 }
             }

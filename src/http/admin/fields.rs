@@ -49,7 +49,7 @@ struct KeyFields {
     concurrent_requests: FieldChange<u32>,
     #[serde(default, deserialize_with = "change::<_, Weight, _>")]
     weight: FieldChange<u32>,
-    #[serde(default, deserialize_with = "change::<_, Object<BudgetFields>, _>")]
+    #[serde(default, deserialize_with = "change::<_, BudgetObject, _>")]
     budget: FieldChange<Budget>,
     #[serde(default, deserialize_with = "change::<_, Permissions, _>")]
     permissions: FieldChange<Vec<Permission>>,
@@ -80,11 +80,16 @@ struct ProjectFields {
     concurrent_requests: FieldChange<u32>,
     #[serde(default, deserialize_with = "change::<_, Weight, _>")]
     weight: FieldChange<u32>,
-    #[serde(default, deserialize_with = "change::<_, Object<BudgetFields>, _>")]
+    #[serde(default, deserialize_with = "change::<_, BudgetObject, _>")]
     budget: FieldChange<Budget>,
     #[serde(default, deserialize_with = "change::<_, Object<WebhookFields>, _>")]
     webhook: FieldChange<NewWebhook>,
 }
+
+/// Object with the fields of a budget.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct BudgetObject(Object<BudgetFields>);
 
 /// Fields of a budget.
 #[derive(Deserialize)]
@@ -176,7 +181,7 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
-    let fields: Object<BudgetFields> = typed::parse_typed(body, "`daily` and `monthly`")?;
+    let fields: BudgetObject = typed::parse_typed(body, "`daily` and `monthly`")?;
     Ok(fields.into())
 }
 
@@ -231,30 +236,28 @@ impl From<ProjectFields> for ProjectChange {
     }
 }
 
-impl From<Object<BudgetFields>> for Budget {
-    fn from(Object(fields): Object<BudgetFields>) -> Self {
+impl From<BudgetObject> for Budget {
+    fn from(BudgetObject(Object(fields)): BudgetObject) -> Self {
         Self {
-            daily: fields.daily.map(Cap::from).unwrap_or_default(),
-            monthly: fields.monthly.map(Cap::from).unwrap_or_default(),
+            daily: fields.daily.map(to_cap).unwrap_or_default(),
+            monthly: fields.monthly.map(to_cap).unwrap_or_default(),
         }
     }
 }
 
-impl From<Object<CapFields>> for Cap {
-    fn from(Object(fields): Object<CapFields>) -> Self {
-        Self {
-            tokens: fields.tokens.map(BoundedInteger::get),
-            money: fields.money,
-        }
+fn to_cap(Object(fields): Object<CapFields>) -> Cap {
+    Cap {
+        tokens: fields.tokens.map(BoundedInteger::get),
+        money: fields.money,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request_schema::document::check_own;
-    use crate::api::request_schema::document::check_struct;
     use crate::http::admin::tables;
+    use crate::http::schema_document::check_own;
+    use crate::http::schema_document::check_struct;
 
     #[test]
     fn document_lists_admin_fields() {

@@ -91,11 +91,11 @@ pub(in crate::http) async fn recommend_model(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request_schema::document;
+    use crate::http::schema_document;
 
     #[test]
     fn document_lists_route_fields() {
-        document::check_struct::<RouteFields>(&ROUTE);
-        document::check_own("route fields", &[&ROUTE]);
+        schema_document::check_struct::<RouteFields>(&ROUTE);
+        schema_document::check_own("route fields", &[&ROUTE]);
     }
 }

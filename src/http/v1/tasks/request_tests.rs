@@ -2,8 +2,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::*;
-use crate::api::request_schema::document::check_own;
-use crate::api::request_schema::document::check_struct;
+use crate::http::schema_document::check_own;
+use crate::http::schema_document::check_struct;
 use crate::http::v1::tasks::fields;
 
 #[test]

@@ -54,7 +54,7 @@ impl TextWindow {
             (_, Some(longest)) => {
                 let reach = longest.saturating_add(LOOKAHEAD_BYTES);
                 let limit = self.text.len().saturating_sub(reach);
-                floor_boundary(&self.text, limit).max(self.held)
+                self.text.floor_char_boundary(limit).max(self.held)
             }
         };
         self.release(filter, decided, false)
@@ -119,19 +119,10 @@ impl TextWindow {
     fn forget_context(&mut self) {
         // Something is always kept: at the very beginning of a text `^` would match.
         let surplus = self.held.saturating_sub(CONTEXT_BYTES);
-        let surplus = floor_boundary(&self.text, surplus);
+        let surplus = self.text.floor_char_boundary(surplus);
         self.text.drain(..surplus);
         self.held -= surplus;
     }
-}
-
-/// Returns the largest character boundary at or before `position`.
-fn floor_boundary(text: &str, position: usize) -> usize {
-    let mut boundary = position.min(text.len());
-    while !text.is_char_boundary(boundary) {
-        boundary -= 1;
-    }
-    boundary
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct HttpClientError(String);
 
 /// Executor that spawns connection tasks on the task tracker of the server.
 #[derive(Clone)]
-struct TrackerExecutor(TaskTracker);
+pub(super) struct TrackerExecutor(pub(super) TaskTracker);
 
 impl HttpClient {
     /// Creates a client whose connection tasks run on `tracker`, and which keeps at most

@@ -14,7 +14,6 @@ use hyper::Request;
 use hyper::Response;
 use hyper::Uri;
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -22,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::runtime::http_client::HttpClientError;
+use crate::runtime::http_client::TrackerExecutor;
 
 /// Client of the server that listens on one Unix socket. Clones share its connections.
 #[derive(Clone)]
@@ -31,15 +31,11 @@ pub struct UnixHttpClient(Client<UnixConnector, Full<Bytes>>);
 #[derive(Clone)]
 struct UnixConnector(Arc<PathBuf>);
 
-/// Executor that spawns connection tasks on the task tracker of the server.
-#[derive(Clone)]
-struct ConnectionExecutor(TaskTracker);
-
 impl UnixHttpClient {
     /// Creates a client of the socket at `path`, whose connection tasks run on `tracker`, and which
     /// keeps at most `max_idle_connections`.
     pub fn new(path: PathBuf, tracker: TaskTracker, max_idle_connections: usize) -> Self {
-        let client = Client::builder(ConnectionExecutor(tracker))
+        let client = Client::builder(TrackerExecutor(tracker))
             .pool_max_idle_per_host(max_idle_connections)
             .build(UnixConnector(Arc::new(path)));
         Self(client)
@@ -80,14 +76,5 @@ impl Service<Uri> for UnixConnector {
             let stream = UnixStream::connect(path.as_path()).await?;
             Ok(TokioIo::new(stream))
         })
-    }
-}
-
-impl<F> Executor<F> for ConnectionExecutor
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
     }
 }

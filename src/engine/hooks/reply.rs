@@ -21,6 +21,9 @@ const MAX_CODE_LENGTH: usize = 64;
 /// Failure of a hook whose answer is too large to be read.
 pub(super) const ANSWER_TOO_LARGE: HookFailure =
     HookFailure::InvalidAnswer("it is larger than 8 MiB");
+/// Failure of a hook whose action does not fit the point or its grants.
+pub(super) const ACTION_NOT_ALLOWED: HookFailure =
+    HookFailure::InvalidAnswer("the hook may not do this here");
 
 /// Decision of a hook.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,9 +107,9 @@ impl HookReply {
         if op == HookOperation::Notify && json.trim_ascii().is_empty() {
             return Ok(Self::pass());
         }
-        let invalid = HookFailure::InvalidAnswer;
-        let fields: ReplyFields = serde_json::from_slice(json)
-            .map_err(|_| invalid("it is no JSON object with a known action"))?;
+        let fields: ReplyFields = serde_json::from_slice(json).map_err(|_| {
+            HookFailure::InvalidAnswer("it is no JSON object with a known action")
+        })?;
         check_metadata(&fields.metadata)?;
         let metadata = fields.metadata.clone();
         let verdict = if point == HookPoint::Error {
@@ -120,7 +123,7 @@ impl HookReply {
         if is_allowed {
             Ok(Self { verdict, metadata })
         } else {
-            Err(invalid("the hook may not do this here"))
+            Err(ACTION_NOT_ALLOWED)
         }
     }
 }

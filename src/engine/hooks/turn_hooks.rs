@@ -20,6 +20,7 @@ use super::error::HookStopReason;
 use super::filter::Filter;
 use super::filter::FilterRefusal;
 use super::notes::HookNotes;
+use super::reply::ACTION_NOT_ALLOWED;
 use super::reply::HookReply;
 use super::reply::HookVerdict;
 use super::set::ConfiguredHook;
@@ -350,10 +351,6 @@ impl TurnHooks {
             .spawn(async move { hook.notify(&input, &metrics).await });
     }
 }
-
-/// Failure of a hook whose action does not fit the point or its grants.
-pub(super) const ACTION_NOT_ALLOWED: HookFailure =
-    HookFailure::InvalidAnswer("the hook may not do this here");
 
 /// Returns the outcome of a filter.
 pub(super) fn filter_outcome(applied: Result<bool, FilterRefusal>, of_answer: bool) -> HookOutcome {

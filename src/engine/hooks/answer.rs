@@ -71,29 +71,30 @@ impl CollectedAnswer {
 }
 
 /// Replaces the answer of `events`, which the hook got as `answered`, by `answer`. Thinking and
-/// citations, which belong to the old text, are left out. An equal answer leaves the events
-/// unchanged.
+/// citations, which belong to the old text, are left out. Returns true if that changes something;
+/// an equal answer does not.
 ///
 /// # Errors
-/// Fails when the answer has an input that is no object, or an unknown reason.
+/// Fails when the answer has an input that is no object, or an unknown reason. The events are
+/// unchanged then.
 pub(super) fn replace_answer(
-    events: Vec<TurnEvent>,
+    events: &mut Vec<TurnEvent>,
     answered: &WireAnswer,
     answer: WireAnswer,
-) -> Result<Vec<TurnEvent>, HookFailure> {
+) -> Result<bool, HookFailure> {
     let is_same_end =
         answer.finish_reason.is_none() || answer.finish_reason == answered.finish_reason;
     let is_same_text = answer.text == answered.text && answer.tool_calls == answered.tool_calls;
     if is_same_end && is_same_text {
-        return Ok(events);
+        return Ok(false);
     }
     let has_calls = !answer.tool_calls.is_empty();
     let mut replaced = Vec::new();
     let mut end = None;
-    for event in events {
+    for event in events.iter() {
         match event {
-            TurnEvent::Started { .. } => replaced.push(event),
-            TurnEvent::Finished(finish) => end = Some(finish),
+            TurnEvent::Started { .. } => replaced.push(event.clone()),
+            TurnEvent::Finished(finish) => end = Some(finish.clone()),
             _ => {}
         }
     }
@@ -124,7 +125,9 @@ pub(super) fn replace_answer(
         let reason = finish_reason(answer.finish_reason.as_deref(), finish.reason, has_calls)?;
         replaced.push(TurnEvent::Finished(changed_finish(finish, reason)));
     }
-    Ok(replaced)
+    let has_changed = replaced != *events;
+    *events = replaced;
+    Ok(has_changed)
 }
 
 fn finish_word(reason: FinishReason) -> &'static str {
@@ -206,10 +209,10 @@ mod tests {
             "tool_calls": [{"id": "c1", "name": "look", "input": {"a": 1}}],
         });
         assert_eq!(serde_json::to_value(&answer).unwrap(), expected);
-        assert_eq!(
-            replace_answer(events(), &answer, answer.clone()),
-            Ok(events())
-        );
+        let mut same = events();
+        let has_changed = replace_answer(&mut same, &answer, answer.clone());
+        assert_eq!(has_changed, Ok(false));
+        assert_eq!(same, events());
     }
 
     #[test]
@@ -218,7 +221,9 @@ mod tests {
             text: "Bye".to_owned(),
             ..WireAnswer::default()
         };
-        let replaced = replace_answer(events(), &wire(), new).unwrap();
+        let mut replaced = events();
+        let has_changed = replace_answer(&mut replaced, &wire(), new);
+        assert_eq!(has_changed, Ok(true));
         let expected = [
             TurnEvent::started("m", Usage::default()),
             TurnEvent::Text("Bye".to_owned()),
@@ -227,7 +232,8 @@ mod tests {
         assert_eq!(replaced, expected);
         let mut calls = wire();
         calls.tool_calls[0].input = json!({"a": 2});
-        let replaced = replace_answer(events(), &wire(), calls).unwrap();
+        let mut replaced = events();
+        replace_answer(&mut replaced, &wire(), calls).unwrap();
         assert_eq!(replaced[3], TurnEvent::ToolInput("{\"a\":2}".to_owned()));
     }
 
@@ -240,9 +246,9 @@ mod tests {
         let answered = collected.into_wire(&Finish::new(FinishReason::Length, Usage::default()));
         let mut answer = answered.clone();
         answer.text = "Bye".to_owned();
-        let replaced = replace_answer(events, &answered, answer).unwrap();
-        assert_eq!(replaced[1], TurnEvent::Text("Bye".to_owned()));
-        assert_eq!(replaced[3], TurnEvent::ToolInput("{\"a\":".to_owned()));
+        replace_answer(&mut events, &answered, answer).unwrap();
+        assert_eq!(events[1], TurnEvent::Text("Bye".to_owned()));
+        assert_eq!(events[3], TurnEvent::ToolInput("{\"a\":".to_owned()));
     }
 
     #[test]
@@ -263,8 +269,10 @@ mod tests {
         let mut end = wire();
         end.finish_reason = Some("bored".to_owned());
         for answer in [text, end] {
-            let refused = replace_answer(events(), &wire(), answer);
+            let mut unchanged = events();
+            let refused = replace_answer(&mut unchanged, &wire(), answer);
             assert!(matches!(refused, Err(HookFailure::InvalidAnswer(_))));
+            assert_eq!(unchanged, events());
         }
     }
 }

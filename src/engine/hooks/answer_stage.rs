@@ -170,39 +170,37 @@ impl AnswerStage {
     /// Lets the hook decide about the whole answer.
     async fn decide(
         &self,
-        events: Vec<TurnEvent>,
+        mut events: Vec<TurnEvent>,
         collected: CollectedAnswer,
         finish: &Finish,
     ) -> Result<Vec<TurnEvent>, HookStop> {
         let started = Instant::now();
-        let decided = match &self.hook.body {
-            HookBody::Filter(filter) => Ok(filter_whole(filter, events)),
-            HookBody::Called(called) => self.call(called, &events, collected, finish).await,
+        let outcome = match &self.hook.body {
+            HookBody::Filter(filter) => {
+                let outcome = filter_whole(filter, &mut events);
+                Ok((outcome, BTreeMap::new()))
+            }
+            HookBody::Called(called) => {
+                let events = &mut events;
+                self.call(called, events, collected, finish).await
+            }
         };
         let is_charged = !self.is_free && finish.usage.cost != Some(Money::ZERO);
-        let (events, outcome) = match decided {
-            Ok(AnswerDecision {
-                events,
-                outcome,
-                metadata,
-            }) => (events, Ok((outcome, metadata))),
-            Err((failure, events)) => (events, Err(failure)),
-        };
         self.turn
             .settle(&self.hook, POINT, started, outcome, is_charged)?;
         Ok(events)
     }
 
+    /// Calls the hook, which may replace the answer of `events`. A failure leaves them unchanged.
     async fn call(
         &self,
         called: &CalledHook,
-        events: &[TurnEvent],
+        events: &mut Vec<TurnEvent>,
         collected: CollectedAnswer,
         finish: &Finish,
-    ) -> Result<AnswerDecision, (HookFailure, Vec<TurnEvent>)> {
-        let failed = |failure| (failure, events.to_vec());
+    ) -> Result<(HookOutcome, BTreeMap<String, String>), HookFailure> {
         if collected.is_too_large() {
-            return Err(failed(HookFailure::TooLarge));
+            return Err(HookFailure::TooLarge);
         }
         let op = if self.hook.config.answer == HookAccess::Write {
             HookOperation::Transform
@@ -210,30 +208,22 @@ impl AnswerStage {
             HookOperation::Decide
         };
         let content = self.content(collected, finish);
-        let answered = content.answer.clone().unwrap_or_default();
         let input = self.turn.input(&self.hook, POINT, op, content);
-        let reply = called.call(&input).await.map_err(failed)?;
-        let HookReply { verdict, metadata } = reply;
-        let (events, outcome) = match verdict {
-            HookVerdict::Pass => (events.to_vec(), continued_outcome(false, &metadata)),
+        let HookReply { verdict, metadata } = called.call(&input).await?;
+        let has_changed = match verdict {
+            HookVerdict::Pass => false,
             HookVerdict::Refuse { code, message } => {
-                (Vec::new(), HookOutcome::Refused { code, message })
+                return Ok((HookOutcome::Refused { code, message }, metadata));
             }
             HookVerdict::Answer(answer) if op == HookOperation::Transform => {
-                let replaced = replace_answer(events.to_vec(), &answered, answer);
-                let replaced = replaced.map_err(failed)?;
-                let has_changed = replaced != events;
-                (replaced, continued_outcome(has_changed, &metadata))
+                let answered = input.content.answer.unwrap_or_default();
+                replace_answer(events, &answered, answer)?
             }
             HookVerdict::Answer(_) | HookVerdict::Messages(_) | HookVerdict::Message(_) => {
-                return Err(failed(ACTION_NOT_ALLOWED));
+                return Err(ACTION_NOT_ALLOWED);
             }
         };
-        Ok(AnswerDecision {
-            events,
-            outcome,
-            metadata,
-        })
+        Ok((continued_outcome(has_changed, &metadata), metadata))
     }
 
     fn content(&self, collected: CollectedAnswer, finish: &Finish) -> HookContent {
@@ -247,31 +237,16 @@ impl AnswerStage {
     }
 }
 
-/// Decision of a hook about a whole answer.
-struct AnswerDecision {
-    events: Vec<TurnEvent>,
-    outcome: HookOutcome,
-    metadata: BTreeMap<String, String>,
-}
-
-/// Filters a whole answer, of which nothing has been sent yet.
-fn filter_whole(filter: &Arc<Filter>, events: Vec<TurnEvent>) -> AnswerDecision {
+/// Filters a whole answer, of which nothing has been sent yet. A refused one is dropped.
+fn filter_whole(filter: &Arc<Filter>, events: &mut Vec<TurnEvent>) -> HookOutcome {
     let mut pass = AnswerFilter::new(Arc::clone(filter));
     let mut passed = Vec::new();
-    let mut applied = Ok(());
-    for event in events {
+    for event in events.drain(..) {
         match pass.push(event) {
             Ok(events) => passed.extend(events),
-            Err(refusal) => {
-                applied = Err(refusal);
-                break;
-            }
+            Err(refusal) => return filter_outcome(Err(refusal), true),
         }
     }
-    let outcome = filter_outcome(applied.map(|()| pass.has_changed()), true);
-    AnswerDecision {
-        events: passed,
-        outcome,
-        metadata: BTreeMap::new(),
-    }
+    *events = passed;
+    filter_outcome(Ok(pass.has_changed()), true)
 }

@@ -3,6 +3,11 @@
 //! Each part that is shown has a number. A replaced part with the number of an original takes over
 //! what is not shown of it: the data of an image, the ids of a call, cache breakpoints.
 
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::mem::Discriminant;
+use std::mem::discriminant;
+
 use serde_json::Value;
 
 use super::error::HookFailure;
@@ -62,7 +67,7 @@ pub fn replace_messages(turn: &mut Turn, messages: Vec<WireMessage>) -> Result<b
             parts: turn.prompt.clone(),
         });
     }
-    let mut replaced = Replacement::new(originals.clone()).build(messages)?;
+    let mut replaced = Replacement::new(&originals).build(messages)?;
     if replaced == originals {
         return Ok(false);
     }
@@ -172,29 +177,48 @@ pub(super) fn input_value(input: &str) -> Value {
     serde_json::from_str(input).unwrap_or_else(|_| Value::String(input.to_owned()))
 }
 
+/// Kind of a part that is shown.
+type PartKind = Discriminant<WireContent>;
+
 /// Messages of a request on their way to be replaced.
-struct Replacement {
-    originals: Vec<Message>,
+struct Replacement<'a> {
+    originals: &'a [Message],
+    /// Kinds of the parts of each message; `None` for a part that is not shown.
+    kinds: Vec<Vec<Option<PartKind>>>,
     /// Message and part by number.
     places: Vec<(usize, usize)>,
     is_used: Vec<bool>,
+    /// Numbers of the parts of each kind that may be unused, in their order.
+    places_by_kind: HashMap<PartKind, VecDeque<usize>>,
     /// Message from which on those without shown parts are still to be added.
     next_hidden: usize,
     replaced: Vec<Message>,
 }
 
-impl Replacement {
-    fn new(originals: Vec<Message>) -> Self {
+impl<'a> Replacement<'a> {
+    fn new(originals: &'a [Message]) -> Self {
+        let mut kinds = Vec::new();
         let mut places = Vec::new();
+        let mut places_by_kind: HashMap<PartKind, VecDeque<usize>> = HashMap::new();
         for (index, message) in originals.iter().enumerate() {
-            let parts = message.parts.iter().enumerate();
-            let is_shown = parts.filter(|(_, part)| shown(part).is_some());
-            places.extend(is_shown.map(|(part, _)| (index, part)));
+            let mut message_kinds = Vec::new();
+            for (position, part) in message.parts.iter().enumerate() {
+                let kind = shown(part).map(|content| discriminant(&content));
+                message_kinds.push(kind);
+                if let Some(kind) = kind {
+                    let of_kind = places_by_kind.entry(kind).or_default();
+                    of_kind.push_back(places.len());
+                    places.push((index, position));
+                }
+            }
+            kinds.push(message_kinds);
         }
         Self {
             is_used: vec![false; places.len()],
             originals,
+            kinds,
             places,
+            places_by_kind,
             next_hidden: 0,
             replaced: Vec::new(),
         }
@@ -245,34 +269,39 @@ impl Replacement {
         let by_number = part
             .place
             .filter(|place| self.is_used.get(*place) == Some(&false));
-        let place = by_number.or_else(|| {
-            if matches!(part.content, WireContent::Text { .. }) {
-                return None;
-            }
-            (0..self.places.len()).find(|place| {
-                let (index, position) = self.places[*place];
-                let original = shown(&self.originals[index].parts[position]);
-                let kind = std::mem::discriminant(&part.content);
-                let is_same = original.is_some_and(|shown| std::mem::discriminant(&shown) == kind);
-                is_same && !self.is_used[*place]
-            })
-        })?;
+        let place = match by_number {
+            Some(place) => place,
+            None => self.next_of_kind(&part.content)?,
+        };
         self.is_used[place] = true;
         Some(self.places[place])
     }
 
+    /// Returns the number of the first unused part of the kind of `content`; `None` for a text,
+    /// which can be made anew.
+    fn next_of_kind(&mut self, content: &WireContent) -> Option<usize> {
+        if matches!(content, WireContent::Text { .. }) {
+            return None;
+        }
+        let places = self.places_by_kind.get_mut(&discriminant(content))?;
+        let is_used = &self.is_used;
+        std::iter::from_fn(|| places.pop_front()).find(|place| !is_used[*place])
+    }
+
     /// Adds the parts of a message that are not shown, within `range`.
     fn take_hidden(&self, index: usize, range: std::ops::Range<usize>, parts: &mut Vec<Part>) {
-        let within = self.originals[index].parts.get(range).unwrap_or_default();
-        let hidden = within.iter().filter(|part| shown(part).is_none());
-        parts.extend(hidden.cloned());
+        let kinds = &self.kinds[index];
+        let hidden = range.filter(|position| kinds[*position].is_none());
+        let originals = &self.originals[index].parts;
+        parts.extend(hidden.map(|position| originals[position].clone()));
     }
 
     /// Adds the messages before `end` of which nothing is shown.
     fn add_hidden_messages(&mut self, end: usize) {
         while self.next_hidden < end {
-            let message = self.originals[self.next_hidden].clone();
-            if message.parts.iter().all(|part| shown(part).is_none()) {
+            let is_hidden = self.kinds[self.next_hidden].iter().all(Option::is_none);
+            if is_hidden {
+                let message = self.originals[self.next_hidden].clone();
                 self.push(message.role, message.parts);
             }
             self.next_hidden += 1;

@@ -72,7 +72,7 @@ impl HookConfig {
     }
 
     /// Checks the hook as a whole. A program needs no command if its file may be in the folder.
-    pub(super) fn check(&self, has_folder: bool) -> Result<(), SettingRefusal> {
+    fn check(&self, has_folder: bool) -> Result<(), SettingRefusal> {
         self.check_bounds()?;
         match self.kind {
             HookKind::Filter => self.check_filter(),

@@ -89,9 +89,10 @@ impl Hooks {
     /// # Errors
     /// Fails when a hook cannot work as it is configured, or the folder of programs cannot be read.
     pub fn start(config: &Config, deps: &HookDeps) -> Result<Self, SettingRefusal> {
+        let config = with_program_files(config)?;
         config.check()?;
         let mut hooks = Vec::new();
-        for hook in with_program_files(config)? {
+        for hook in config.list {
             hooks.push(Arc::new(ConfiguredHook::start(hook, deps)?));
         }
         Ok(Self::from_configured(hooks, deps))
@@ -179,9 +180,9 @@ impl Hooks {
     }
 }
 
-/// Returns the hooks of the list, and a hook for each file of the folder that the list does not
-/// name.
-fn with_program_files(config: &Config) -> Result<Vec<HookConfig>, SettingRefusal> {
+/// Returns the hooks of the list, each program with its command, and a hook for each file of the
+/// folder that the list does not name.
+fn with_program_files(config: &Config) -> Result<Config, SettingRefusal> {
     let mut hooks = config.list.clone();
     if !config.programs.is_empty() {
         let refused = |message: String| SettingRefusal {
@@ -208,11 +209,10 @@ fn with_program_files(config: &Config) -> Result<Vec<HookConfig>, SettingRefusal
             }
         }
     }
-    // Checked again, now that each program must have its command.
-    for hook in &hooks {
-        hook.check(false)?;
-    }
-    Ok(hooks)
+    Ok(Config {
+        programs: String::new(),
+        list: hooks,
+    })
 }
 
 impl ConfiguredHook {

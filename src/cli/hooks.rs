@@ -23,22 +23,16 @@ use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::Caller;
-use crate::domain::Finish;
-use crate::domain::FinishReason;
 use crate::domain::ModelName;
-use crate::domain::Native;
-use crate::domain::Part;
 use crate::domain::RequestOrigin;
-use crate::domain::Sampling;
 use crate::domain::Surface;
-use crate::domain::Tools;
 use crate::domain::Turn;
-use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::hooks::HookPoint;
 use crate::engine::hooks::HookStop;
 use crate::engine::hooks::HookStopReason;
 use crate::engine::hooks::Hooks;
+use crate::engine::hooks::TextPrompt;
 use crate::engine::hooks::TurnHooks;
 use crate::engine::hooks::WireAnswer;
 use crate::engine::hooks::WireMessage;
@@ -183,16 +177,12 @@ fn read_request(file: &Path) -> anyhow::Result<DryRun> {
     }
     let request: WireRequest =
         serde_json::from_value(value).with_context(|| format!("{name} is no input of a hook"))?;
-    let mut turn = Turn {
+    let prompt = TextPrompt {
         model: ModelName::new(request.model),
-        system: request.system.into_iter().collect(),
-        tools: Tools::default(),
-        history: Vec::new(),
-        prompt: vec![Part::text("-")],
-        sampling: Sampling::default(),
-        project: None,
-        native: Native::default(),
+        system: request.system,
+        prompt: "-".to_owned(),
     };
+    let mut turn = prompt.to_turn();
     if !request.messages.is_empty() {
         let replaced = replace_messages(&mut turn, request.messages);
         replaced.with_context(|| format!("the messages of {name} cannot be used"))?;
@@ -247,7 +237,8 @@ async fn test_request(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow
             .filter(|hook| hook.are_at(HookPoint::After))
         {
             let started = Instant::now();
-            let passed = pass_answer(hook, text.clone()).await;
+            let usage = Usage::default();
+            let passed = hook.pass_result_text(text.clone(), usage).await;
             table.row(table_row(hook, HookPoint::After, started));
             match passed {
                 Ok(new) => text = new,
@@ -262,25 +253,6 @@ async fn test_request(hooks: &Hooks, caller: &Caller, request: DryRun) -> anyhow
     }
     let end = stopped.map_or_else(String::new, |stop| describe_stop(&stop));
     Ok([table.to_string(), changes, end].concat())
-}
-
-/// Passes an answer through a hook as one event and an end.
-async fn pass_answer(hook: &TurnHooks, text: String) -> Result<String, HookStop> {
-    let finish = Finish::new(FinishReason::Stop, Usage::default());
-    let mut passed = Vec::new();
-    for mut stage in hook.answer_stages(false) {
-        for event in [
-            TurnEvent::Text(text.clone()),
-            TurnEvent::Finished(finish.clone()),
-        ] {
-            passed.extend(stage.take(event).await?);
-        }
-    }
-    let texts = passed.into_iter().filter_map(|event| match event {
-        TurnEvent::Text(text) => Some(text),
-        _ => None,
-    });
-    Ok(texts.collect())
 }
 
 fn table_row(hook: &TurnHooks, point: HookPoint, started: Instant) -> [String; 4] {

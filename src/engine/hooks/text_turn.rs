@@ -32,7 +32,7 @@ pub struct TextPrompt {
 
 impl TextPrompt {
     /// Returns the turn that hooks see.
-    fn to_turn(&self) -> Turn {
+    pub fn to_turn(&self) -> Turn {
         Turn {
             model: self.model.clone(),
             system: self.system.iter().cloned().collect(),

@@ -45,13 +45,9 @@ impl StagedAnswer {
             }
             let event = match self.events.as_mut()?.next().await {
                 Some(Ok(event)) => event,
-                Some(Err(error)) => {
+                ended => {
                     self.events = None;
-                    return Some(Err(error));
-                }
-                None => {
-                    self.events = None;
-                    return None;
+                    return ended;
                 }
             };
             let is_end = matches!(event, TurnEvent::Finished(_));

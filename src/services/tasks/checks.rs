@@ -20,13 +20,9 @@ impl TaskRun {
         let TaskDeps { prices, config, .. } = &self.inner.deps;
         let prices = Arc::clone(prices);
         let max_output_tokens = config.max_output_tokens.into();
-        TaskHold::new(
-            hold,
-            prices,
-            &self.recorder.task(),
-            self.conversation_tokens,
-            max_output_tokens,
-        )
+        let conversation = self.conversation_tokens;
+        self.recorder
+            .read(|task| TaskHold::new(hold, prices, task, conversation, max_output_tokens))
     }
 
     /// Checks key and workspace again when the task leaves the queue.
@@ -38,9 +34,9 @@ impl TaskRun {
                 usage: None,
             });
         }
-        let task = self.recorder.task();
-        let found = config.roots.resolve(&task.workspace);
-        if found.as_ref() == Ok(&task.workspace) {
+        let workspace = self.recorder.read(|task| task.workspace.clone());
+        let found = config.roots.resolve(&workspace);
+        if found.as_ref() == Ok(&workspace) {
             Ok(())
         } else {
             Err(TaskOutcome::workspace_changed())

@@ -79,30 +79,26 @@ impl TaskRun {
         caller: Caller,
         hold_sender: oneshot::Sender<Result<(), Error>>,
     ) {
-        let task = self.recorder.task();
         let TaskDeps { prices, config, .. } = &self.inner.deps;
-        let amount = task_hold::first_hold_amount(
-            prices,
-            &task,
-            self.conversation_tokens,
-            config.max_output_tokens.into(),
-        );
-        // Resumable hold id: a crash while the task is queued releases the hold.
+        let conversation = self.conversation_tokens;
+        let max_output_tokens = config.max_output_tokens.into();
+        let (amount, id) = self.recorder.read(|task| {
+            let amount =
+                task_hold::first_hold_amount(prices, task, conversation, max_output_tokens);
+            // Resumable hold id: a crash while the task is queued releases the hold.
+            (amount, ledger::resumable_id(&task.id))
+        });
         let hold = async {
-            let hold = self
-                .inner
-                .deps
-                .ledger
-                .hold(&caller, amount, &ledger::resumable_id(&task.id))
-                .await?;
+            let ledger = &self.inner.deps.ledger;
+            let hold = ledger.hold(&caller, amount, &id).await?;
             self.recorder.add().await?;
             Ok::<_, Error>(hold)
         };
         // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
-                self.inner
-                    .notify_hooks("task.created", &self.recorder.task());
+                self.recorder
+                    .read(|task| self.inner.notify_hooks("task.created", task));
                 let _ = hold_sender.send(Ok(()));
                 let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
@@ -122,8 +118,9 @@ impl TaskRun {
         };
         let prices = &self.inner.deps.prices;
         let settled = match hold {
-            Some(hold) => end
-                .settle_hold(hold, &self.recorder.task(), self.prior_cost, prices)
+            Some(hold) => self
+                .recorder
+                .read(|task| end.settle_hold(hold, task, self.prior_cost, prices))
                 .await
                 .map(Some),
             None => Ok(None),
@@ -178,7 +175,8 @@ impl TaskRun {
             Err(end) => return (end, Some(hold.into_hold())),
         };
         // Nothing was sent upstream before this point; from here on a crash charges the hold.
-        match hold.start_as(&self.recorder.task().id).await {
+        let id = self.recorder.read(|task| task.id.clone());
+        match hold.start_as(&id).await {
             Ok(mut hold) => (
                 self.follow_agent(agent, &mut hold).await,
                 Some(hold.into_hold()),
@@ -193,8 +191,8 @@ impl TaskRun {
             task.status = TaskStatus::Running;
             task.started_at = Some(unix_now());
         });
-        self.inner
-            .notify_hooks("task.started", &self.recorder.task());
+        self.recorder
+            .read(|task| self.inner.notify_hooks("task.started", task));
         let begun = async {
             self.recorder.save().await?;
             self.recorder.record_event(self.progress_event()).await

@@ -133,10 +133,6 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let error = match error {
-            Error::Reworded { error, message } => return Self::from(*error).reworded(message),
-            error => error,
-        };
         let this = match &error {
             Error::Busy {
                 workers,
@@ -173,8 +169,9 @@ impl From<Error> for ApiError {
             )
             .retry_after(RETRY_AFTER_RESTART),
             Error::Hook(stop) => Self::stopped_by_hook(stop),
-            // Unwrapped above.
-            Error::Reworded { message, .. } => Self::new(ErrorKind::Internal, message),
+            Error::Reworded { error, message } => {
+                return Self::from((**error).clone()).reworded(message.clone());
+            }
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() {

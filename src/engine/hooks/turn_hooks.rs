@@ -78,10 +78,8 @@ impl TurnHooks {
         turn: &Turn,
     ) -> Self {
         // Work without a client, such as a line of a batch, has no request of its own.
-        let request_id = match RequestExemplar::current() {
-            Some(request) => request.id().into(),
-            None => format!("turn_{}", Uuid::new_v4().simple()).into(),
-        };
+        let request_id = RequestExemplar::current_id()
+            .unwrap_or_else(|| format!("turn_{}", Uuid::new_v4().simple()).into());
         let facts = RequestFacts {
             request_id,
             surface: caller.origin.surface.name(),

@@ -64,11 +64,6 @@ impl RequestExemplar {
         }
     }
 
-    /// Returns the id of the request.
-    pub fn id(&self) -> &str {
-        &self.request
-    }
-
     /// Runs `future` for the request: observations made meanwhile name it.
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         REQUEST.scope(self, future)
@@ -79,6 +74,13 @@ impl RequestExemplar {
     pub fn current() -> Option<Self> {
         let current = REQUEST.try_with(Self::clone).ok();
         current.filter(|exemplar| !exemplar.labels().is_empty())
+    }
+
+    /// Returns the id of the request that runs now, of any length; `None` for background work.
+    pub fn current_id() -> Option<Arc<str>> {
+        REQUEST
+            .try_with(|exemplar| Arc::clone(&exemplar.request))
+            .ok()
     }
 
     /// Returns the labels that fit into an exemplar. The trace goes first: it leads to the request.

@@ -27,6 +27,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::RequestExemplar;
 use crate::telemetry::metrics::testing::assert_series;
 
 const GATE: &str = "name = \"gate\"\nkind = \"http\"\npoints = [\"before\"]\n";
@@ -164,6 +165,23 @@ async fn hook_sees_only_what_it_is_granted() {
     assert_eq!(seeing.system.as_deref(), Some("Be brief."));
     assert_eq!(seeing.user.as_deref(), Some("ann"));
     assert_eq!(seeing.messages.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn hook_gets_the_id_of_the_request_whatever_its_length() {
+    let hook = ScriptedHook::passing();
+    let hooks = scripted(vec![(GATE, hook.clone())]);
+    let mut asked = turn("Hi");
+    let id = "x".repeat(128);
+    let request = RequestExemplar::of_request(&id);
+    let called = before(&hooks, &mut asked);
+    request.scope(called).await.unwrap();
+    before(&hooks, &mut asked).await.unwrap();
+    let calls = hook.calls();
+    let facts = calls.iter().map(|call| call.request.as_ref().unwrap());
+    let ids: Vec<&str> = facts.map(|facts| &*facts.request_id).collect();
+    assert_eq!(ids[0], id);
+    assert!(ids[1].starts_with("turn_"), "{ids:?}");
 }
 
 #[tokio::test]

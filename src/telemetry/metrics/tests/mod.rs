@@ -323,6 +323,9 @@ async fn exemplar_with_a_long_id_is_left_out() {
     assert_eq!(of_request(&long).scope(current()).await, None);
     assert!(of_request(&long[1..]).scope(current()).await.is_some());
     assert_eq!(current().await, None);
+    let id = async { RequestExemplar::current_id() };
+    let id = of_request(&long).scope(id).await;
+    assert_eq!(id.as_deref(), Some(long.as_str()));
 }
 
 /// A trace is named beside its request, and alone where there is no room for both.

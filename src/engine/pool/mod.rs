@@ -33,7 +33,6 @@ use tokio_util::task::TaskTracker;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::PoolMetrics;
 use crate::telemetry::metrics::RetireReason;
-use crate::telemetry::traces::SpanScope;
 
 pub use claim::{Claim, Class};
 pub use config::Config;
@@ -156,12 +155,7 @@ impl<L: Launcher> Pool<L> {
     /// [`Error::Busy`] if the queue is full or the wait too long, [`Error::Unavailable`] if no
     /// worker can be started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
-        let begin = |name| {
-            claim
-                .span
-                .as_ref()
-                .and_then(|span: &SpanScope| span.child(name))
-        };
+        let begin = |name| claim.span.as_ref()?.child(name);
         let queue = begin("queue");
         let mut lease = self.wait_for_lease(claim).await?;
         drop(queue);

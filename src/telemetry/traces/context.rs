@@ -1,6 +1,5 @@
 //! Trace context of the W3C recommendation: the headers `traceparent` and `tracestate`.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Length of the trace id, the span id and the flags in hexadecimal digits, with their hyphens.
@@ -61,8 +60,10 @@ impl TraceContext {
 
     /// Returns the value of the header `traceparent`.
     pub fn traceparent(&self) -> String {
+        let trace_id = self.trace_id();
+        let span_id = u64::from_be_bytes(self.span_id);
         let flags = u8::from(self.is_sampled);
-        format!("00-{}-{}-{flags:02x}", self.trace_id(), hex(&self.span_id))
+        format!("00-{trace_id}-{span_id:016x}-{flags:02x}")
     }
 
     /// Returns the value of the header `tracestate`, if there is one.
@@ -72,7 +73,7 @@ impl TraceContext {
 
     /// Returns the id of the trace in hexadecimal digits.
     pub fn trace_id(&self) -> String {
-        hex(&self.trace_id)
+        format!("{:032x}", u128::from_be_bytes(self.trace_id))
     }
 
     /// True if the trace is recorded whatever its end is.
@@ -89,13 +90,6 @@ pub(super) fn new_trace_id() -> TraceId {
 /// Creates the id of a new span, which is never zero.
 pub(super) fn new_span_id() -> SpanId {
     fastrand::u64(1..).to_be_bytes()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Parses exactly `N` bytes of hexadecimal digits, which must be lower case.

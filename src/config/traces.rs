@@ -151,14 +151,10 @@ impl TraceEndpoint {
     /// Parses a URL. The error does not repeat it: it may have credentials.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let url: Uri = text.parse().map_err(|_| "it is no URL")?;
-        let mut parts = url.into_parts();
-        let scheme = parts
-            .scheme
-            .as_ref()
-            .map(|scheme| scheme.as_str().to_owned());
-        if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err("it does not begin with http:// or https://");
         }
+        let mut parts = url.into_parts();
         let authority = parts.authority.take().ok_or("it names no host")?;
         let (user, host) = match authority.as_str().rsplit_once('@') {
             Some((user, host)) => (Some(user), host),

@@ -173,16 +173,17 @@ fn resource(settings: &Settings) -> ResourceAttributes {
 /// Returns the destination of the calls to the model, by the sign-in and the environment.
 fn upstream(settings: &Settings, environment: &Environment) -> TracedUpstream {
     let variables = environment.for_workers(settings.claude.sign_in);
-    let provider = match SignIn::choose(settings.claude.sign_in, &variables) {
-        Ok(SignIn::Bedrock) => "aws.bedrock",
-        Ok(SignIn::Vertex) => "gcp.vertex_ai",
+    let sign_in = SignIn::choose(settings.claude.sign_in, &variables).ok();
+    let provider = match sign_in {
+        Some(SignIn::Bedrock) => "aws.bedrock",
+        Some(SignIn::Vertex) => "gcp.vertex_ai",
         _ => "anthropic",
     };
-    let is_anthropic = provider == "anthropic";
+    let uses_base_url = sign_in.is_none_or(SignIn::uses_base_url);
     let base = environment
         .get("ANTHROPIC_BASE_URL")
         .unwrap_or(ANTHROPIC_URL);
-    let base: Option<Uri> = base.parse().ok().filter(|_| is_anthropic);
+    let base: Option<Uri> = base.parse().ok().filter(|_| uses_base_url);
     let address = base.as_ref().and_then(Uri::host).map(str::to_owned);
     let port = base.as_ref().and_then(|base| {
         let usual = match base.scheme_str() {

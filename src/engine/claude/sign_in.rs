@@ -98,7 +98,7 @@ impl SignIn {
     }
 
     /// True if calls go to `ANTHROPIC_BASE_URL`; those to a cloud do not.
-    pub(super) fn uses_base_url(self) -> bool {
+    pub fn uses_base_url(self) -> bool {
         matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
     }
 

@@ -251,11 +251,11 @@ impl Ledger {
             let now = clock.now();
             let placed = transactions::place_hold(transaction, now, lease, &caller, estimate, &id)?;
             if placed.is_written {
-                let metrics = ledger.0.metrics.clone();
+                let ledger = ledger.clone();
                 // Counted by the write, because the future may be dropped before its end.
                 transaction.after_write(move |is_made| {
                     if is_made {
-                        metrics.record_hold(begun.elapsed());
+                        ledger.0.metrics.record_hold(begun.elapsed());
                     }
                 });
             }
@@ -349,7 +349,6 @@ impl Ledger {
         };
         let closed = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
-            let alerts = ledger.0.alerts.clone();
             let PendingClose { id, closing, grant } = pending_close.clone();
             let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
             if let Err(error @ Error::Unreadable(_)) = &closed {
@@ -369,16 +368,17 @@ impl Ledger {
             let ClosedHold {
                 debit,
                 charged,
-                alerts: new,
+                alerts,
             } = closed?;
-            let metrics = ledger.0.metrics.clone();
+            let ledger = ledger.clone();
             transaction.after_write(move |is_made| {
                 if let (true, Some(charged)) = (is_made, charged) {
-                    charge_metrics::count_charge(&metrics, &charged, begun.elapsed());
+                    let metrics = &ledger.0.metrics;
+                    charge_metrics::count_charge(metrics, &charged, begun.elapsed());
                 }
                 // A closed channel is fine: alerts are optional for the opener.
-                let made = new.into_iter().filter(|_| is_made);
-                made.for_each(|alert| drop(alerts.send(alert)));
+                let made = alerts.into_iter().filter(|_| is_made);
+                made.for_each(|alert| drop(ledger.0.alerts.send(alert)));
             });
             Ok(debit)
         });

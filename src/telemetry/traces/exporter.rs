@@ -4,7 +4,6 @@
 //! dropped and counted; requests never wait. The log has one line a minute about it at most.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::options::ResourceAttributes;
 use super::options::TraceOptions;
 use super::otlp;
 use super::span::SpanRecord;
+use super::tracer::DroppedSpans;
 use super::tracer::QueuedSpans;
 use super::tracer::Tracer;
 use crate::domain::LogText;
@@ -62,8 +62,8 @@ pub struct ReceiverAnswer {
 /// Task that exports spans until it is stopped.
 pub struct SpanExporter {
     receiver: mpsc::Receiver<SpanRecord>,
-    /// Spans dropped at the queue since the last log line.
-    dropped: Arc<AtomicU64>,
+    /// Spans dropped before they were sent, since the last log line.
+    dropped: Arc<DroppedSpans>,
     transport: Box<dyn SpanTransport>,
     resource: ResourceAttributes,
     metrics: SpanMetrics,
@@ -127,7 +127,9 @@ impl SpanExporter {
             () = flush_expired => {}
         }
         let left = self.spans_in_delivery + self.receiver.len() as u64;
-        let lost = left + self.failed + self.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.dropped.without_room.swap(0, Ordering::Relaxed);
+        let left_out = self.dropped.left_out.swap(0, Ordering::Relaxed);
+        let lost = left + self.failed + dropped + left_out;
         self.count(SpanEnd::Failed, left);
         if lost > 0 {
             tracing::warn!(spans = lost, "spans lost at shutdown");
@@ -141,8 +143,8 @@ impl SpanExporter {
                 return;
             }
             self.export(&batch).await;
-            if self.dropped.load(Ordering::Relaxed) > 0 {
-                self.log_losses("the queue was full");
+            if let Some(reason) = self.dropped.reason() {
+                self.log_losses(reason);
             }
         }
     }
@@ -233,9 +235,11 @@ impl SpanExporter {
             return;
         }
         self.logged_at = Some(Instant::now());
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.dropped.without_room.swap(0, Ordering::Relaxed);
+        let left_out = self.dropped.left_out.swap(0, Ordering::Relaxed);
         let failed = std::mem::take(&mut self.failed);
-        tracing::warn!(dropped, failed, error = %LogText(reason), "traces not exported");
+        let error = LogText(reason);
+        tracing::warn!(dropped, left_out, failed, %error, "traces not exported");
     }
 }
 

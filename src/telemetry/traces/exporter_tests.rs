@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use prost::Message as _;
 
 use super::super::SampleRatio;
+use super::super::SpanKind;
 use super::super::otlp::ExportTraceServiceRequest;
 use super::super::testing::options;
 use super::super::tracer::MAX_QUEUED_SPANS;
@@ -211,6 +212,26 @@ async fn stalled_receiver_fills_the_queue_and_cannot_hold_the_shutdown() {
         "{took:?}"
     );
     assert_outcomes(&metrics, [0, 5, 1 + MAX_QUEUED_SPANS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_spans_of_a_request_are_told_apart_from_a_full_queue() {
+    let (tracer, queued) = Tracer::new(options(SampleRatio::ALL), SpanMetrics::default());
+    let QueuedSpans { receiver, dropped } = queued;
+    assert_eq!(dropped.reason(), None);
+    let request = tracer.begin_request("x", None).unwrap();
+    for _ in 0..600 {
+        drop(request.child("step", SpanKind::Internal));
+    }
+    drop(request);
+    assert_eq!(dropped.reason(), Some("a request had too many spans"));
+    assert_eq!(dropped.left_out.load(Ordering::Relaxed), 601 - 512);
+    for _ in 0..MAX_QUEUED_SPANS {
+        drop(tracer.begin_request("x", None));
+    }
+    assert_eq!(dropped.reason(), Some("the queue was full"));
+    assert_eq!(dropped.without_room.load(Ordering::Relaxed), 512);
+    assert_eq!(receiver.len(), MAX_QUEUED_SPANS);
 }
 
 #[test]

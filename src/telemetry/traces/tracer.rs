@@ -36,14 +36,22 @@ pub(super) struct TracerInner {
 pub(super) struct SpanQueue {
     sender: mpsc::Sender<SpanRecord>,
     metrics: SpanMetrics,
-    /// Spans dropped since the exporter last took the number.
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<DroppedSpans>,
 }
 
 /// Receiving end of the queue, for the exporter.
 pub(super) struct QueuedSpans {
     pub(super) receiver: mpsc::Receiver<SpanRecord>,
-    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) dropped: Arc<DroppedSpans>,
+}
+
+/// Numbers of spans dropped since the exporter last took them, by the reason.
+#[derive(Debug, Default)]
+pub(super) struct DroppedSpans {
+    /// Spans for which the queue had no room.
+    pub(super) without_room: AtomicU64,
+    /// Spans beyond the maximum of their request.
+    pub(super) left_out: AtomicU64,
 }
 
 /// Request that has created a batch, which the spans of the batch's lines are linked to.
@@ -54,7 +62,7 @@ impl Tracer {
     /// Creates a tracer whose spans end in the returned queue.
     pub(super) fn new(options: TraceOptions, metrics: SpanMetrics) -> (Self, QueuedSpans) {
         let (sender, receiver) = mpsc::channel(MAX_QUEUED_SPANS);
-        let dropped = Arc::<AtomicU64>::default();
+        let dropped = Arc::<DroppedSpans>::default();
         let queue = SpanQueue {
             sender,
             metrics,
@@ -93,18 +101,37 @@ impl SpanQueue {
     /// Queues the spans of a request as a whole, or drops them if there is no room for all.
     /// `left_out` more were dropped before.
     pub(super) fn offer(&self, spans: Vec<SpanRecord>, left_out: u64) {
-        let mut lost = left_out;
+        let mut without_room = 0;
         match self.sender.try_reserve_many(spans.len()) {
             Ok(places) => {
                 for (place, span) in places.zip(spans) {
                     place.send(span);
                 }
             }
-            Err(_) => lost += spans.len() as u64,
+            Err(_) => without_room = spans.len() as u64,
         }
-        if lost > 0 {
-            self.metrics.count_spans(SpanEnd::Dropped, lost);
-            self.dropped.fetch_add(lost, Ordering::Relaxed);
+        let dropped = &self.dropped;
+        for (number, count) in [
+            (&dropped.without_room, without_room),
+            (&dropped.left_out, left_out),
+        ] {
+            if count > 0 {
+                self.metrics.count_spans(SpanEnd::Dropped, count);
+                number.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl DroppedSpans {
+    /// Returns the reason for the log; `None` if no span was dropped.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        if self.without_room.load(Ordering::Relaxed) > 0 {
+            Some("the queue was full")
+        } else if self.left_out.load(Ordering::Relaxed) > 0 {
+            Some("a request had too many spans")
+        } else {
+            None
         }
     }
 }

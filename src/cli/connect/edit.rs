@@ -13,6 +13,7 @@ use super::json_text::JsonMember;
 use super::json_text::JsonRefusal;
 use super::marked_lines::LineFormat;
 use super::marked_lines::MarkedLinesError;
+use super::marked_lines::find_key;
 use super::marked_lines::indent_lines;
 use super::marked_lines::mark_lines;
 use super::marked_lines::remove_marked_lines;
@@ -215,15 +216,7 @@ fn insert_into_yaml_list(
 fn yaml_keys(text: &str) -> Result<Vec<&str>, EditRefusal> {
     let mut keys = Vec::new();
     for line in outer_yaml_lines(text)? {
-        let key = line.split_once(':').map(|(key, _)| key.trim_end());
-        let key = key.map(|key| key.trim_matches(['"', '\'']));
-        let is_key = |key: &&str| {
-            !key.is_empty()
-                && key
-                    .chars()
-                    .all(|character| character.is_ascii_alphanumeric() || "_-.".contains(character))
-        };
-        match key.filter(is_key) {
+        match find_key(line, ':') {
             Some(key) => keys.push(key),
             None if line.starts_with("- ") && !keys.is_empty() => {}
             None => return Err(refuse("it is not a list of keys, `KEY: VALUE`")),

@@ -149,8 +149,8 @@ impl<'t> LineReader<'t> {
     }
 }
 
-/// Returns the key before `separator`.
-fn find_key(line: &str, separator: char) -> Option<&str> {
+/// Returns the key before `separator`; `None` if the line has none.
+pub(super) fn find_key(line: &str, separator: char) -> Option<&str> {
     let (key, _) = line.split_once(separator)?;
     let key = key.trim_end().trim_matches(['"', '\'']);
     let is_key = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);

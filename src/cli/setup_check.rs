@@ -4,25 +4,20 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::fs::Access;
 use rustix::fs::access;
 
 use super::CommandError;
 use super::admin::block_on;
-use super::endpoint::Endpoint;
+use super::health::ask_health;
 use super::print;
-use super::server_client::ServerClient;
 use crate::app::read_cli_version;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::config::local_url;
 use crate::engine::claude::SignIn;
 use crate::engine::claude::TESTED;
-
-/// Maximum time for an answer of the server at the address.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Check with its outcome: what was found, or what is wrong and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,12 +106,7 @@ async fn check_address(settings: &Settings) -> Result<String, String> {
     let Err(error) = TcpListener::bind(address) else {
         return Ok(format!("{address} is free"));
     };
-    let client = ServerClient::new(Endpoint {
-        url: local_url(address),
-        key: None,
-    });
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.get("/health")).await;
-    if matches!(answer, Ok(Ok(answer)) if answer.status().is_success()) {
+    if ask_health(&local_url(address)).await.is_ok() {
         return Ok(format!("a server answers at {address}"));
     }
     Err(format!(

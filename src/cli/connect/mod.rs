@@ -90,6 +90,8 @@ struct PlannedChange<'c> {
     client: &'c ClientSetup,
     file: TargetFile,
     edit: FileEdit,
+    /// Change for any connection, which finds an earlier one to remove it.
+    removal: FileEdit,
     /// File as it is.
     text: String,
     /// File as it was before the first change, if there was one.
@@ -204,6 +206,7 @@ impl<'c> PlannedChange<'c> {
             client,
             file: target,
             edit: (file.edit)(connection),
+            removal: (file.edit)(&ClientConnection::of_any()),
             text,
             original,
         })
@@ -211,13 +214,9 @@ impl<'c> PlannedChange<'c> {
 
     /// Returns the file without an earlier change.
     fn without_change(&self) -> Result<String, EditRefusal> {
-        let edit = self.client.file.as_ref().map(|file| file.edit);
-        let edit = edit.map_or_else(
-            || self.edit.clone(),
-            |edit| edit(&ClientConnection::of_any()),
-        );
         // Without a copy the members of JSON are the user's.
-        edit.remove(&self.text, self.original.as_ref().unwrap_or(&self.text))
+        let original = self.original.as_ref().unwrap_or(&self.text);
+        self.removal.remove(&self.text, original)
     }
 
     /// Returns the file with the change.

@@ -1,6 +1,5 @@
 //! Configuration files of clients on disk, and copies of what they were before.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::io::Write as _;
@@ -9,10 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Ending of the copy beside a changed file.
-const COPY_SUFFIX: &str = ".before-switchboard";
-/// Ending of a file that is being written.
-const PARTIAL_SUFFIX: &str = ".partial-switchboard";
+/// Extension of the copy beside a changed file.
+const COPY_EXTENSION: &str = "before-switchboard";
+/// Extension of a file that is being written.
+const PARTIAL_EXTENSION: &str = "partial-switchboard";
 /// Mode of new files: they may hold a key.
 const PRIVATE_MODE: u32 = 0o600;
 /// Bits of a mode that let others in.
@@ -42,7 +41,7 @@ impl TargetFile {
             }
             found => found?,
         };
-        let copy = with_suffix(&path, COPY_SUFFIX);
+        let copy = path.with_added_extension(COPY_EXTENSION);
         Ok(Self { path, copy })
     }
 
@@ -136,7 +135,7 @@ fn read_mode(path: &Path) -> io::Result<u32> {
 
 /// Writes `text` atomically: all of it, or the file stays as it was.
 fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let partial = with_suffix(path, PARTIAL_SUFFIX);
+    let partial = path.with_added_extension(PARTIAL_EXTENSION);
     let written = write_new(&partial, text, mode).and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         // It may hold a key. The first error is the one that helps.
@@ -157,12 +156,6 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     output.set_permissions(fs::Permissions::from_mode(mode))?;
     output.write_all(text.as_bytes())?;
     output.sync_all()
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

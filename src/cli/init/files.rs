@@ -75,20 +75,14 @@ impl PlannedFile {
 
 /// Returns the first of `FILE.bak`, `FILE.bak2` and so on that does not exist.
 fn free_name(path: &Path) -> PathBuf {
-    let mut name = with_suffix(path, ".bak");
+    let mut name = path.with_added_extension("bak");
     let mut number = 2;
     // A link to a missing file is a name in use.
     while fs::symlink_metadata(&name).is_ok() {
-        name = with_suffix(path, &format!(".bak{number}"));
+        name = path.with_added_extension(format!("bak{number}"));
         number += 1;
     }
     name
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]
@@ -108,8 +102,8 @@ mod tests {
         assert_eq!(planned("2").write(false).unwrap(), FileOutcome::Kept);
         assert_eq!(planned("1").write(true).unwrap(), FileOutcome::Kept);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1");
-        let first = with_suffix(&path, ".bak");
-        let second = with_suffix(&path, ".bak2");
+        let first = path.with_added_extension("bak");
+        let second = path.with_added_extension("bak2");
         assert_eq!(
             planned("2").write(true).unwrap(),
             FileOutcome::Replaced(first.clone())

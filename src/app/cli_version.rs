@@ -17,7 +17,7 @@ use crate::engine::claude::Version;
 pub async fn read_cli_version(
     settings: &Settings,
     environment: &Environment,
-) -> anyhow::Result<Option<Version>> {
+) -> anyhow::Result<Version> {
     let home = TemporaryHome::create()?;
     let setup = CliSetup {
         config: settings.claude.clone(),

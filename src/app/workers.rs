@@ -55,9 +55,7 @@ pub(super) async fn start(
         data_dir: settings.server.data_dir.clone(),
     };
     let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
-    if let Some(version) = launcher.version() {
-        metrics.set_cli_version(version);
-    }
+    metrics.set_cli_version(launcher.version());
     let agents = runner(&launcher, settings).await?;
     let pool = Pool::start(
         launcher,

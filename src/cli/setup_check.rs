@@ -70,8 +70,7 @@ pub(super) fn render_checks(checks: &[SetupCheck]) -> String {
 
 async fn check_cli(settings: &Settings, environment: &Environment) -> Result<String, String> {
     match read_cli_version(settings, environment).await {
-        Ok(Some(version)) => Ok(format!("{version}; {TESTED} was tested")),
-        Ok(None) => Ok("found".to_owned()),
+        Ok(version) => Ok(format!("{version}; {TESTED} was tested")),
         Err(error) => Err(format!("{error:#}")),
     }
 }

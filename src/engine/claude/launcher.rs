@@ -32,7 +32,7 @@ pub struct ClaudeLauncher {
     program: Program,
     instance: String,
     spawner: Spawner,
-    version: Option<Version>,
+    version: Version,
 }
 
 /// Reason why the CLI cannot be used.
@@ -84,24 +84,20 @@ impl ClaudeLauncher {
             is_agent: false,
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
-        let launcher = Self {
+        let version = read_version(&spawner, &program).await?;
+        let path = program.path.display();
+        tracing::info!(%version, tested = %TESTED, program = %path, "Claude CLI found");
+        Ok(Self {
             setup,
             program,
             instance: instance.to_owned(),
             spawner,
-            version: None,
-        };
-        let version = launcher.read_version().await?;
-        let path = launcher.program.path.display();
-        tracing::info!(%version, tested = %TESTED, program = %path, "Claude CLI found");
-        Ok(Self {
-            version: Some(version),
-            ..launcher
+            version,
         })
     }
 
-    /// Version of the CLI.
-    pub fn version(&self) -> Option<Version> {
+    /// Returns the version of the CLI.
+    pub fn version(&self) -> Version {
         self.version
     }
 
@@ -110,34 +106,6 @@ impl ClaudeLauncher {
         let setup = self.setup.clone();
         let path = self.program.path.clone();
         ClaudeRunner::new(setup, path, self.instance.clone(), self.spawner.clone())
-    }
-
-    async fn read_version(&self) -> Result<Version, SetupError> {
-        let program = Program {
-            arguments: vec!["--version".to_owned()],
-            ..self.program.clone()
-        };
-        let mut process = self.spawner.spawn(program).await.map_err(SetupError::Run)?;
-        let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
-        let mut output = Vec::new();
-        let mut stdout = stdout.take(1024);
-        match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
-            Ok(read) => read.map_err(SetupError::Run)?,
-            Err(elapsed) => {
-                return Err(SetupError::Run(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    elapsed,
-                )));
-            }
-        };
-        let output = String::from_utf8_lossy(&output).trim().to_owned();
-        let Some(version) = Version::parse(&output) else {
-            return Err(SetupError::NoVersion {
-                program: self.program.path.display().to_string(),
-                output,
-            });
-        };
-        Ok(version)
     }
 
     async fn open(&self) -> Result<ClaudeWorker, LaunchError> {
@@ -163,6 +131,35 @@ impl ClaudeLauncher {
             is_permanent: false,
         })
     }
+}
+
+/// Runs `program` with `--version`, and returns the version that it prints.
+async fn read_version(spawner: &Spawner, program: &Program) -> Result<Version, SetupError> {
+    let asked = Program {
+        arguments: vec!["--version".to_owned()],
+        ..program.clone()
+    };
+    let mut process = spawner.spawn(asked).await.map_err(SetupError::Run)?;
+    let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
+    let mut output = Vec::new();
+    let mut stdout = stdout.take(1024);
+    match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
+        Ok(read) => read.map_err(SetupError::Run)?,
+        Err(elapsed) => {
+            return Err(SetupError::Run(io::Error::new(
+                io::ErrorKind::TimedOut,
+                elapsed,
+            )));
+        }
+    };
+    let output = String::from_utf8_lossy(&output).trim().to_owned();
+    let Some(version) = Version::parse(&output) else {
+        return Err(SetupError::NoVersion {
+            program: program.path.display().to_string(),
+            output,
+        });
+    };
+    Ok(version)
 }
 
 /// Logs that the CLI's `program` is missing, if so, and returns the error message for clients.

@@ -158,18 +158,26 @@ pub(super) fn read_all_pages(
     path: &str,
 ) -> anyhow::Result<Value> {
     with_admin_client(target, environment, async |client| {
-        let mut items = Vec::new();
-        let mut next = format!("{path}?limit=100");
-        loop {
-            let mut page = client.request_json("GET", &next, None).await?;
-            let last = page["last_id"].as_str().unwrap_or_default().to_owned();
-            items.append(page["data"].as_array_mut().unwrap_or(&mut Vec::new()));
-            if page["has_more"] != true {
-                return Ok(Value::Array(items));
-            }
-            next = format!("{path}?limit=100&after={last}");
-        }
+        read_pages(client, path).await
     })
+}
+
+/// Reads all pages of the list at `path` through `client`, as [`read_all_pages`] does.
+///
+/// # Errors
+/// Fails when the server refuses a request.
+pub(super) async fn read_pages(client: &AdminClient, path: &str) -> anyhow::Result<Value> {
+    let mut items = Vec::new();
+    let mut next = format!("{path}?limit=100");
+    loop {
+        let mut page = client.request_json("GET", &next, None).await?;
+        let last = page["last_id"].as_str().unwrap_or_default().to_owned();
+        items.append(page["data"].as_array_mut().unwrap_or(&mut Vec::new()));
+        if page["has_more"] != true {
+            return Ok(Value::Array(items));
+        }
+        next = format!("{path}?limit=100&after={last}");
+    }
 }
 
 /// Reads `path` and returns the response body as text; creates no records if there are none.
@@ -190,11 +198,15 @@ pub(super) fn request_text(
     })
 }
 
-fn with_admin_client(
+/// Runs `work` with one client of the selected server, and returns its result.
+///
+/// # Errors
+/// Fails when the server cannot be reached, or with the error of the work.
+pub(super) fn with_admin_client<T>(
     target: &ServerArguments,
     environment: &Environment,
-    work: impl AsyncFnOnce(&AdminClient) -> anyhow::Result<Value>,
-) -> anyhow::Result<Value> {
+    work: impl AsyncFnOnce(&AdminClient) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let settings = target.settings(environment)?;
     block_on(async {
         let client = AdminClient::open(&settings).await?;

@@ -17,13 +17,14 @@ use serde_json::json;
 use super::CommandError;
 use super::admin::ServerArguments;
 use super::admin::block_on;
-use super::admin::read_all_pages;
-use super::admin::request_json;
+use super::admin::read_pages;
+use super::admin::with_admin_client;
 use super::confirm;
 use super::print;
 use super::setup_check::check_setup;
 use super::setup_check::render_checks;
 use super::table;
+use crate::app::AdminClient;
 use crate::config::DEFAULTS;
 use crate::config::Environment;
 use crate::domain::unix_now;
@@ -88,7 +89,9 @@ pub(super) fn run(arguments: &InitArguments, environment: &Environment) -> anyho
     }
     if arguments.is_local() {
         let settings = target.settings(environment)?;
-        let told = make_first_key(&target, environment)?;
+        let told = with_admin_client(&target, environment, async |client| {
+            make_first_key(client).await
+        })?;
         let data_dir = settings.server.data_dir.display();
         print(format!("The data directory is {data_dir}.\n{told}").as_bytes())?;
         let checks = block_on(async { Ok(check_setup(&settings, environment).await) })?;
@@ -204,8 +207,8 @@ fn describe(file: &PlannedFile, outcome: &FileOutcome) -> String {
 }
 
 /// Makes a project and a key in it, unless there are valid keys. Returns the words that show them.
-fn make_first_key(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
-    let keys = read_all_pages(target, environment, "/admin/keys")?;
+async fn make_first_key(client: &AdminClient) -> anyhow::Result<String> {
+    let keys = read_pages(client, "/admin/keys").await?;
     let is_valid = |key: &Value| {
         let expires_at = key["expires_at"].as_u64();
         key["revoked_at"].is_null() && expires_at.is_none_or(|time| time > unix_now())
@@ -215,13 +218,15 @@ fn make_first_key(target: &ServerArguments, environment: &Environment) -> anyhow
             "There are keys already; `claude-switchboard keys list` shows them.\n".to_owned(),
         );
     }
-    let projects = read_all_pages(target, environment, "/admin/projects")?;
+    let projects = read_pages(client, "/admin/projects").await?;
     if !items(&projects).any(|project| project["id"] == FIRST_PROJECT) {
         let body = json!({"id": FIRST_PROJECT, "name": FIRST_PROJECT});
-        request_json(target, environment, "POST", "/admin/projects", Some(&body))?;
+        let path = "/admin/projects";
+        client.request_json("POST", path, Some(&body)).await?;
     }
     let body = json!({"name": FIRST_KEY, "project_id": FIRST_PROJECT});
-    let made = request_json(target, environment, "POST", "/admin/keys", Some(&body))?;
+    let made = client.request_json("POST", "/admin/keys", Some(&body));
+    let made = made.await?;
     Ok(format!(
         "The first key, of the project {FIRST_PROJECT}. It is shown this once:\n\n    {}\n\n\
          Clients have to send it from now on; put it into their environment:\n\

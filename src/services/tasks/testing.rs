@@ -296,6 +296,17 @@ impl TaskTestServer {
         text
     }
 
+    /// Waits until the permission request `question` of a task is open.
+    pub(crate) async fn wait_for_question(&self, id: &str, question: &str) {
+        loop {
+            let task = self.tasks.get(&me(), id).await.unwrap();
+            if task.questions.iter().any(|open| open.id == question) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until a task has ended.
     pub(crate) async fn wait_until_ended(&self, id: &str) -> Task {
         self.read_events(id, 0).await;

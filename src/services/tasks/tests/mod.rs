@@ -113,15 +113,8 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     let mut server = TaskTestServer::open().await;
     let task = server.create().await;
     let mut agent = server.agents.recv().await.unwrap();
-    let asked = async |server: &TaskTestServer, id: &str| loop {
-        let task = server.tasks.get(&me(), &task.id).await.unwrap();
-        if task.questions.iter().any(|question| question.id == id) {
-            break;
-        }
-        tokio::task::yield_now().await;
-    };
     agent.request_permission("q1");
-    asked(&server, "q1").await;
+    server.wait_for_question(&task.id, "q1").await;
     assert_eq!(counts_of(&server), [0, 0, 1]);
     let nobody = server
         .tasks
@@ -152,7 +145,7 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     assert!(matches!(denied, AgentCall::Answer(id, PermissionDecision::Deny(_)) if id == "q2"));
     assert_eq!(begun.elapsed().as_secs(), 20);
     agent.request_permission("q3");
-    asked(&server, "q3").await;
+    server.wait_for_question(&task.id, "q3").await;
     agent.emit(AgentEvent::PermissionWithdrawn("q3".to_owned()));
     agent.end(AgentStop::Completed, "0.25");
     let events = server.read_events(&task.id, 0).await;
@@ -535,16 +528,7 @@ async fn second_of_two_concurrent_permission_answers_is_rejected() {
     let task = server.create().await;
     let mut agent = server.agents.recv().await.unwrap();
     agent.request_permission("q1");
-    while server
-        .tasks
-        .get(&me(), &task.id)
-        .await
-        .unwrap()
-        .questions
-        .is_empty()
-    {
-        tokio::task::yield_now().await;
-    }
+    server.wait_for_question(&task.id, "q1").await;
     let me = me();
     let answer = |answer| server.tasks.answer_permission(&me, &task.id, "q1", answer);
     let (one, other) = tokio::join!(

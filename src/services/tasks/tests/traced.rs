@@ -38,17 +38,6 @@ fn tool_result(id: &str, is_error: bool) -> AgentEvent {
     }
 }
 
-/// Waits until the permission request `question` is open.
-async fn wait_for_question(server: &TaskTestServer, task: &str, question: &str) {
-    loop {
-        let questions = server.tasks.get(&me(), task).await.unwrap().questions;
-        if questions.iter().any(|open| open.id == question) {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn task_is_a_span_in_the_trace_of_its_request_with_its_tools_and_permissions() {
     let mut traces = TestTraces::new();
@@ -66,7 +55,7 @@ async fn task_is_a_span_in_the_trace_of_its_request_with_its_tools_and_permissio
         ("q2", PermissionDecision::Deny("no".to_owned())),
     ] {
         agent.request_permission(question);
-        wait_for_question(&server, &task.id, question).await;
+        server.wait_for_question(&task.id, question).await;
         let answered = server
             .tasks
             .answer_permission(&me(), &task.id, question, decision)

@@ -3,14 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::future::join_all;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::telemetry::metrics::HookMetrics;
+
+/// Longest wait for a hook that must answer.
+const MAX_TEST_WAIT: Duration = Duration::from_secs(60);
 
 type Script = dyn Fn(&HookInput) -> Result<HookReply, HookFailure> + Send + Sync;
 
@@ -113,6 +119,25 @@ pub(crate) fn notice() -> HookInput {
         request: None,
         content: HookContent::default(),
     }
+}
+
+/// Asserts that ten thousand calls of `hook`, ten at a time, are answered and leave no file open.
+pub(crate) async fn assert_calls_close_files(hook: &impl Hook) {
+    let input = question();
+    let before = open_files();
+    for _ in 0..1000 {
+        let calls = (0..10).map(|_| timeout(MAX_TEST_WAIT, hook.call(&input)));
+        for answer in join_all(calls).await {
+            answer.expect("the hook answers").unwrap();
+        }
+    }
+    // Other tests of this process open files meanwhile, but not thousands.
+    let after = open_files();
+    assert!(after < before + 200, "{before} files became {after}");
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Question whether a turn may be run.

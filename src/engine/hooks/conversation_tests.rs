@@ -2,13 +2,10 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::MediaSource;
-use crate::domain::ModelName;
-use crate::domain::Native;
-use crate::domain::Sampling;
 use crate::domain::Thinking;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
-use crate::domain::Tools;
+use crate::engine::hooks::testing;
 
 fn text(text: &str) -> Part {
     Part::text(text)
@@ -42,9 +39,7 @@ fn result() -> Part {
 fn turn() -> Turn {
     let message = |role, parts| Message { role, parts };
     Turn {
-        model: ModelName::new("m"),
         system: vec!["Be brief.".to_owned(), "Be kind.".to_owned()],
-        tools: Tools::default(),
         history: vec![
             message(Role::User, vec![text("What is it?"), image()]),
             message(
@@ -52,10 +47,7 @@ fn turn() -> Turn {
                 vec![thinking(), text("Let me see."), call()],
             ),
         ],
-        prompt: vec![result(), text("Go on.")],
-        sampling: Sampling::default(),
-        project: None,
-        native: Native::default(),
+        ..testing::turn(vec![result(), text("Go on.")])
     }
 }
 

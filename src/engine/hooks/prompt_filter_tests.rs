@@ -5,13 +5,11 @@ use super::super::config_check::compile_patterns;
 use super::*;
 use crate::domain::MediaSource;
 use crate::domain::Message;
-use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::NativeBlock;
-use crate::domain::Sampling;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
-use crate::domain::Tools;
+use crate::engine::hooks::testing::turn;
 
 fn filter(max_characters: Option<usize>, roles: &[TextRole]) -> Filter {
     let (patterns, longest_match) = compile_patterns(&["word".to_owned()], &[]).unwrap();
@@ -21,19 +19,6 @@ fn filter(max_characters: Option<usize>, roles: &[TextRole]) -> Filter {
         replacement: Some("***".to_owned()),
         max_characters,
         roles: roles.to_vec(),
-    }
-}
-
-fn turn(prompt: Vec<Part>) -> Turn {
-    Turn {
-        model: ModelName::new("m"),
-        system: Vec::new(),
-        tools: Tools::default(),
-        history: Vec::new(),
-        prompt,
-        sampling: Sampling::default(),
-        project: None,
-        native: Native::default(),
     }
 }
 

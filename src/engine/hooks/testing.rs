@@ -13,6 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::domain::ModelName;
+use crate::domain::Native;
+use crate::domain::Part;
+use crate::domain::Sampling;
+use crate::domain::Tools;
+use crate::domain::Turn;
 use crate::telemetry::metrics::HookMetrics;
 
 /// Longest wait for a hook that must answer.
@@ -68,6 +74,20 @@ impl Hook for ScriptedHook {
     fn call<'a>(&'a self, input: &'a HookInput) -> BoxFuture<'a, Result<HookReply, HookFailure>> {
         self.calls.lock().unwrap().push(input.clone());
         std::future::ready((self.script)(input)).boxed()
+    }
+}
+
+/// Turn of one message of the user, without instructions.
+pub(crate) fn turn(prompt: Vec<Part>) -> Turn {
+    Turn {
+        model: ModelName::new("m"),
+        system: Vec::new(),
+        tools: Tools::default(),
+        history: Vec::new(),
+        prompt,
+        sampling: Sampling::default(),
+        project: None,
+        native: Native::default(),
     }
 }
 

@@ -20,9 +20,7 @@ use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::RequestOrigin;
-use crate::domain::Sampling;
 use crate::domain::Surface;
-use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -36,15 +34,11 @@ fn turn(text: &str) -> Turn {
     Turn {
         model: ModelName::new("sonnet"),
         system: vec!["Be brief.".to_owned()],
-        tools: Tools::default(),
-        history: Vec::new(),
-        prompt: vec![Part::text(text)],
-        sampling: Sampling::default(),
-        project: None,
         native: Native {
             end_user: Some("ann".to_owned()),
             ..Native::default()
         },
+        ..super::testing::turn(vec![Part::text(text)])
     }
 }
 

@@ -64,6 +64,14 @@ impl ScriptedHook {
         })
     }
 
+    /// Hook that refuses everything with `message`.
+    pub(crate) fn refusing(message: &str) -> Self {
+        Self::answering(HookVerdict::Refuse {
+            code: None,
+            message: message.to_owned(),
+        })
+    }
+
     /// Returns the inputs so far.
     pub(crate) fn calls(&self) -> Vec<HookInput> {
         self.calls.lock().unwrap().clone()

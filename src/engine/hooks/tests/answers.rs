@@ -29,7 +29,7 @@ async fn answers_pass_hooks_in_the_reverse_of_their_order() {
 #[tokio::test]
 async fn answer_is_refused_after_the_run_and_that_is_charged() {
     let toml = "name = \"gate\"\nkind = \"http\"\npoints = [\"after\"]\nstream = \"whole\"";
-    let hook = ScriptedHook::answering(refuses("No."));
+    let hook = ScriptedHook::refusing("No.");
     let hooks = scripted(vec![(toml, hook.clone())]);
     let stop = after(&hooks, &["secret"]).await.unwrap_err();
     assert!(stop.is_charged);
@@ -71,7 +71,7 @@ async fn answer_cannot_be_replaced_without_the_grant() {
 async fn tap_is_told_of_the_answer_and_cannot_change_it() {
     let deps = deps();
     let toml = "name = \"tap\"\nkind = \"http\"\npoints = [\"after\"]\nanswer = \"read\"";
-    let hook = ScriptedHook::answering(refuses("No."));
+    let hook = ScriptedHook::refusing("No.");
     let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
     assert_eq!(after(&hooks, &["Hel", "lo"]).await.unwrap(), "Hello");
     rest(&deps.tracker).await;

@@ -64,13 +64,6 @@ fn says(text: &str) -> HookVerdict {
     }])
 }
 
-fn refuses(message: &str) -> HookVerdict {
-    HookVerdict::Refuse {
-        code: None,
-        message: message.to_owned(),
-    }
-}
-
 async fn before(hooks: &Hooks, turn: &mut Turn) -> Result<String, HookStop> {
     let hooks = hooks.for_turn(&Caller::named("key-1"), turn).unwrap();
     hooks.call_before(turn).await?;
@@ -209,7 +202,7 @@ async fn messages_are_replaced_by_hooks_with_the_grant_in_their_order() {
 async fn refusal_stops_the_turn_and_keeps_its_message_out_of_the_log() {
     let after = ScriptedHook::passing();
     let second = GATE.replace("gate", "second");
-    let refusing = ScriptedHook::answering(refuses("Not this prompt."));
+    let refusing = ScriptedHook::refusing("Not this prompt.");
     let hooks = scripted(vec![(GATE, refusing), (second.as_str(), after.clone())]);
     let stop = before(&hooks, &mut turn("Hi")).await.unwrap_err();
     assert_eq!(stop.to_string(), "stopped by the hook `gate`: refused");

@@ -3,7 +3,6 @@
 use super::*;
 use crate::domain::RequestOrigin;
 use crate::engine::hooks::HookPoint;
-use crate::engine::hooks::HookVerdict;
 use crate::engine::hooks::Hooks;
 use crate::engine::hooks::testing::ScriptedHook;
 use crate::engine::hooks::testing::deps;
@@ -16,11 +15,7 @@ const AROUND: &str = "name = \"ear\"\nkind = \"http\"\npoints = [\"before\", \"a
 
 fn refusing(points: &str) -> Hooks {
     let toml = format!("name = \"gate\"\nkind = \"http\"\npoints = [{points}]\nstream = \"whole\"");
-    let verdict = HookVerdict::Refuse {
-        code: None,
-        message: "No.".to_owned(),
-    };
-    scripted(vec![(toml.as_str(), ScriptedHook::answering(verdict))])
+    scripted(vec![(toml.as_str(), ScriptedHook::refusing("No."))])
 }
 
 #[tokio::test(start_paused = true)]

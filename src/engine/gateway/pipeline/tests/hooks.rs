@@ -15,13 +15,6 @@ const GATE: &str = "name = \"gate\"\nkind = \"http\"\npoints = [\"before\"]";
 const AFTER: &str =
     "name = \"gate\"\nkind = \"http\"\npoints = [\"after\"]\nanswer = \"read\"\nstream = \"whole\"";
 
-fn refusing() -> ScriptedHook {
-    ScriptedHook::answering(HookVerdict::Refuse {
-        code: None,
-        message: "No.".to_owned(),
-    })
-}
-
 async fn with(hooks: Hooks) -> Setting {
     let describe = |error: &Error| WireError {
         status: 500,
@@ -50,7 +43,7 @@ fn texts(events: &[Result<TurnEvent, Error>]) -> String {
 
 #[tokio::test]
 async fn turn_refused_before_it_is_run_is_not_charged() {
-    let setting = with(scripted(vec![(GATE, refusing())])).await;
+    let setting = with(scripted(vec![(GATE, ScriptedHook::refusing("No."))])).await;
     let refused = setting.ask(&capped("a", 10_000), turn("m-1", None)).await;
     assert!(!stop(refused).is_charged);
     assert_eq!(setting.runs.count(), 0);
@@ -116,7 +109,7 @@ async fn cache_keeps_the_answer_as_it_is_before_hooks() {
 
 #[tokio::test]
 async fn answer_refused_after_its_run_is_charged_and_the_error_says_so() {
-    let setting = with(scripted(vec![(AFTER, refusing())])).await;
+    let setting = with(scripted(vec![(AFTER, ScriptedHook::refusing("No."))])).await;
     let caller = Caller::named("a");
     let running = setting.ask(&caller, turn("m-1", None)).await.unwrap();
     setting.runs.take().answer(7);
@@ -191,7 +184,7 @@ async fn errors_are_told_in_the_words_of_a_hook() {
 
 #[tokio::test]
 async fn prompt_whose_tokens_are_counted_passes_the_hooks_before() {
-    let setting = with(scripted(vec![(GATE, refusing())])).await;
+    let setting = with(scripted(vec![(GATE, ScriptedHook::refusing("No."))])).await;
     let counted = setting
         .pipeline
         .count_tokens(Caller::named("a"), turn("m-1", None));

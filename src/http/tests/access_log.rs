@@ -28,14 +28,20 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Returns the only access line, without the fields that differ from run to run.
-    fn line(&self) -> String {
+    /// Returns the only access line.
+    pub(crate) fn access_line(&self) -> Value {
         let lines = self.text();
         let mut access = lines
             .lines()
             .filter(|line| line.contains(r#""target":"access""#));
-        let mut line: Value = serde_json::from_str(access.next().unwrap()).unwrap();
+        let line = serde_json::from_str(access.next().unwrap()).unwrap();
         assert!(access.next().is_none(), "more than one line");
+        line
+    }
+
+    /// Returns the only access line, without the fields that differ from run to run.
+    fn line(&self) -> String {
+        let mut line = self.access_line();
         assert!(line["duration_ms"].as_f64().is_some());
         assert_eq!(line["request.id"], line["span"]["request.id"]);
         for field in [

@@ -48,18 +48,18 @@ fn user() -> Value {
     json!({"role": "user", "content": "Hi"})
 }
 
-/// Pipeline with `hooks` in front of turns that greet.
-pub(super) async fn hooked(hooks: Hooks) -> PipelineSteps {
-    let turns = ScriptedTurns::playing(greeting_steps());
+/// Pipeline with `hooks` in front of `turns`.
+pub(super) async fn hooked(hooks: Hooks, turns: ScriptedTurns) -> PipelineSteps {
     let mut pipeline = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
     pipeline.hooks = PipelineHooks::new(hooks, crate::http::describe_for_hooks);
     pipeline
 }
 
 async fn server(hooks: Hooks) -> Router {
+    let turns = ScriptedTurns::playing(greeting_steps());
     router(app_state(
         &ResponseTables::temporary(),
-        hooked(hooks).await,
+        hooked(hooks, turns).await,
         Keys::new(["secret-1"]).unwrap(),
         DrainExpired::default(),
     ))
@@ -231,11 +231,9 @@ async fn hooks_are_told_of_errors_as_clients_see_them_and_reword_these() {
     let hook = ScriptedHook::answering(HookVerdict::Message("Ask Ann.".to_owned()));
     let hooks = scripted(vec![(toml, hook.clone())]);
     let turns = ScriptedTurns::refusing(Error::NotSignedIn("Sign in.".to_owned()));
-    let mut pipeline = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
-    pipeline.hooks = PipelineHooks::new(hooks, crate::http::describe_for_hooks);
     let state = app_state(
         &ResponseTables::temporary(),
-        pipeline,
+        hooked(hooks, turns).await,
         Keys::none(),
         DrainExpired::default(),
     );
@@ -260,12 +258,7 @@ async fn annotations_and_verdicts_are_in_the_log_line_of_the_request() {
     let toml = format!("{AROUND}stream = \"whole\"");
     let router = server(scripted(vec![(toml.as_str(), hook)])).await;
     body(post_json(&router, "/v1/chat/completions", &chat(true)).await).await;
-    let text = log.text();
-    let line = text
-        .lines()
-        .find(|line| line.contains(r#""target":"access""#))
-        .unwrap();
-    let line: Value = serde_json::from_str(line).unwrap();
+    let line = log.access_line();
     let verdicts = "ear; point=before; verdict=annotate, ear; point=after; verdict=annotate";
     assert_eq!(line["hooks"], verdicts);
     assert_eq!(line["hooks.metadata"], r#"{"ear.team":"blue"}"#);

@@ -34,12 +34,7 @@ async fn ask(url: &str, prompt: &str, variables: &[(&str, &str)]) -> CommandOutp
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(prompt.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = child.wait_with_output().await.unwrap();
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    child.wait_with_output().await.unwrap().into()
 }
 
 #[tokio::test(flavor = "multi_thread")]

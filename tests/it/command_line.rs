@@ -1,6 +1,7 @@
 //! The command line: help, configuration, completions and exit codes.
 
 use std::path::Path;
+use std::process::Output;
 
 /// Exit code and output of a run of the binary.
 #[derive(Debug)]
@@ -23,10 +24,16 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutp
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+    output.into()
+}
+
+impl From<Output> for CommandOutput {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

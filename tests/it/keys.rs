@@ -9,17 +9,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
+use crate::command_line::CommandOutput;
 use crate::support::{Builder, HttpClient, ServerProcess, TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
-
-/// Exit code and output of a command.
-#[derive(Debug)]
-struct CommandOutput {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
 
 /// Runs a command on a data directory.
 #[expect(
@@ -34,12 +27,8 @@ async fn run(data_dir: &Path, arguments: &[&str]) -> CommandOutput {
         .arg(data_dir)
         .env_clear()
         .stdin(Stdio::null());
-    let output = command.kill_on_drop(true).output().await.unwrap();
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let output = command.kill_on_drop(true).output().await;
+    output.unwrap().into()
 }
 
 /// Runs a command with `--json` and returns the JSON that it prints.

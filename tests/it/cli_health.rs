@@ -3,22 +3,9 @@
 use crate::command_line::{CommandOutput, run};
 use crate::support::TestServer;
 
-async fn check_health(
-    arguments: Vec<String>,
-    variables: Vec<(&'static str, String)>,
-) -> CommandOutput {
-    let run = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<&str> = ["health"]
-            .into_iter()
-            .chain(arguments.iter().map(String::as_str))
-            .collect();
-        let variables = variables.iter();
-        let variables: Vec<(&str, &str)> = variables
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        run(&arguments, &variables)
-    });
-    run.await.unwrap()
+fn check_health(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+    let arguments = [&["health"][..], arguments].concat();
+    tokio::task::block_in_place(|| run(&arguments, variables))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,14 +13,15 @@ async fn running_server_is_healthy_by_url_and_by_configuration() {
     let server = TestServer::fake().start().await;
     let address = server.address.to_string();
     let url = format!("http://{address}");
-    let listen = ("SWITCHBOARD_SERVER__LISTEN", address.clone());
+    let path = format!("{url}/health");
+    let listen = ("SWITCHBOARD_SERVER__LISTEN", address.as_str());
     for (arguments, variables) in [
-        (vec![url.clone()], vec![]),
-        (vec![address], vec![]),
-        (vec![format!("{url}/health")], vec![]),
+        (vec![url.as_str()], vec![]),
+        (vec![address.as_str()], vec![]),
+        (vec![path.as_str()], vec![]),
         (vec![], vec![listen]),
     ] {
-        let output = check_health(arguments, variables).await;
+        let output = check_health(&arguments, &variables);
         assert_eq!(output.code, Some(0), "{}", output.stdout);
         assert_eq!(output.stdout, format!("healthy: {url}\n"));
         assert_eq!(output.stderr, "");
@@ -48,17 +36,17 @@ async fn missing_server_and_refused_configuration_are_one_line_and_exit_code_1()
     drop(free);
     for (arguments, variables, reason) in [
         (
-            vec![address],
+            vec![address.as_str()],
             vec![],
             "no server answers at http://127.0.0.1:",
         ),
         (
             vec![],
-            vec![("SWITCHBOARD_SERVER__LISTEN", "nowhere".to_owned())],
+            vec![("SWITCHBOARD_SERVER__LISTEN", "nowhere")],
             "SWITCHBOARD_SERVER__LISTEN",
         ),
     ] {
-        let output = check_health(arguments, variables).await;
+        let output = check_health(&arguments, &variables);
         assert_eq!((output.code, output.stderr.as_str()), (Some(1), ""));
         assert!(
             output.stdout.starts_with(&format!("unhealthy: {reason}")),

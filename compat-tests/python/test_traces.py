@@ -391,6 +391,17 @@ def test_stop_exports_what_is_left(marker):
         assert receiver.named("chat haiku")
 
 
+def check_config(environment):
+    return subprocess.run(
+        [SERVER_BIN, "check-config"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
 def test_without_receiver_odd_variables_do_not_matter_and_with_one_they_are_refused(marker):
     odd = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_SAMPLER": "odd", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}
     with serving(None, **odd) as server:
@@ -400,24 +411,10 @@ def test_without_receiver_odd_variables_do_not_matter_and_with_one_they_are_refu
     with tempfile.TemporaryDirectory() as folder:
         url = "http://me:hush@127.0.0.1:4317"
         environment = {"PATH": os.environ["PATH"], "HOME": folder, "OTEL_EXPORTER_OTLP_ENDPOINT": url}
-        checked = subprocess.run(
-            [SERVER_BIN, "check-config"],
-            env={**environment, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-        )
+        checked = check_config({**environment, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
         told = checked.stdout + checked.stderr
         assert checked.returncode == 64, told
         assert "OTEL_EXPORTER_OTLP_PROTOCOL" in told and "http/protobuf" in told and "hush" not in told
-        shown = subprocess.run(
-            [SERVER_BIN, "check-config"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-        )
+        shown = check_config(environment)
         assert shown.returncode == 0, shown.stderr
         assert "hush" not in shown.stdout + shown.stderr

@@ -16,9 +16,9 @@ fn last_body(server: &ServerProcess) -> String {
     requests.last().unwrap().body.to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn mask_personal_data_masks_prompts_upstream_and_answers() {
-    let config = format!(
+/// Configuration of the example that masks personal data.
+fn mask_config() -> String {
+    format!(
         r#"
         [[hooks.list]]
         name = "mask"
@@ -31,8 +31,30 @@ async fn mask_personal_data_masks_prompts_upstream_and_answers() {
         timeout_ms = 10000
         "#,
         example("mask_personal_data.py")
-    );
-    let server = start(TestServer::real().await, &config).await;
+    )
+}
+
+/// Configuration of the example that refuses words.
+fn words_config() -> String {
+    format!(
+        r#"
+        [[hooks.list]]
+        name = "words"
+        kind = "program"
+        command = ["sh", "{}"]
+        points = ["before", "after"]
+        prompt = "read"
+        answer = "read"
+        stream = "whole"
+        timeout_ms = 10000
+        "#,
+        example("block_words.sh")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mask_personal_data_masks_prompts_upstream_and_answers() {
+    let server = start(TestServer::real().await, &mask_config()).await;
     // The address in the answer is in two pieces in the prompt, where it is none.
     let prompt = r#"Ask anna@example.org, +49 30 901820, DE89 3704 0044 0532 0130 00, 4111 1111 1111 1111 or 4111 1111 1111 1112. [[delta={"type":"text_delta","text":"Ask bob@"} say="example.org."]]"#;
     let answer = server.chat(prompt).send().await;
@@ -51,21 +73,7 @@ async fn mask_personal_data_masks_prompts_upstream_and_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn block_words_refuses_prompts_and_answers() {
-    let config = format!(
-        r#"
-        [[hooks.list]]
-        name = "words"
-        kind = "program"
-        command = ["sh", "{}"]
-        points = ["before", "after"]
-        prompt = "read"
-        answer = "read"
-        stream = "whole"
-        timeout_ms = 10000
-        "#,
-        example("block_words.sh")
-    );
-    let server = start(TestServer::real().await, &config).await;
+    let server = start(TestServer::real().await, &words_config()).await;
     let refused = server.chat("What is \"Project Nightfall\"?").send().await;
     assert_eq!(refused.error(), "403 invalid_request_error hook_refused");
     assert_eq!(server.upstream().requests().len(), 0);
@@ -186,30 +194,7 @@ async fn audit_log_on_a_unix_socket_has_granted_prompts_and_answers() {
 #[test]
 fn hooks_test_shows_what_examples_do_with_a_request() {
     let folder = tempfile::tempdir().unwrap();
-    let config = format!(
-        r#"
-        [[hooks.list]]
-        name = "mask"
-        kind = "program"
-        command = ["python3", "{}"]
-        points = ["before", "after"]
-        prompt = "write"
-        answer = "write"
-        stream = "whole"
-        timeout_ms = 10000
-        [[hooks.list]]
-        name = "words"
-        kind = "program"
-        command = ["sh", "{}"]
-        points = ["before", "after"]
-        prompt = "read"
-        answer = "read"
-        stream = "whole"
-        timeout_ms = 10000
-        "#,
-        example("mask_personal_data.py"),
-        example("block_words.sh")
-    );
+    let config = [mask_config(), words_config()].concat();
     let settings = folder.path().join("switchboard.toml");
     std::fs::write(&settings, config).unwrap();
     let request = folder.path().join("request.json");

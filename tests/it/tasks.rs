@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use axum::Router;
-use axum::http::HeaderMap;
 use futures::StreamExt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::support::{Builder, HttpClient, TestServer, eventually, workers_of};
+use crate::webhooks;
 
 const ADMIN_KEY: &str = "made-up-admin-key";
 
@@ -586,17 +582,8 @@ async fn graceful_shutdown_interrupts_tasks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn task_webhook_receives_the_completion() {
-    let (sender, mut requests) = mpsc::unbounded_channel();
-    let handler = async move |headers: HeaderMap, body: String| {
-        sender
-            .send((headers, serde_json::from_str::<Value>(&body).unwrap()))
-            .unwrap();
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let router = Router::new().route("/hook", axum::routing::post(handler));
-    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
-
+    let (address, mut requests) = webhooks::receiver().await;
+    let url = format!("http://{address}/hook");
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder)
         .await

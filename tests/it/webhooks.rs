@@ -11,29 +11,25 @@ use claude_switchboard::accounts::webhooks::{HttpSender, WebhookDeps, WebhookEve
 use claude_switchboard::storage::store::{self, Store};
 use claude_switchboard::telemetry::metrics::WebhookMetrics;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::command_line::{CommandOutput, run};
-use crate::support::{TestServer, eventually};
+use crate::support::{TestServer, eventually, serve};
 
 type Requests = mpsc::UnboundedReceiver<(HeaderMap, Value)>;
 
 /// Starts a receiver that accepts every event and passes it to the returned channel.
-async fn receiver() -> (SocketAddr, Requests) {
+pub(crate) async fn receiver() -> (SocketAddr, Requests) {
     let (sender, requests) = mpsc::unbounded_channel();
     let handler = async move |headers: HeaderMap, body: String| {
         sender
             .send((headers, serde_json::from_str(&body).unwrap()))
             .unwrap();
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let router = Router::new().route("/hook", axum::routing::post(handler));
-    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
-    (address, requests)
+    (serve(router).await, requests)
 }
 
 /// Runs `projects COMMAND default` on a data directory.

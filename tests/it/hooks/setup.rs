@@ -12,11 +12,9 @@ use axum::response::Response;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 
 use super::wire;
-use crate::support::{Builder, ServerProcess, eventually};
+use crate::support::{Builder, ServerProcess, eventually, serve};
 
 /// Beginning of an answer that never comes to its end.
 const HALF_ANSWER: &[u8] = br#"{"action":"#;
@@ -78,10 +76,8 @@ impl HookServer {
             let reply = replies.lock().unwrap().clone();
             respond(reply)
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().route("/hook", axum::routing::post(handler));
-        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+        let url = format!("http://{}/hook", serve(router).await);
         Self { url, asked, reply }
     }
 

@@ -1,9 +1,12 @@
-//! HTTP client whose answers are all validated against the response schemas.
+//! HTTP client whose answers are all validated against the response schemas, and servers that a
+//! server under test calls.
 //!
 //! Wraps the parts of `reqwest` that the tests use, under the same names.
 
 use std::error::Error;
+use std::net::SocketAddr;
 
+use axum::Router;
 use bytes::Bytes;
 use futures::Stream;
 use futures::StreamExt as _;
@@ -11,6 +14,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Body, IntoUrl, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use super::answer_check::AnswerCheck;
 
@@ -27,6 +32,14 @@ pub(crate) struct HttpRequest(reqwest::RequestBuilder);
 pub(crate) struct HttpResponse {
     response: reqwest::Response,
     check: AnswerCheck,
+}
+
+/// Serves `router` until the end of the test, and returns the address.
+pub(crate) async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+    address
 }
 
 impl HttpClient {

@@ -31,7 +31,7 @@ mod server_process;
 mod watchdog;
 
 pub(crate) use client::{Answer, Chat, Events, RawClient};
-pub(crate) use http::{HttpClient, HttpRequest, HttpResponse};
+pub(crate) use http::{HttpClient, HttpRequest, HttpResponse, serve};
 pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};

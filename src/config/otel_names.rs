@@ -3,6 +3,7 @@
 //! The variables are often set for all programs of a machine, with values that only other programs
 //! support. So they are read only if one of them, or `traces.endpoint`, names a receiver.
 
+use percent_encoding::percent_decode_str;
 use toml::Value;
 
 use super::environment::Environment;
@@ -162,26 +163,10 @@ fn pairs(text: &str) -> Value {
 
 /// Replaces each `%XX`. What is no such code, or no UTF-8, stays as it is.
 pub(super) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(before.as_bytes());
-        let code = after
-            .get(..2)
-            .filter(|code| code.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => decoded.into_owned(),
+        Err(_) => text.to_owned(),
     }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]

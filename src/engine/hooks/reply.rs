@@ -107,9 +107,8 @@ impl HookReply {
         if op == HookOperation::Notify && json.trim_ascii().is_empty() {
             return Ok(Self::pass());
         }
-        let fields: ReplyFields = serde_json::from_slice(json).map_err(|_| {
-            HookFailure::InvalidAnswer("it is no JSON object with a known action")
-        })?;
+        let fields: ReplyFields = serde_json::from_slice(json)
+            .map_err(|_| HookFailure::InvalidAnswer("it is no JSON object with a known action"))?;
         check_metadata(&fields.metadata)?;
         let metadata = fields.metadata.clone();
         let verdict = if point == HookPoint::Error {

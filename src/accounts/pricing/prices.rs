@@ -1,6 +1,7 @@
 //! Price table and cost estimates.
 
 use crate::domain::Amount;
+use crate::domain::BaselineCost;
 use crate::domain::Money;
 use crate::domain::Price;
 use crate::domain::Turn;
@@ -16,6 +17,8 @@ pub struct Prices {
     /// Prices by name, longest names first, because they are more specific.
     models: Vec<(String, Price)>,
     config: Config,
+    /// Model that costs are compared with.
+    baseline: Option<String>,
 }
 
 impl Prices {
@@ -27,7 +30,23 @@ impl Prices {
             .map(|(name, price)| (name.to_ascii_lowercase(), price))
             .collect();
         models.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        Self { models, config }
+        Self {
+            models,
+            config,
+            baseline: None,
+        }
+    }
+
+    /// Sets the baseline `model`, which costs are compared with.
+    #[must_use]
+    pub fn with_baseline(mut self, model: impl Into<String>) -> Self {
+        self.baseline = Some(model.into());
+        self
+    }
+
+    /// True if `model` has a price.
+    pub fn has_price(&self, model: &str) -> bool {
+        self.cost(model, &Usage::default()).is_some()
     }
 
     /// Cost of one call of `model` with this usage, rounded up once to whole nano-dollars. `None`
@@ -36,12 +55,45 @@ impl Prices {
     /// `model` is an id or an alias of the CLI. The longest name in the table that occurs in it at
     /// word boundaries decides: `opus-4` matches `claude-opus-4-8`, but not `claude-opus-45`.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
+        self.cost_of_calls(model, usage, 1)
+    }
+
+    /// Compares the cost of `usage` on `model` with that on the baseline. `calls` is the number of
+    /// calls of the model that it is the sum of. `None` without tokens, and without a priced
+    /// baseline.
+    pub fn compare_with_baseline(
+        &self,
+        model: &str,
+        usage: &Usage,
+        calls: u64,
+    ) -> Option<BaselineCost> {
+        let baseline = self.baseline.as_deref()?;
+        if usage.total_tokens() == 0 {
+            return None;
+        }
+        let plain = usage.without_prompt_cache();
+        let total = self.cost_of_calls(baseline, &plain, calls)?;
+        let uncached = self.cost_of_calls(model, &plain, calls);
+        let cached = self.cost_of_calls(model, usage, calls);
+        // Without a price of the model all of the saving counts as its choice.
+        let prompt_cache = match (uncached, cached) {
+            (Some(uncached), Some(cached)) => uncached - cached,
+            _ => Money::ZERO,
+        };
+        Some(BaselineCost {
+            total,
+            prompt_cache,
+        })
+    }
+
+    /// Returns the cost of `calls` calls together, as [`cost`](Self::cost) does for one.
+    fn cost_of_calls(&self, model: &str, usage: &Usage, calls: u64) -> Option<Money> {
         let model = model.to_ascii_lowercase();
         let price = self
             .models
             .iter()
             .find(|(name, _)| contains_name(name, &model));
-        price.map(|(_, price)| price.cost(usage) + self.search_cost(usage))
+        price.map(|(_, price)| price.cost_of_calls(usage, calls) + self.search_cost(usage))
     }
 
     /// Upper estimate of the tokens and cost of `turn` on `model`, for a budget hold. Assumes the

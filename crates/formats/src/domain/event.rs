@@ -192,6 +192,17 @@ impl Usage {
         }
     }
 
+    /// Returns the same tokens with the whole prompt outside of the prompt cache.
+    #[must_use]
+    pub fn without_prompt_cache(self) -> Self {
+        Self {
+            input_tokens: self.prompt_tokens(),
+            cache_write_tokens: 0,
+            cache_read_tokens: 0,
+            ..self
+        }
+    }
+
     /// Returns all tokens of the prompt and the answer.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens() + self.output_tokens

@@ -3,6 +3,7 @@
 //! Independent of wire formats: the types here are not `Serialize`. The `OpenAI` API, the Anthropic
 //! API and the protocol of the CLI (`claude`) meet only in them.
 
+mod baseline;
 mod budget;
 mod caller;
 mod chosen_id;
@@ -25,6 +26,7 @@ mod server_tool;
 mod tool;
 mod turn;
 
+pub use baseline::BaselineCost;
 pub use budget::BudgetState;
 pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Grant, Rates};
 pub use chosen_id::is_chosen_id;

@@ -41,14 +41,24 @@ pub struct InvalidPrice(String);
 impl Price {
     /// Returns the cost of one call with `usage`, rounded up once, to the next nano-dollar.
     pub fn cost(&self, usage: &Usage) -> Money {
+        self.cost_of_calls(usage, 1)
+    }
+
+    /// Returns the cost of `calls` calls with `usage` together, rounded up once. Prices of long prompts
+    /// apply if the prompts are long on average.
+    pub fn cost_of_calls(&self, usage: &Usage, calls: u64) -> Money {
         let prompt = [
             usage.input_tokens,
             usage.cache_write_tokens,
             usage.cache_read_tokens,
         ]
         .map(u128::from);
+        let is_long = |above: u64| {
+            let limit = u128::from(above) * u128::from(calls.max(1));
+            prompt.iter().sum::<u128>() > limit
+        };
         let tariff = match self.long {
-            Some((above, long)) if prompt.iter().sum::<u128>() > u128::from(above) => long,
+            Some((above, long)) if is_long(above) => long,
             _ => self.base,
         };
         let prices = [tariff.input, tariff.cache_write, tariff.cache_read].map(u128::from);
@@ -195,6 +205,18 @@ mod tests {
             50_000_100,
             "the answer does not count"
         );
+    }
+
+    #[test]
+    fn price_of_several_calls_is_that_of_their_average_prompt() {
+        let price = HAIKU.parse::<Price>().unwrap();
+        let usage = Usage {
+            input_tokens: 200_000,
+            ..Usage::default()
+        };
+        let nanos = |calls| price.cost_of_calls(&usage, calls).nanos();
+        assert_eq!(nanos(0), nanos(1));
+        assert_eq!([nanos(1), nanos(2)], [100_000_000, 20_000_000]);
     }
 
     #[test]

@@ -73,9 +73,10 @@ pub use snapshot::MetricsSnapshot;
 pub use spans::SpanEnd;
 pub use spans::SpanMetrics;
 pub use spending::ChargedUsage;
+pub use spending::ComparedCost;
 pub use spending::SpendingMetrics;
 pub use turn_kinds::AnswerStart;
-pub use turn_kinds::Saving;
+pub use turn_kinds::SavingCause;
 pub use turn_kinds::TokenKind;
 pub use turn_kinds::TurnEnd;
 pub use turns::TokenPace;
@@ -113,7 +114,7 @@ pub struct MetricFamilies {
     pub http: HttpMetrics,
     /// Families of turns, by model.
     pub turns: TurnMetrics,
-    /// Families of charged tokens and dollars, by model and owner.
+    /// Families of charged tokens and dollars, by model and owner, and of savings.
     pub spending: SpendingMetrics,
     /// Families of the worker pool.
     pub pool: PoolMetrics,

@@ -10,6 +10,7 @@ use super::labels;
 use super::labels::CounterFamily;
 use super::labels::disk_histogram;
 use super::spending::ChargedUsage;
+use super::spending::ComparedCost;
 use super::spending::SpendingMetrics;
 
 /// Bounds of the number of transactions that one disk sync is for.
@@ -152,5 +153,10 @@ impl LedgerMetrics {
     pub fn record_charge(&self, time: Duration, charge: &ChargedUsage<'_>) {
         self.charge.observe(time.as_secs_f64());
         self.spending.count_charge(charge);
+    }
+
+    /// Counts what a request has saved against the baseline.
+    pub fn record_saving(&self, compared: &ComparedCost) {
+        self.spending.count_saving(compared);
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics of what is charged: tokens and dollars, by model and owner.
+//! Metrics of what is charged, by model and owner, and of what is saved, by cause.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -10,15 +10,28 @@ use super::labels::KnownModels;
 use super::owners::KnownOwners;
 use super::owners::Owner;
 use super::owners::OwnerConfig;
+use super::turn_kinds::SavingCause;
 use super::turn_kinds::TokenKind;
 
-/// Counters of charged tokens and dollars. Clones share them.
+/// Counters of charged tokens and dollars, and of savings. Clones share them.
 #[derive(Debug, Clone)]
 pub struct SpendingMetrics {
     models: KnownModels,
     owners: KnownOwners,
     tokens: CounterFamily<TokenLabels>,
     cost: Family<CostLabels, DollarCounter>,
+    baseline: DollarCounter,
+    saved: Family<CauseLabel, DollarCounter>,
+    overspent: Family<CauseLabel, DollarCounter>,
+}
+
+/// Saving of one request against the baseline, as its metrics see it.
+#[derive(Debug, Clone, Copy)]
+pub struct ComparedCost {
+    /// Cost on the baseline, in dollars.
+    pub baseline_dollars: f64,
+    /// Saved dollars by cause; negative where a cause made the request more expensive.
+    pub saved_dollars: [(SavingCause, f64); 3],
 }
 
 /// Charge of a turn or a task, as its metrics see it.
@@ -42,6 +55,11 @@ struct TokenLabels {
     r#type: &'static str,
     #[prometheus(flatten)]
     owner: Owner,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    by: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,7 +88,16 @@ impl SpendingMetrics {
             owners,
             tokens: CounterFamily::default(),
             cost: Family::default(),
+            baseline: DollarCounter::default(),
+            saved: Family::default(),
+            overspent: Family::default(),
         };
+        // The difference of two families needs the same label sets in both.
+        for cause in SavingCause::ALL {
+            let label = CauseLabel { by: cause.label() };
+            drop(metrics.saved.get_or_create(&label));
+            drop(metrics.overspent.get_or_create(&label));
+        }
         registry.register(
             "tokens",
             "Tokens charged to turns and tasks, by model and type",
@@ -81,7 +108,41 @@ impl SpendingMetrics {
             "Dollars charged to turns and tasks, by model",
             metrics.cost.clone(),
         );
+        metrics.register_savings(registry);
         metrics
+    }
+
+    fn register_savings(&self, registry: &mut Registry) {
+        registry.register(
+            "baseline_usd",
+            "Dollars that requests would have cost on the baseline, answers of the response cache too",
+            self.baseline.clone(),
+        );
+        registry.register(
+            "saved_usd",
+            "Dollars by which requests cost less than on the baseline, by cause",
+            self.saved.clone(),
+        );
+        registry.register(
+            "overspent_usd",
+            "Dollars by which requests cost more than on the baseline, by cause",
+            self.overspent.clone(),
+        );
+    }
+
+    /// Counts what a request has saved against the baseline. Counters only grow, so what it cost more
+    /// is counted apart.
+    pub fn count_saving(&self, compared: &ComparedCost) {
+        self.baseline.inc_by(compared.baseline_dollars.max(0.0));
+        for (cause, dollars) in compared.saved_dollars {
+            let family = if dollars < 0.0 {
+                &self.overspent
+            } else {
+                &self.saved
+            };
+            let label = CauseLabel { by: cause.label() };
+            family.get_or_create(&label).inc_by(dollars.abs());
+        }
     }
 
     /// Returns the owners that tokens and dollars are counted by.

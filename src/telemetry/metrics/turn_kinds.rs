@@ -37,15 +37,15 @@ pub enum TokenKind {
     Estimated,
 }
 
-/// Reason why an answer cost less.
+/// Reason why requests cost less than on the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saving {
-    /// Response cache of the server.
-    ResponseCache,
+pub enum SavingCause {
+    /// Model other than the baseline model.
+    ModelChoice,
     /// Prompt cache of Anthropic.
     PromptCache,
-    /// Model routing.
-    Routing,
+    /// Response cache of the server.
+    ResponseCache,
 }
 
 impl AnswerStart {
@@ -80,12 +80,14 @@ impl TokenKind {
     }
 }
 
-impl Saving {
+impl SavingCause {
+    pub(super) const ALL: [Self; 3] = [Self::ModelChoice, Self::PromptCache, Self::ResponseCache];
+
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::ResponseCache => "response_cache",
+            Self::ModelChoice => "model_choice",
             Self::PromptCache => "prompt_cache",
-            Self::Routing => "routing",
+            Self::ResponseCache => "response_cache",
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Metrics of turns: durations, ends, savings and refusals.
+//! Metrics of turns: durations, ends and refusals.
 
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -11,13 +10,11 @@ use tokio::time::Instant;
 use super::exemplar::ExemplarFamily;
 use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
-use super::labels::DollarCounter;
 use super::labels::KnownModels;
 use super::labels::ModelLabel;
 use super::labels::SecondsFamily;
 use super::labels::seconds_family;
 use super::turn_kinds::AnswerStart;
-use super::turn_kinds::Saving;
 use super::turn_kinds::TurnEnd;
 
 /// Name of the family of times to the first token.
@@ -30,7 +27,6 @@ pub struct TurnMetrics {
     turns: CounterFamily<TurnLabels>,
     first_token: ExemplarFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
-    saved: Family<SavingLabel, DollarCounter>,
     refusals: CounterFamily<RefusalLabels>,
 }
 
@@ -52,11 +48,6 @@ struct TurnLabels {
 struct StartLabels {
     model: String,
     start: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SavingLabel {
-    by: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,7 +79,6 @@ impl TurnMetrics {
             turns: CounterFamily::default(),
             first_token: ExemplarFamily::new(),
             token_gap: seconds_family(),
-            saved: Family::default(),
             refusals: CounterFamily::default(),
         };
         registry.register(
@@ -105,11 +95,6 @@ impl TurnMetrics {
             "token_gap_seconds",
             "Time between two pieces of an answer",
             metrics.token_gap.clone(),
-        );
-        registry.register(
-            "saved_usd",
-            "Dollars that the response cache, the prompt cache and routing have saved",
-            metrics.saved.clone(),
         );
         registry.register(
             "refusals",
@@ -163,12 +148,6 @@ impl TurnMetrics {
             gaps: self.token_gap.get_or_create_owned(&label),
             last: Instant::now(),
         }
-    }
-
-    /// Adds dollars that were saved.
-    pub fn add_saving(&self, saving: Saving, dollars: f64) {
-        let label = SavingLabel { by: saving.label() };
-        self.saved.get_or_create(&label).inc_by(dollars.max(0.0));
     }
 
     /// Counts a request or a turn that `by` of `scope` refused: words of fixed sets, such as the

@@ -52,7 +52,14 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     metrics.count_budget_alert("key", "daily", 80);
     metrics.count_learned_refusal("claude-m", "temperature");
     record_turn(&metrics, "claude-m");
-    metrics.turns.add_saving(Saving::ResponseCache, 0.5);
+    metrics.spending.count_saving(&ComparedCost {
+        baseline_dollars: 1.5,
+        saved_dollars: [
+            (SavingCause::ModelChoice, 0.75),
+            (SavingCause::PromptCache, -0.25),
+            (SavingCause::ResponseCache, 0.5),
+        ],
+    });
     metrics.turns.count_refusal("requests", "key");
     metrics
         .http
@@ -125,7 +132,11 @@ fn every_metric_is_rendered() {
             r#"switchboard_token_gap_seconds_count{model="claude-m"} 1"#,
             r#"switchboard_tokens_total{model="claude-m",type="cache_read"} 12"#,
             r#"switchboard_cost_usd_total{model="claude-m"} 0.25"#,
+            "switchboard_baseline_usd_total 1.5",
+            r#"switchboard_saved_usd_total{by="model_choice"} 0.75"#,
+            r#"switchboard_saved_usd_total{by="prompt_cache"} 0.0"#,
             r#"switchboard_saved_usd_total{by="response_cache"} 0.5"#,
+            r#"switchboard_overspent_usd_total{by="prompt_cache"} 0.25"#,
             r#"switchboard_refusals_total{by="requests",scope="key"} 1"#,
             r#"switchboard_batch_lines_total{end="answered"} 3"#,
             r#"switchboard_batches{state="in_progress"} 2"#,

@@ -163,6 +163,7 @@ async fn spend(
             money,
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
+            baseline: None,
         };
         let started = Instant::now();
         hold.settle(charge).await?;

@@ -175,6 +175,7 @@ impl AccountingFixture {
             money,
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
+            baseline: None,
         })
         .await
         .unwrap();

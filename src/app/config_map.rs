@@ -13,12 +13,13 @@ use crate::server;
 use crate::services::uploads;
 use crate::telemetry::metrics::Metrics;
 
-/// Builds the price list of `settings`.
+/// Builds the price list of `settings`, with the baseline of savings.
 pub fn prices(settings: &Settings) -> Prices {
-    Prices::new(pricing::Config {
+    let prices = Prices::new(pricing::Config {
         web_search: settings.web_search.price,
         ..settings.pricing.clone()
-    })
+    });
+    prices.with_baseline(settings.baseline_model())
 }
 
 /// Builds the rules of which model refuses which parameter.

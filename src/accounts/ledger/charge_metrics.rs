@@ -1,11 +1,18 @@
-//! Metrics of a charge that is on disk.
+//! Metrics of charges that are on disk, and of savings.
 
 use std::time::Duration;
 
 use super::records::ChargeRecord;
+use super::savings::SavingSplit;
+use super::savings::SavingSums;
 use crate::telemetry::metrics::ChargedUsage;
+use crate::telemetry::metrics::ComparedCost;
 use crate::telemetry::metrics::LedgerMetrics;
+use crate::telemetry::metrics::SavingCause;
 use crate::telemetry::metrics::TokenKind;
+
+/// Nano-dollars in a dollar.
+const NANOS: f64 = 1e9;
 
 /// Counts `charged` in `metrics`, which took `time` to be on disk.
 pub(super) fn count_charge(metrics: &LedgerMetrics, charged: &ChargeRecord, time: Duration) {
@@ -25,4 +32,24 @@ pub(super) fn count_charge(metrics: &LedgerMetrics, charged: &ChargeRecord, time
         dollars: charged.money.dollars(),
     };
     metrics.record_charge(time, &usage);
+    count_saving(metrics, &SavingSums::of_charge(charged));
+}
+
+/// Counts what a request has saved, split as in reports.
+pub(super) fn count_saving(metrics: &LedgerMetrics, sums: &SavingSums) {
+    let SavingSplit {
+        model_choice,
+        prompt_cache,
+        response_cache,
+        ..
+    } = sums.split();
+    let dollars = |nanos: i128| nanos as f64 / NANOS;
+    metrics.record_saving(&ComparedCost {
+        baseline_dollars: sums.baseline as f64 / NANOS,
+        saved_dollars: [
+            (SavingCause::ModelChoice, dollars(model_choice)),
+            (SavingCause::PromptCache, dollars(prompt_cache)),
+            (SavingCause::ResponseCache, dollars(response_cache)),
+        ],
+    });
 }

@@ -1,6 +1,7 @@
 //! List of single charges, to audit a bill line by line.
 
 use crate::domain::Amount;
+use crate::domain::BaselineCost;
 use crate::domain::Usage;
 use crate::storage::store::Store;
 
@@ -31,6 +32,8 @@ pub struct ListedCharge {
     pub amount: Amount,
     /// Set if tokens or money were charged as held or estimated, because upstream reported none.
     pub is_estimated: bool,
+    /// Cost on the baseline; `None` if it is unknown.
+    pub baseline: Option<BaselineCost>,
 }
 
 /// Reads all charges in `store`.
@@ -49,6 +52,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             usage,
             is_unknown,
             estimated_tokens,
+            baseline,
             ..
         } = charged;
         Ok(ListedCharge {
@@ -61,6 +65,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             usage,
             amount,
             is_estimated: is_unknown || estimated_tokens > 0,
+            baseline,
         })
     });
     listed.collect()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::Amount;
+use crate::domain::BaselineCost;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -56,6 +57,8 @@ pub struct Charge {
     pub money: Option<Money>,
     /// End of the run.
     pub outcome: ChargeOutcome,
+    /// Cost of the run on the baseline; `None` if it cannot be computed.
+    pub baseline: Option<BaselineCost>,
 }
 
 /// End of a run, as recorded with its charge.

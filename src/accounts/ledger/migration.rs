@@ -6,17 +6,28 @@ use super::Error;
 use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::VERSION;
+use super::records::load_record;
 use super::storage_keys;
 
 /// Migration step from one version to the next. Runs in the transaction that opens the ledger.
 pub(super) type MigrationStep = fn(&mut Transaction<'_>) -> Result<(), Error>;
 
-/// Migration steps, each with the version it starts from. The first version needs none.
-const STEPS: &[(u8, MigrationStep)] = &[];
+/// Migration steps, each with the version it starts from.
+const STEPS: &[(u8, MigrationStep)] = &[(1, write_head)];
 
 /// Migrates the records to the current version; does nothing if there is no ledger yet.
 pub(super) fn migrate(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     run_steps(transaction, STEPS, VERSION)
+}
+
+/// Writes the head in the current version, so that earlier programs refuse the ledger. The other
+/// records are written anew as they change, because those of version 1 are still read.
+fn write_head(transaction: &mut Transaction<'_>) -> Result<(), Error> {
+    let place = storage_keys::head();
+    if let Some(head) = load_record::<LedgerHead>(transaction, &place)? {
+        transaction.put(place, head.encode());
+    }
+    Ok(())
 }
 
 /// Runs the steps from the version on disk to `last`.

@@ -16,6 +16,10 @@
 //! A [`LedgerReader`] reads usage from the store alone. Only a server opens the ledger; a command must
 //! not, because opening charges the open holds.
 //!
+//! A charge has what it would have cost on the baseline beside its cost, and answers from the
+//! response cache are counted without a charge ([`Ledger::count_reused_answer`]): their difference is
+//! the saving ([`SavingSums`]).
+//!
 //! Days and months are those of UTC. A hold counts in the day and month in which it was placed, and
 //! its charge is booked there too, even if it comes later.
 //!
@@ -37,6 +41,9 @@ mod node_lease;
 mod reader;
 mod records;
 mod render;
+mod render_savings;
+mod reused_answers;
+mod savings;
 mod storage_keys;
 mod sweep;
 #[cfg(test)]
@@ -72,6 +79,7 @@ use crate::telemetry::metrics::LedgerMetrics;
 
 use hold::HoldClosing;
 use node_lease::NodeLease;
+use reused_answers::ReusedAnswers;
 use transactions::ClosedHold;
 
 pub use alerts::Alert;
@@ -96,6 +104,9 @@ pub use reader::LedgerReader;
 pub use render::to_csv;
 pub use render::to_json;
 pub use render::to_table;
+pub use reused_answers::ReusedAnswer;
+pub use savings::SavingSplit;
+pub use savings::SavingSums;
 pub use transactions::resumable_id;
 pub use transactions::waiting_id;
 pub use usage::GroupBy;
@@ -142,6 +153,8 @@ struct LedgerInner {
     metrics: LedgerMetrics,
     /// Holds that the store failed to close; retried by the task in `sweep`.
     pending_closes: Mutex<Vec<PendingClose>>,
+    /// Answers from the response cache that are not on disk; written by the task in `sweep`.
+    reused: Arc<ReusedAnswers>,
     /// Set while the last transaction failed because of the store.
     is_failing: AtomicBool,
 }
@@ -216,6 +229,7 @@ impl Ledger {
             alerts: sender,
             metrics,
             pending_closes: Mutex::default(),
+            reused: Arc::default(),
             is_failing: AtomicBool::new(false),
         };
         Ok(OpenedLedger {
@@ -329,6 +343,7 @@ impl Ledger {
     /// Returns a reader of this ledger.
     pub fn reader(&self) -> LedgerReader {
         LedgerReader::new(self.0.store.clone(), self.0.clock.clone())
+            .with_unwritten(Arc::clone(&self.0.reused))
     }
 
     /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the

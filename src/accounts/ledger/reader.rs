@@ -1,5 +1,7 @@
 //! Read-only access to a ledger, open or not.
 
+use std::sync::Arc;
+
 use crate::domain::Amount;
 use crate::domain::BudgetState;
 use crate::domain::Caller;
@@ -22,6 +24,7 @@ use super::charges;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::LedgerRecord as _;
+use super::reused_answers::ReusedAnswers;
 use super::storage_keys;
 use super::usage;
 use super::verify;
@@ -31,6 +34,8 @@ use super::verify;
 pub struct LedgerReader {
     store: Store,
     clock: Clock,
+    /// Answers from the response cache that an open ledger has not written yet.
+    unwritten: Arc<ReusedAnswers>,
 }
 
 /// Current status of one budget.
@@ -64,7 +69,16 @@ impl BudgetStatus {
 impl LedgerReader {
     /// Creates a reader of the ledger in `store`.
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            unwritten: Arc::default(),
+        }
+    }
+
+    /// Adds what an open ledger has not written yet.
+    pub(super) fn with_unwritten(self, unwritten: Arc<ReusedAnswers>) -> Self {
+        Self { unwritten, ..self }
     }
 
     /// Creates a reader of an empty in-memory store.
@@ -81,7 +95,7 @@ impl LedgerReader {
     /// # Errors
     /// Fails when the records cannot be read.
     pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, Error> {
-        usage::usage_report(&self.store, &self.clock, query).await
+        usage::usage_report(&self.store, &self.clock, &self.unwritten, query).await
     }
 
     /// Returns the status of each capped budget of `caller`. Reads only what is on disk, without a

@@ -2,6 +2,7 @@
 //! other records, and errors of reading are the same.
 
 use crate::domain::Amount;
+use crate::domain::BaselineCost;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store;
@@ -12,10 +13,16 @@ use super::Error;
 use super::calendar::Day;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
+use super::savings;
+use super::savings::SavingSums;
 use super::storage_keys;
 
-/// Version of the written records. Older ones are migrated by `migration`.
-pub(super) const VERSION: u8 = 1;
+/// Version of the written records.
+pub(super) const VERSION: u8 = 2;
+/// Oldest version that is still read. Charges and counters have their savings since version 2.
+const MIN_VERSION: u8 = 1;
+/// First version with savings.
+const SAVINGS_VERSION: u8 = 2;
 
 /// Kind of record with its binary encoding.
 pub(super) trait LedgerRecord: Sized {
@@ -35,8 +42,8 @@ pub(super) trait LedgerRecord: Sized {
     /// Decodes the record at `key`.
     fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, Error> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => {
-                let mut reader = RecordReader(rest);
+            Some((&version, rest)) if (MIN_VERSION..=VERSION).contains(&version) => {
+                let mut reader = RecordReader::new(version, rest);
                 let record = Self::read(&mut reader).filter(|_| reader.is_at_end());
                 record.ok_or_else(|| Error::unreadable(Self::KIND, key, "its bytes are damaged"))
             }
@@ -113,6 +120,8 @@ pub(super) struct ChargeRecord {
     pub(super) money: Money,
     /// Set if tokens or money are those of the hold.
     pub(super) is_unknown: bool,
+    /// Cost on the baseline; `None` if it is unknown, as in records of version 1.
+    pub(super) baseline: Option<BaselineCost>,
 }
 
 /// Spent and held sums of a key or project within a day or month.
@@ -135,10 +144,14 @@ pub(super) struct UsageCounters {
     pub(super) estimated: u128,
     pub(super) money: u128,
     pub(super) unknown: u64,
+    /// Savings of the charges that can be compared with the baseline.
+    pub(super) compared: SavingSums,
+    /// Savings of answers from the response cache, which have no charges.
+    pub(super) reused: SavingSums,
 }
 
 /// Nano-dollars of an amount that is not negative; a negative one counts as zero.
-fn nanos(money: Money) -> u128 {
+pub(super) fn nanos(money: Money) -> u128 {
     u128::try_from(money.nanos()).unwrap_or(0)
 }
 
@@ -201,7 +214,22 @@ impl UsageCounters {
             estimated: charged.estimated_tokens.into(),
             money: nanos(charged.money),
             unknown: charged.is_unknown.into(),
+            compared: SavingSums::of_charge(charged),
+            reused: SavingSums::default(),
         }
+    }
+
+    /// Returns the part of the counters that charges add up to.
+    pub(super) fn of_charges_alone(self) -> Self {
+        Self {
+            reused: SavingSums::default(),
+            ..self
+        }
+    }
+
+    /// Returns the savings of charges and of reused answers together.
+    pub(super) fn savings(&self) -> SavingSums {
+        self.compared.plus(self.reused)
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -214,6 +242,8 @@ impl UsageCounters {
             estimated: self.estimated.saturating_add(other.estimated),
             money: self.money.saturating_add(other.money),
             unknown: self.unknown.saturating_add(other.unknown),
+            compared: self.compared.plus(other.compared),
+            reused: self.reused.plus(other.reused),
         }
     }
 
@@ -221,9 +251,11 @@ impl UsageCounters {
     pub(super) fn correct(self, charged: &ChargeRecord, corrected: &ChargeRecord) -> Self {
         let money = self.money.saturating_sub(nanos(charged.money));
         let unknown = self.unknown.saturating_sub(charged.is_unknown.into());
+        let compared = self.compared.minus(SavingSums::of_charge(charged));
         Self {
             money: money.saturating_add(nanos(corrected.money)),
             unknown: unknown.saturating_add(corrected.is_unknown.into()),
+            compared: compared.plus(SavingSums::of_charge(corrected)),
             ..self
         }
     }
@@ -319,6 +351,7 @@ impl LedgerRecord for ChargeRecord {
             },
         );
         writer.number(self.is_unknown);
+        savings::write_baseline(writer, self.baseline);
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
@@ -342,10 +375,11 @@ impl LedgerRecord for ChargeRecord {
             tokens: estimated_tokens,
             money,
         } = read_amount(reader)?;
-        let is_unknown = match reader.number()? {
-            0_u8 => false,
-            1 => true,
-            _ => return None,
+        let is_unknown = reader.flag()?;
+        let baseline = if reader.version() < SAVINGS_VERSION {
+            None
+        } else {
+            savings::read_baseline(reader)?
         };
         Some(Self {
             taken_at,
@@ -358,6 +392,7 @@ impl LedgerRecord for ChargeRecord {
             estimated_tokens,
             money,
             is_unknown,
+            baseline,
         })
     }
 }
@@ -406,10 +441,12 @@ impl LedgerRecord for UsageCounters {
             writer.number(number);
         }
         writer.number(self.unknown);
+        self.compared.write(writer);
+        self.reused.write(writer);
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
-        Some(Self {
+        let counters = Self {
             requests: reader.number()?,
             input: reader.number()?,
             cache_write: reader.number()?,
@@ -418,6 +455,15 @@ impl LedgerRecord for UsageCounters {
             estimated: reader.number()?,
             money: reader.number()?,
             unknown: reader.number()?,
+            ..Self::default()
+        };
+        if reader.version() < SAVINGS_VERSION {
+            return Some(counters);
+        }
+        Some(Self {
+            compared: SavingSums::read(reader)?,
+            reused: SavingSums::read(reader)?,
+            ..counters
         })
     }
 }

@@ -11,10 +11,14 @@ use super::BudgetStatus;
 use super::GroupBy;
 use super::UsageReport;
 use super::UsageTotals;
+use super::render_savings;
+use super::render_savings::SavingsDocument;
 
 const NANOS: u128 = 1_000_000_000;
 /// Columns of a table or of CSV: the group, then its figures.
 const COLUMNS: usize = 10;
+/// Further columns of CSV, the savings.
+const SAVING_COLUMNS: [&str; 3] = ["cached_answers", "baseline_cost_usd", "saved_usd"];
 /// Label of the line with the totals.
 const TOTAL: &str = "total";
 
@@ -32,6 +36,7 @@ struct UsageDocument<'a> {
     total_cost: f64,
     by_model: BTreeMap<&'a str, UsageSummary>,
     groups: Vec<UsageRow<'a>>,
+    savings: SavingsDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
     budgets: Option<Vec<BudgetRow>>,
 }
@@ -66,10 +71,16 @@ struct UsageRow<'a> {
     cost_usd: f64,
     cost_nano_usd: u128,
     unknown_requests: u64,
+    cached_answers: u64,
+    baseline_cost_usd: Option<f64>,
+    saved_usd: Option<f64>,
 }
 
 impl<'a> UsageRow<'a> {
     fn new(name: Option<&'a str>, figures: &UsageTotals) -> Self {
+        let savings = &figures.savings;
+        let if_compared = |dollars: f64| (!savings.is_empty()).then_some(dollars);
+        let saved = savings.split().total;
         Self {
             name,
             requests: figures.requests,
@@ -82,6 +93,9 @@ impl<'a> UsageRow<'a> {
             cost_usd: fraction(figures.cost_nanos),
             cost_nano_usd: figures.cost_nanos,
             unknown_requests: figures.unknown,
+            cached_answers: savings.cached_answers,
+            baseline_cost_usd: if_compared(fraction(savings.baseline)),
+            saved_usd: if_compared(render_savings::signed_fraction(saved)),
         }
     }
 }
@@ -165,6 +179,7 @@ pub fn to_json(report: &UsageReport, budgets: Option<&[BudgetStatus]>) -> String
         total_cost: total.cost,
         by_model: families.collect(),
         groups: groups.collect(),
+        savings: SavingsDocument::new(&report.totals),
         budgets: budgets.map(|budgets| budgets.iter().map(BudgetRow::new).collect()),
     };
     // Cannot fail: the document holds only strings, numbers and arrays of them.
@@ -177,23 +192,28 @@ pub fn to_csv(report: &UsageReport) -> String {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
-    let rows = rows(report, report.groups.is_empty());
+    let has_totals = report.groups.is_empty();
+    let totals = has_totals.then_some(&report.totals);
+    let figures = report.groups.iter().map(|(_, figures)| figures);
+    let savings = figures.chain(totals).map(saving_cells);
     // Cannot fail: memory takes all, and every row has the same number of cells.
-    let _ = writer.write_record(headings(report));
-    for row in rows {
-        let _ = writer.write_record(row);
+    let headings = headings(report).into_iter().chain(SAVING_COLUMNS);
+    let _ = writer.write_record(headings);
+    for (row, savings) in rows(report, has_totals).zip(savings) {
+        let _ = writer.write_record(row.into_iter().chain(savings));
     }
     let text = writer.into_inner().unwrap_or_default();
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// Renders a report as a table for a terminal, with the totals below.
+/// Renders a report as a table for a terminal, with the totals and the savings below.
 pub fn to_table(report: &UsageReport) -> String {
     let mut table = TextTable::of_numbers(headings(report));
     for row in rows(report, true) {
         table.row(row);
     }
-    table.to_string()
+    let savings = render_savings::savings_table(&report.totals);
+    format!("{table}{savings}")
 }
 
 fn headings(report: &UsageReport) -> [&'static str; COLUMNS] {
@@ -235,13 +255,26 @@ fn row(name: &str, figures: &UsageTotals) -> [String; COLUMNS] {
     ]
 }
 
+/// Returns the cells of [`SAVING_COLUMNS`]; empty ones if nothing is compared.
+fn saving_cells(figures: &UsageTotals) -> [String; 3] {
+    let savings = &figures.savings;
+    let cached_answers = savings.cached_answers.to_string();
+    if savings.is_empty() {
+        return [cached_answers, String::new(), String::new()];
+    }
+    let saved = savings.split().total;
+    let baseline = dollars(savings.baseline);
+    let saved = render_savings::signed_dollars(saved);
+    [cached_answers, baseline, saved]
+}
+
 /// Converts nano-dollars to dollars, rounded to a float.
-fn fraction(nanos: u128) -> f64 {
+pub(super) fn fraction(nanos: u128) -> f64 {
     nanos as f64 / NANOS as f64
 }
 
 /// Formats nano-dollars in dollars, such as `1.25`: all digits, at least two decimals.
-fn dollars(nanos: u128) -> String {
+pub(super) fn dollars(nanos: u128) -> String {
     let rest = format!("{:09}", nanos % NANOS);
     format!("{}.{:0<2}", nanos / NANOS, rest.trim_end_matches('0'))
 }

@@ -1,4 +1,5 @@
-//! Background upkeep of the ledger: retries failed closes, and deletes old charges and meters.
+//! Background upkeep of the ledger: retries failed closes, writes the counts of reused answers, and
+//! deletes old charges and meters.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use super::storage_keys;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Number of retry intervals between two renewals of the lease.
 const RENEW_INTERVALS: u32 = 5;
+/// Number of retry intervals between two writes of the answers from the response cache.
+const ANSWER_INTERVALS: u32 = 5;
 /// Number of retry intervals between two sweeps. Sweeps delete whole days, so they can be rare.
 const SWEEP_INTERVALS: u32 = 600;
 /// Maximum number of records deleted in one transaction, so that other transactions are not held
@@ -32,8 +35,8 @@ const SWEEP_INTERVALS: u32 = 600;
 const MAX_RECORDS_PER_SWEEP: usize = 256;
 
 impl Ledger {
-    /// Spawns the background task that retries failed closes and deletes charges after their
-    /// retention time, until `stop` is cancelled.
+    /// Spawns the background task that retries failed closes, writes the counts of reused answers and
+    /// deletes charges after their retention time, until `stop` is cancelled.
     pub fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let ledger = self.clone();
         tracker.spawn(async move {
@@ -48,6 +51,9 @@ impl Ledger {
                 }
                 ledger.retry_pending_closes().await;
                 ledger.probe_store().await;
+                if intervals % ANSWER_INTERVALS == 0 {
+                    ledger.flush_reused_answers().await;
+                }
                 if intervals % SWEEP_INTERVALS == 0
                     && let Err(error) = ledger.sweep().await
                 {
@@ -58,7 +64,15 @@ impl Ledger {
                 }
                 intervals += 1;
             }
+            ledger.flush_reused_answers().await;
         });
+    }
+
+    /// Writes the answers from the response cache, and logs a failure.
+    async fn flush_reused_answers(&self) {
+        if let Err(error) = self.write_reused_answers().await {
+            tracing::warn!(error = %ErrorChain(&error), "cached answers not counted on disk");
+        }
     }
 
     /// Renews the lease of this server, and charges the holds of servers whose lease is over.

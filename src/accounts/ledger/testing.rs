@@ -92,6 +92,7 @@ pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amo
         money: Some(money),
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
+        baseline: None,
     };
     hold.settle(charge).await.unwrap()
 }

@@ -291,6 +291,7 @@ fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
         estimated_tokens: charge.estimated_tokens,
         money: known.unwrap_or(held.amount.money),
         is_unknown: known.is_none(),
+        baseline: charge.baseline,
         ..unknown_record(held, now)
     }
 }
@@ -307,6 +308,7 @@ fn unknown_record(held: &HoldRecord, now: u64) -> ChargeRecord {
         estimated_tokens: held.amount.tokens,
         money: held.amount.money,
         is_unknown: true,
+        baseline: None,
     }
 }
 

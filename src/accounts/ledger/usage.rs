@@ -11,6 +11,9 @@ use super::Day;
 use super::Error;
 use super::records::LedgerRecord as _;
 use super::records::UsageCounters;
+use super::reused_answers::ReusedAnswers;
+use super::reused_answers::UsagePlace;
+use super::savings::SavingSums;
 use super::storage_keys;
 
 /// Model name in reports for usage without a known model.
@@ -91,12 +94,16 @@ pub struct UsageTotals {
     pub cost_nanos: u128,
     /// Number of requests charged as held, because their tokens or cost are unknown.
     pub unknown: u64,
+    /// Costs beside those on the baseline, with answers from the response cache.
+    pub savings: SavingSums,
 }
 
-/// Computes the report for `query` from the counters in `store`.
+/// Computes the report for `query` from the counters in `store`, and from answers that are not
+/// written yet.
 pub(super) async fn usage_report(
     store: &Store,
     clock: &Clock,
+    unwritten: &ReusedAnswers,
     query: &UsageQuery,
 ) -> Result<UsageReport, Error> {
     let today = Day::of(clock.now());
@@ -109,24 +116,23 @@ pub(super) async fn usage_report(
     let mut totals = UsageCounters::default();
     let mut groups = BTreeMap::new();
     let mut families = BTreeMap::new();
-    for (key, value) in usage_records(store, query.project.as_deref(), from, today).await? {
-        let (_, day, name, model) = storage_keys::parse_usage(&key)?;
-        let is_meant = query.key.as_ref().is_none_or(|wanted| *wanted == name);
-        if !is_meant || from.is_some_and(|from| !(from..=today).contains(&day)) {
-            continue;
-        }
-        let counters = UsageCounters::decode(&key, &value)?;
+    for (place, counters) in read_counters(store, unwritten, query, from, today).await? {
         totals = totals.plus(counters);
+        let UsagePlace {
+            day, key, model, ..
+        } = place;
         let model = if model.is_empty() {
             UNKNOWN_MODEL.to_owned()
         } else {
             model
         };
-        add(&mut families, family_of(&model), counters);
+        if counters.requests > 0 {
+            add(&mut families, family_of(&model), counters);
+        }
         let group = match query.group_by {
             None => continue,
             Some(GroupBy::Model) => model,
-            Some(GroupBy::Key) => name,
+            Some(GroupBy::Key) => key,
             Some(GroupBy::Day) => day.to_string(),
         };
         add(&mut groups, &group, counters);
@@ -146,6 +152,48 @@ pub(super) async fn usage_report(
         groups,
         families,
     })
+}
+
+/// Reads the counters that `query` is about, on disk and not yet.
+async fn read_counters(
+    store: &Store,
+    unwritten: &ReusedAnswers,
+    query: &UsageQuery,
+    from: Option<Day>,
+    today: Day,
+) -> Result<Vec<(UsagePlace, UsageCounters)>, Error> {
+    let is_meant = |place: &UsagePlace| {
+        let is_named = |wanted: &Option<String>, name: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == name)
+        };
+        is_named(&query.project, &place.project)
+            && is_named(&query.key, &place.key)
+            && from.is_none_or(|from| (from..=today).contains(&place.day))
+    };
+    let mut found = Vec::new();
+    let _still = unwritten.hold_still().await;
+    for (key, value) in usage_records(store, query.project.as_deref(), from, today).await? {
+        let (project, day, name, model) = storage_keys::parse_usage(&key)?;
+        let place = UsagePlace {
+            project,
+            day,
+            key: name,
+            model,
+        };
+        if is_meant(&place) {
+            found.push((place, UsageCounters::decode(&key, &value)?));
+        }
+    }
+    for (place, reused) in unwritten.unwritten() {
+        if is_meant(&place) {
+            let counters = UsageCounters {
+                reused,
+                ..UsageCounters::default()
+            };
+            found.push((place, counters));
+        }
+    }
+    Ok(found)
 }
 
 fn add(sums: &mut BTreeMap<String, UsageCounters>, name: &str, counters: UsageCounters) {
@@ -187,6 +235,7 @@ impl UsageTotals {
             total_tokens: counters.tokens(),
             cost_nanos: counters.money,
             unknown: counters.unknown,
+            savings: counters.savings(),
         }
     }
 }

@@ -69,10 +69,11 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let holds: Vec<(String, HoldRecord)> = named(&snapshot, &storage_keys::holds())?;
     let mut retained = UsageTable::new();
     for (key, value) in snapshot.scan(&storage_keys::all_usage()) {
-        retained.insert(
-            storage_keys::parse_usage(key)?,
-            UsageCounters::decode(key, value)?,
-        );
+        let counters = UsageCounters::decode(key, value)?.of_charges_alone();
+        // Answers from the response cache have no single records.
+        if counters != UsageCounters::default() {
+            retained.insert(storage_keys::parse_usage(key)?, counters);
+        }
     }
     let mut meters = MeterTable::new();
     for (key, value) in snapshot.scan(&storage_keys::meters()) {

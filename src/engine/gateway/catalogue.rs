@@ -40,6 +40,14 @@ impl ModelNames {
         }
     }
 
+    /// Returns the target of `name`, if it is an alias or matches the pattern of one.
+    pub fn alias_target(&self, name: &str) -> Option<&str> {
+        let exact = self.aliases.get(name);
+        exact
+            .or_else(|| self.patterns.find(name))
+            .map(String::as_str)
+    }
+
     /// Resolves `name` to a model id.
     ///
     /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern,

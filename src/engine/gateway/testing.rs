@@ -123,4 +123,5 @@ fn prices() -> Prices {
         document_tokens: 10,
         web_search: Money::from_nanos(10_000_000),
     })
+    .with_baseline("m-1")
 }

@@ -18,6 +18,9 @@ pub struct Config {
     /// Most expensive model: for long contexts.
     #[serde(deserialize_with = "model")]
     pub heavy_model: ModelName,
+    /// Model that the cost of each request is compared with.
+    #[serde(deserialize_with = "model")]
+    pub baseline: ModelName,
     /// Tokens left in a budget below which the light model is chosen.
     pub scarce_tokens: u64,
     /// Length in tokens above which a context is long.

@@ -48,11 +48,6 @@ impl Router {
         }
     }
 
-    /// Returns the most expensive model that may be chosen.
-    pub fn heavy_model(&self) -> &ModelName {
-        &self.config.heavy_model
-    }
-
     /// Returns the model of the first rule that matches, with the rule and the reason.
     fn first_matching_rule(
         &self,

@@ -13,6 +13,7 @@ pub(crate) fn router() -> Router {
         light_model: ModelName::new("light"),
         usual_model: ModelName::new("usual"),
         heavy_model: ModelName::new("heavy"),
+        baseline: ModelName::new("heavy"),
         scarce_tokens: 1000,
         long_context_tokens: 10_000,
         short_prompt_characters: 100,

@@ -78,6 +78,7 @@ async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
         money,
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
+        baseline: None,
     };
     hold.settle(charge).await.unwrap();
 }

@@ -157,6 +157,10 @@ impl TaskOutcome {
         let money = reported
             .or_else(|| price(&usage?))
             .map(|money| money + left_cost);
+        let calls = u64::from(task.turns);
+        let baseline = usage.and_then(|usage| {
+            prices.compare_with_baseline(&task.model, &(usage + left_prompt), calls)
+        });
         // An answer was cut off before it was counted: the whole hold is charged.
         let estimated_tokens = usage.map_or(hold.amount().tokens, |_| left);
         hold.settle(Charge {
@@ -165,6 +169,7 @@ impl TaskOutcome {
             estimated_tokens,
             money,
             outcome,
+            baseline,
         })
         .boxed()
     }

@@ -242,5 +242,6 @@ fn charge(tokens: u64, nanos: i64) -> Charge {
         money: Some(Money::from_nanos(nanos)),
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
+        baseline: None,
     }
 }

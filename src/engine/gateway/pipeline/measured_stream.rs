@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::AdmissionDeps;
 use crate::domain::Surface;
 use crate::domain::TurnEvent;
-use crate::domain::Usage;
 use crate::engine::gateway::CacheStatus;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::RunningTurn;
@@ -20,7 +19,6 @@ use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnStream;
 use crate::telemetry::metrics::AnswerStart;
 use crate::telemetry::metrics::RequestExemplar;
-use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TokenPace;
 use crate::telemetry::metrics::TurnEnd;
 use crate::telemetry::metrics::TurnMetrics;
@@ -38,7 +36,6 @@ pub(super) struct TurnMeasure {
     /// API that the turn came by.
     surface: Surface,
     start: AnswerStart,
-    is_routed: bool,
     asked_at: Instant,
     request: Option<RequestExemplar>,
     /// Set by the first piece of the answer.
@@ -67,7 +64,6 @@ impl TurnMeasure {
             model: String::new(),
             surface,
             start: AnswerStart::Warm,
-            is_routed: false,
             asked_at: Instant::now(),
             request: RequestExemplar::current(),
             pace: None,
@@ -113,25 +109,12 @@ impl TurnMeasure {
                 self.record_piece();
             }
             TurnEvent::Finished(finish) => {
-                self.count_routing_saving(&finish.usage);
                 self.count_end(TurnEnd::Answered);
                 if let Some(span) = self.span.take() {
                     span.finish(finish);
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Counts what the chosen model saves against the heaviest one that routing may choose.
-    fn count_routing_saving(&self, usage: &Usage) {
-        let AdmissionDeps { prices, router, .. } = &*self.admission;
-        let heavy = prices.cost(router.heavy_model().as_str(), usage);
-        if let (true, Some(heavy), Some(own)) =
-            (self.is_routed, heavy, prices.cost(&self.model, usage))
-        {
-            let saved = heavy.dollars() - own.dollars();
-            self.metrics().add_saving(Saving::Routing, saved);
         }
     }
 
@@ -183,7 +166,6 @@ impl MeasuredStream {
         if let Some(span) = &mut measure.span {
             span.accept(&info.model, info.cache.map(cache_word));
         }
-        measure.is_routed = info.route.is_some() && info.cache != Some(CacheStatus::Hit);
         RunningTurn {
             info,
             events: Box::pin(Self { events, measure }),

@@ -10,6 +10,7 @@ mod hooked_stream;
 mod measured_stream;
 mod pending_hold;
 mod rate_limit_stream;
+mod reused_answer;
 mod server_tools;
 #[cfg(test)]
 mod tests;
@@ -36,14 +37,10 @@ use super::Turns;
 use crate::accounts::rate_limit::Permit;
 use crate::domain::Caller;
 use crate::domain::Gate;
-use crate::domain::Money;
 use crate::domain::Turn;
-use crate::domain::TurnEvent;
 use crate::engine::cache::Lookup;
 use crate::engine::hooks::TurnHooks;
 use crate::runtime::compute::in_place;
-use crate::telemetry::metrics::Saving;
-use crate::telemetry::metrics::TurnMetrics;
 use crate::telemetry::traces;
 
 use admission::TurnEstimate;
@@ -54,6 +51,7 @@ use pending_hold::PendingHold;
 use pending_hold::WaitingHold;
 use rate_limit_stream::RateLimitStream;
 use rate_limit_stream::TurnUsageMeter;
+use reused_answer::ReusedAnswerMeter;
 use turn_billing::TurnBilling;
 
 pub use admission::AdmissionDeps;
@@ -262,9 +260,9 @@ impl PendingTurn {
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
-                    let metrics = self.admission.metrics.clone();
                     let info = TurnInfo::for_model(answer.model());
-                    let events = answer.map(move |event| without_cost(&metrics, event));
+                    let mut meter = ReusedAnswerMeter::new(self.admission, &self.caller);
+                    let events = answer.map(move |event| event.map(|event| meter.record(event)));
                     return Ok((with(CacheStatus::Hit, info), Box::pin(events)));
                 }
                 Ok(()) => {
@@ -364,20 +362,4 @@ async fn call_before(hooks: Option<&TurnHooks>, turn: &mut Turn) -> Result<(), E
         Box::pin(hooks.call_before(turn)).await?;
     }
     Ok(())
-}
-
-/// Sets the cost of a cached answer to zero, and counts it as saved.
-fn without_cost(
-    metrics: &TurnMetrics,
-    event: Result<TurnEvent, Error>,
-) -> Result<TurnEvent, Error> {
-    event.map(|event| match event {
-        TurnEvent::Finished(mut finish) => {
-            let saved = finish.usage.cost.unwrap_or_default();
-            metrics.add_saving(Saving::ResponseCache, saved.dollars());
-            finish.usage.cost = Some(Money::ZERO);
-            TurnEvent::Finished(finish)
-        }
-        event => event,
-    })
 }

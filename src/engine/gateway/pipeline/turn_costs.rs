@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::AdmissionDeps;
 use crate::accounts::ledger::Charge;
 use crate::accounts::ledger::ChargeOutcome;
+use crate::domain::BaselineCost;
 use crate::domain::CostWatch;
 use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::usage_counter::UsageCounter;
-use crate::telemetry::metrics::Saving;
 
 /// Usage and costs of a turn so far.
 pub(super) struct TurnCosts {
@@ -151,30 +151,21 @@ impl TurnCosts {
         (self.lost_prompts_usage() + last.unwrap_or_default()).total_tokens()
     }
 
-    /// Returns the dollars that were saved by reading parts of the prompt from the prompt cache.
-    fn prompt_cache_saving(&self, usage: &Usage) -> f64 {
-        let price = |usage: Usage| {
-            let cost = self.rules.prices.cost(self.model(), &usage);
-            cost.unwrap_or_default().dollars()
-        };
-        let tokens = usage.cache_read_tokens;
-        let unread = Usage {
-            input_tokens: tokens,
+    /// Returns the cost of `usage` and of the estimated prompts on the baseline.
+    fn baseline_cost(&self, usage: Usage) -> Option<BaselineCost> {
+        let estimated = Usage {
+            // Charged as such, too.
+            cache_write_tokens: self.estimated_prompt_tokens(),
             ..Usage::default()
         };
-        let read = Usage {
-            cache_read_tokens: tokens,
-            ..Usage::default()
-        };
-        price(unread) - price(read)
+        let calls = self.reported_costs.runs().len() as u64;
+        let prices = &self.rules.prices;
+        prices.compare_with_baseline(self.model(), &(usage + estimated), calls)
     }
 
-    /// Creates the charge of `money` for the turn, and counts what the prompt cache has saved. The
-    /// ledger counts the charge itself.
+    /// Creates the charge of `money` for the turn.
     pub(super) fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
         let usage = self.usage();
-        let saved = self.prompt_cache_saving(&usage);
-        self.rules.metrics.add_saving(Saving::PromptCache, saved);
         let estimated_output = self.estimated_output_tokens();
         Charge {
             model: self.model().to_owned(),
@@ -187,6 +178,7 @@ impl TurnCosts {
                 .saturating_add(estimated_output),
             money,
             outcome,
+            baseline: self.baseline_cost(usage),
         }
     }
 }

@@ -48,6 +48,13 @@ pub(super) struct RouteArguments {
     percent_used: Option<u64>,
 }
 
+/// Rules by which models are chosen, and the model that costs are compared with.
+struct RouteRules {
+    router: Router,
+    prices: Arc<Prices>,
+    baseline: String,
+}
+
 /// Choices for all requests, with their cost.
 #[derive(Debug, Serialize)]
 struct RouteExplanation {
@@ -100,18 +107,23 @@ pub(super) fn explain(
         tokens_left: arguments.tokens_left,
         percent_used: arguments.percent_used,
     };
+    let rules = RouteRules {
+        router,
+        prices,
+        baseline: settings.baseline_model(),
+    };
     let rows = text
         .lines()
         .zip(1..)
         .filter(|(text, _)| !text.trim().is_empty())
         .map(|(text, line)| {
-            row(text, line, &router, &prices, budget).with_context(|| format!("{name}:{line}"))
+            row(text, line, &rules, budget).with_context(|| format!("{name}:{line}"))
         });
     let rows = rows.collect::<anyhow::Result<Vec<RouteRow>>>()?;
     if rows.is_empty() {
         bail!("{name} holds no request");
     }
-    let explanation = sum_up(rows, router.heavy_model().as_str());
+    let explanation = sum_up(rows, &rules.baseline);
     if arguments.json {
         Ok(serde_json::to_string_pretty(&explanation)? + "\n")
     } else {
@@ -122,16 +134,20 @@ pub(super) fn explain(
 fn row(
     text: &str,
     line: usize,
-    router: &Router,
-    prices: &Prices,
+    rules: &RouteRules,
     budget: BudgetState,
 ) -> anyhow::Result<RouteRow> {
+    let RouteRules {
+        router,
+        prices,
+        baseline,
+    } = rules;
     let request = chat::decode(text.as_bytes(), Policy::Lenient)?;
     let turn = &request.turn;
     let features = RoutingFeatures::from_turn(turn, prices.prompt_tokens(turn), budget);
     let choice = router.choose(&features);
     let chosen = prices.estimate(choice.model.as_str(), turn);
-    let always = prices.estimate(router.heavy_model().as_str(), turn);
+    let always = prices.estimate(baseline, turn);
     let of_all =
         |one: Money| std::iter::repeat_n(one, request.n).fold(Money::ZERO, |sum, one| sum + one);
     Ok(RouteRow {

@@ -4,6 +4,7 @@
 //! [`environment()`] reads the environment of the process.
 
 mod admin;
+mod baseline;
 mod environment;
 mod error;
 mod layers;

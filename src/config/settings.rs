@@ -200,6 +200,7 @@ impl Settings {
         self.http.check().map_err(refused("server"))?;
         self.pool.check().map_err(refused("pool"))?;
         self.hooks.check().map_err(refused("hooks"))?;
+        self.check_baseline().map_err(refused("routing"))?;
         let admin = self.admin.check(&self.auth, &self.server);
         admin.map_err(refused("admin"))?;
         let metrics = self.metrics.check(&self.auth, &self.admin, &self.server);

@@ -264,6 +264,7 @@ const COMPONENTS: &[(&str, &str)] = schema_files![
     "ResponseSummary",
     "ResponseUsage",
     "RouteRecommendation",
+    "SavingCause",
     "ServerDescription",
     "Session",
     "SessionDeleted",
@@ -284,6 +285,7 @@ const COMPONENTS: &[(&str, &str)] = schema_files![
     "UrlCitation",
     "UsageGroup",
     "UsageReport",
+    "UsageSavings",
     "UsageTotals",
     "WebhookTest",
 ];

@@ -10,7 +10,9 @@ use crate::accounts::ledger;
 use crate::accounts::ledger::Charge;
 use crate::accounts::ledger::ChargeOutcome;
 use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::ReusedAnswer;
 use crate::domain::Amount;
+use crate::domain::BaselineCost;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
@@ -106,17 +108,20 @@ async fn json_of(router: &Router, path: &str, key: &str) -> Value {
 #[tokio::test]
 async fn caller_sees_the_usage_of_its_project() {
     let (router, ..) = used().await;
-    let report = json_of(
+    let mut report = json_of(
         &router,
         "/v1/usage?group_by=model&project_id=default",
         "secret-1",
     )
     .await;
+    let savings = report.as_object_mut().unwrap().remove("savings").unwrap();
+    assert_eq!(savings["unknown_requests"], 2);
     let figures = |requests, tokens, dollars| {
         json!({
             "requests": requests, "input_tokens": 0, "cache_write_tokens": 0, "cache_read_tokens": 0,
             "output_tokens": tokens, "estimated_tokens": 0, "total_tokens": tokens, "cost_usd": dollars,
-            "cost_nano_usd": (dollars * 1e9) as u64, "unknown_requests": 0,
+            "cost_nano_usd": (dollars * 1e9) as u64, "unknown_requests": 0, "cached_answers": 0,
+            "baseline_cost_usd": null, "saved_usd": null,
         })
     };
     let group = |name, tokens| {
@@ -154,6 +159,49 @@ async fn caller_sees_the_usage_of_its_project() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn caller_and_operator_see_the_same_savings() {
+    let (router, _, ledger) = used().await;
+    let baseline = BaselineCost {
+        total: Money::from_nanos(2_000_000_000),
+        prompt_cache: Money::from_nanos(500_000_000),
+    };
+    ledger.count_reused_answer(ReusedAnswer {
+        project: "default".to_owned(),
+        key: "key-1".to_owned(),
+        model: "opus".to_owned(),
+        baseline: Some(baseline),
+        cost: Money::from_nanos(1_000_000_000),
+    });
+    let own = json_of(&router, "/v1/usage?group_by=model", "secret-1").await;
+    let operator = "/admin/usage?project_id=default&group_by=model";
+    let all = json_of(&router, operator, "secret-admin").await;
+    for report in [&own, &all] {
+        let savings = &report["savings"];
+        assert_eq!(
+            (&savings["saved"], &savings["share"]),
+            (&json!(2.0), &json!(1.0))
+        );
+        let causes = ["model_choice", "prompt_cache", "response_cache"];
+        let nanos = causes.map(|cause| savings["by_cause"][cause]["saved_nano_usd"].as_i64());
+        assert_eq!(
+            nanos,
+            [Some(500_000_000), Some(500_000_000), Some(1_000_000_000)]
+        );
+        let opus = &report["groups"][1];
+        assert_eq!(
+            (&opus["requests"], &opus["cached_answers"]),
+            (&json!(1), &json!(1))
+        );
+    }
+    let table = get(&router, "/v1/usage?format=table", "secret-1", None).await;
+    assert!(
+        body(table)
+            .await
+            .contains("\nresponse cache  1.00   50 %\n")
+    );
 }
 
 /// The format follows the query, else `Accept`.
@@ -195,8 +243,8 @@ async fn report_format_follows_query_and_accept_header() {
     )
     .await;
     assert_snapshot!(body(response).await.replace("\r\n", "|\n"), @r#"
-    key,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
-    key-1,2,0,0,0,30,0,30,3.00,0|
+    key,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests,cached_answers,baseline_cost_usd,saved_usd|
+    key-1,2,0,0,0,30,0,30,3.00,0,0,,|
     "#);
 }
 

@@ -118,18 +118,18 @@ fn summary(figures: &UsageTotals) -> String {
     let compared = match total {
         0 => format!("${cost}, as much as on the baseline"),
         1.. => {
-            format!("${cost} instead of ${baseline} on the baseline: ${difference}{percent} less")
+            format!("${cost} instead of ${baseline} on the baseline, ${difference}{percent} less")
         }
-        _ => format!("${cost} instead of ${baseline} on the baseline: ${difference}{percent} more"),
+        _ => format!("${cost} instead of ${baseline} on the baseline, ${difference}{percent} more"),
     };
     let unknown = match figures.requests.saturating_sub(sums.requests) {
         0 => String::new(),
         unknown => {
-            format!(" Not compared: {unknown}, whose tokens or cost on the baseline are unknown.")
+            format!(" {unknown} more are not compared, because their usage or cost is not known.")
         }
     };
     format!(
-        "{} charged requests and {} cached answers cost {compared}.{unknown}",
+        "Cost: {compared}, for {} charged and {} cached answers.{unknown}",
         sums.requests, sums.cached_answers
     )
 }

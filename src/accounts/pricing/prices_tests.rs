@@ -51,6 +51,61 @@ fn data(media_type: &str, data: &str) -> MediaSource {
     }
 }
 
+fn cached_usage() -> Usage {
+    Usage {
+        input_tokens: 100,
+        cache_write_tokens: 1000,
+        cache_read_tokens: 10_000,
+        output_tokens: 500,
+        ..Usage::default()
+    }
+}
+
+#[test]
+fn baseline_prices_the_whole_prompt_as_plain_input() {
+    let prices = prices(&[("haiku", CHEAP), ("opus", DEAR)]).with_baseline("opus");
+    let compare = |usage: &Usage| prices.compare_with_baseline("haiku", usage, 1);
+    let compared = compare(&cached_usage()).unwrap();
+    assert_eq!(compared.total.nanos(), 11_100 * 4000 + 500 * 20_000);
+    // Reads save 90 nano-dollars a token, and writes cost 25 more.
+    assert_eq!(compared.prompt_cache.nanos(), 10_000 * 90 - 1000 * 25);
+    let written = Usage {
+        cache_read_tokens: 0,
+        ..cached_usage()
+    };
+    assert_eq!(compare(&written).unwrap().prompt_cache.nanos(), -25_000);
+    let plain = cached_usage().without_prompt_cache();
+    assert_eq!(compare(&plain).unwrap().prompt_cache, Money::ZERO);
+}
+
+#[test]
+fn cost_is_not_compared_without_a_priced_baseline_or_tokens() {
+    let table = [("haiku", CHEAP), ("opus", DEAR)];
+    let usage = cached_usage();
+    let without = prices(&table);
+    assert_eq!(without.compare_with_baseline("haiku", &usage, 1), None);
+    let unpriced = prices(&table).with_baseline("gemini");
+    assert_eq!(unpriced.compare_with_baseline("haiku", &usage, 1), None);
+    let prices = prices(&table).with_baseline("opus");
+    let nothing = Usage::default();
+    assert_eq!(prices.compare_with_baseline("haiku", &nothing, 1), None);
+    // A model without a price has no price of cached tokens either.
+    let unknown = prices.compare_with_baseline("gemini", &usage, 1);
+    assert_eq!(unknown.unwrap().prompt_cache, Money::ZERO);
+}
+
+#[test]
+fn several_calls_with_short_prompts_have_the_prices_of_short_prompts() {
+    let long = format!("{CHEAP}; above 10000: {DEAR}");
+    let prices = prices(&[("haiku", long.as_str())]).with_baseline("haiku");
+    let total = |calls| {
+        let compared = prices.compare_with_baseline("haiku", &cached_usage(), calls);
+        compared.unwrap().total.nanos()
+    };
+    assert_eq!(total(1), 11_100 * 4000 + 500 * 20_000);
+    assert_eq!(total(2), 11_100 * 100 + 500 * 500);
+}
+
 #[test]
 fn longest_matching_model_name_sets_the_price() {
     let price = |dollars: u32| format!("input {dollars}, output 0, cache write 0, cache read 0");

@@ -305,6 +305,43 @@ fn invalid_prices_and_routing_rules_are_refused() {
 }
 
 #[test]
+fn baseline_without_a_price_is_refused_with_the_nearest_model() {
+    let one = |value: &str| refusal("", &[("SWITCHBOARD_ROUTING__BASELINE", value)]);
+    assert_snapshot!(one("opsu"), @r"
+    SWITCHBOARD_ROUTING__BASELINE: `opsu` is no model with a price
+    did you mean opus?
+    ");
+    assert_snapshot!(one("gpt-4.1-min"), @r"
+    SWITCHBOARD_ROUTING__BASELINE: `gpt-4.1-min` is no model with a price
+    did you mean gpt-4.1-mini?
+    ");
+    assert_snapshot!(one("gemini"), @r#"
+    SWITCHBOARD_ROUTING__BASELINE: `gemini` is no model with a price
+    write a name of [pricing.models], such as "opus", or an alias of one
+    "#);
+    assert_snapshot!(one("auto"), @r#"
+    SWITCHBOARD_ROUTING__BASELINE: `auto` is what the rules choose for
+    write a name or an id of the CLI's catalogue, such as "sonnet"
+    "#);
+}
+
+#[test]
+fn baseline_is_a_model_with_a_price_or_an_alias_of_one() {
+    for (baseline, model) in [
+        ("opus", "opus"),
+        ("sonnet[1m]", "sonnet[1m]"),
+        ("claude-opus-4-8", "claude-opus-4-8"),
+        ("claude-opus-9", "claude-opus-9"),
+        ("gpt-4o-mini", "haiku"),
+        ("gpt-9-pro", "opus"),
+    ] {
+        let variables = [("SWITCHBOARD_ROUTING__BASELINE", baseline)];
+        let settings = load("", &variables, &CommandLineFlags::default()).unwrap();
+        assert_eq!(settings.baseline_model(), model, "{baseline}");
+    }
+}
+
+#[test]
 fn server_without_keys_may_only_listen_on_loopback() {
     let reach = |listen: &str, has_keys: bool| {
         let flags = CommandLineFlags {

@@ -10,6 +10,7 @@ mod leases;
 mod measured;
 mod model;
 mod reports;
+mod savings;
 mod versions;
 
 use std::path::Path;

@@ -149,16 +149,16 @@ async fn report_renders_as_table_and_csv() {
     total                  6          1118                  15                 20           2229                50          3432  6.250000618                 1
     "#);
     assert_snapshot!(to_csv(&by_model).replace("\r\n", "|\n"), @r#"
-    model,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
-    haiku,2,1100,6,8,2200,0,3314,0.000000011,0|
-    opus,2,11,6,8,22,0,47,6.25,0|
-    "say ""hi"", opus",1,7,3,4,7,0,21,0.000000007,0|
-    unknown,1,0,0,0,0,50,50,0.0000006,1|
+    model,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests,cached_answers,baseline_cost_usd,saved_usd|
+    haiku,2,1100,6,8,2200,0,3314,0.000000011,0,0,,|
+    opus,2,11,6,8,22,0,47,6.25,0,0,,|
+    "say ""hi"", opus",1,7,3,4,7,0,21,0.000000007,0,0,,|
+    unknown,1,0,0,0,0,50,50,0.0000006,1,0,,|
     "#);
     let totals = report(&test_ledger, Some("q"), UsagePeriod::Day, None).await;
     assert_snapshot!(to_csv(&totals).replace("\r\n", "|\n"), @r"
-    ,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
-    total,1,7,3,4,7,0,21,0.000000007,0|
+    ,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests,cached_answers,baseline_cost_usd,saved_usd|
+    total,1,7,3,4,7,0,21,0.000000007,0,0,,|
     ");
 }
 
@@ -173,7 +173,15 @@ async fn report_renders_as_json() {
     )
     .await;
     let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
-    let by_model = json.as_object_mut().unwrap().remove("by_model").unwrap();
+    let fields = json.as_object_mut().unwrap();
+    let by_model = fields.remove("by_model").unwrap();
+    let savings = fields.remove("savings").unwrap();
+    assert_eq!(savings["share"], serde_json::Value::Null);
+    assert_eq!(savings["unknown_requests"], 4);
+    assert_eq!(
+        savings["summary"],
+        "Nothing is compared with the baseline in this period."
+    );
     assert_snapshot!(by_model, @r#"{"haiku":{"cost":1.1e-8,"tokens":3314},"opus":{"cost":1.25,"tokens":37},"unknown":{"cost":6e-7,"tokens":50}}"#);
     assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
     {
@@ -181,8 +189,10 @@ async fn report_renders_as_json() {
       "group_by": "day",
       "groups": [
         {
+          "baseline_cost_usd": null,
           "cache_read_tokens": 4,
           "cache_write_tokens": 3,
+          "cached_answers": 0,
           "cost_nano_usd": 1250000000,
           "cost_usd": 1.25,
           "estimated_tokens": 0,
@@ -190,12 +200,15 @@ async fn report_renders_as_json() {
           "name": "2026-11-14",
           "output_tokens": 20,
           "requests": 1,
+          "saved_usd": null,
           "total_tokens": 37,
           "unknown_requests": 0
         },
         {
+          "baseline_cost_usd": null,
           "cache_read_tokens": 8,
           "cache_write_tokens": 6,
+          "cached_answers": 0,
           "cost_nano_usd": 611,
           "cost_usd": 6.11e-7,
           "estimated_tokens": 50,
@@ -203,6 +216,7 @@ async fn report_renders_as_json() {
           "name": "2026-11-21",
           "output_tokens": 2200,
           "requests": 3,
+          "saved_usd": null,
           "total_tokens": 3364,
           "unknown_requests": 1
         }
@@ -215,14 +229,17 @@ async fn report_renders_as_json() {
       "total_cost": 1.250000611,
       "total_tokens": 3401,
       "totals": {
+        "baseline_cost_usd": null,
         "cache_read_tokens": 12,
         "cache_write_tokens": 9,
+        "cached_answers": 0,
         "cost_nano_usd": 1250000611,
         "cost_usd": 1.250000611,
         "estimated_tokens": 50,
         "input_tokens": 1110,
         "output_tokens": 2220,
         "requests": 4,
+        "saved_usd": null,
         "total_tokens": 3401,
         "unknown_requests": 1
       }

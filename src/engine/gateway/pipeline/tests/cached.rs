@@ -33,6 +33,41 @@ async fn cached_answer_costs_nothing() {
     assert_eq!(status(&other), Some(CacheStatus::Bypass));
 }
 
+/// By the prices of `testing` 100 prompt tokens and 20 of the answer cost 600 nano-dollars.
+#[tokio::test]
+async fn cached_answer_is_counted_as_saved_by_the_response_cache() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let answered = setting.ask(&caller, cacheable_turn()).await.unwrap();
+    let follower = setting.ask(&caller, cacheable_turn()).await.unwrap();
+    setting.runs.take().answer(777);
+    read(answered).await;
+    read(follower).await;
+    let again = setting.ask(&caller, cacheable_turn()).await.unwrap();
+    read(again).await;
+    let savings = setting.usage_totals().await.savings;
+    assert_eq!((savings.requests, savings.cached_answers), (1, 2));
+    let split = savings.split();
+    assert_eq!((split.total, split.response_cache), (1800 - 777, 2 * 777));
+    assert_eq!(
+        (split.prompt_cache, split.model_choice),
+        (0, 3 * (600 - 777))
+    );
+}
+
+#[tokio::test]
+async fn cached_answer_whose_end_was_not_read_is_not_counted() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let answered = setting.ask(&caller, cacheable_turn()).await.unwrap();
+    setting.runs.take().answer(777);
+    read(answered).await;
+    let mut again = setting.ask(&caller, cacheable_turn()).await.unwrap();
+    again.events.next().await.unwrap().unwrap();
+    drop(again);
+    assert_eq!(setting.usage_totals().await.savings.cached_answers, 0);
+}
+
 #[tokio::test]
 async fn cached_answer_needs_no_room_in_a_budget() {
     let setting = Setting::new().await;

@@ -63,6 +63,7 @@ async fn data_dir_with_charges() -> TempDir {
             money,
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
+            baseline: None,
         };
         hold.settle(charge).await.unwrap();
     }

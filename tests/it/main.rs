@@ -57,6 +57,7 @@ mod responses;
 mod restarts;
 mod routing;
 mod saturation;
+mod savings;
 mod secrets;
 mod server_tools;
 mod sessions;

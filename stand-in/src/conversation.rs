@@ -205,7 +205,7 @@ fn texts_of(content: &Value) -> Vec<&str> {
 }
 
 /// Counts the characters of all strings in `value`, except type names and encoded files.
-fn count_characters(value: &Value) -> usize {
+pub(crate) fn count_characters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.chars().count(),
         Value::Array(items) => items.iter().map(count_characters).sum(),

@@ -13,7 +13,7 @@ const MAX_TOKENS: usize = 1_000_000;
 /// Known keys; text in double brackets is a group only if it begins with one of them.
 const KEYS: &str = "say echo echo_request tokens thinking tool input search code mcp block delta headers_ms ttft_ms gap_ms status \
     message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
-    usage_cache_read usage_cache_write lenient";
+    usage_cache_read usage_cache_write lenient cold";
 
 /// Directives of a prompt.
 #[derive(Debug, Default, PartialEq)]
@@ -46,6 +46,8 @@ pub(crate) struct Directives {
     pub stop_reason: Option<String>,
     /// Set when the validation rules are off.
     pub is_lenient: bool,
+    /// Set when nothing is read from the prompt cache.
+    pub is_cold: bool,
     pub usage: UsageOverrides,
 }
 
@@ -91,6 +93,14 @@ pub(crate) struct UsageOverrides {
     pub output: Option<u64>,
     pub cache_read: Option<u64>,
     pub cache_write: Option<u64>,
+}
+
+impl UsageOverrides {
+    /// True if a count of the prompt is given.
+    pub fn has_prompt(&self) -> bool {
+        let counts = [self.input, self.cache_read, self.cache_write];
+        counts.iter().any(Option::is_some)
+    }
 }
 
 impl Directives {
@@ -213,6 +223,7 @@ impl Directives {
             "times" => self.times = Some(number(key, &value)?),
             "tag" => {}
             "lenient" => self.is_lenient = true,
+            "cold" => self.is_cold = true,
             "limit" => self.limit = Some(parse_limit(&value)?),
             "limit_reset" => self.limit_reset_seconds = Some(number(key, &value)?),
             "stop_reason" => self.stop_reason = Some(value),
@@ -235,7 +246,7 @@ impl Directives {
 
 fn begins_with_key(body: &str) -> bool {
     let (key, after) = split_key(body.trim_start());
-    let is_bare = matches!(key, "echo" | "echo_request" | "lenient");
+    let is_bare = matches!(key, "echo" | "echo_request" | "lenient" | "cold");
     KEYS.split(' ').any(|known| known == key) && (after.starts_with('=') || is_bare)
 }
 

@@ -47,6 +47,7 @@
 //! | `limit_reset=S` | seconds until that limit resets (3600 by default) |
 //! | `stop_reason=X` | overrides the stop reason, e.g. `refusal` |
 //! | `lenient` | turns off the validation rules for this request |
+//! | `cold` | reads nothing from the prompt cache, as after a long pause |
 //! | `usage_in=N`, `usage_out=N`, `usage_cache_read=N`, `usage_cache_write=N` | override the token counts |
 //!
 //! The text comes from the first of `say`, `echo`, `echo_request`, `tokens` that is given. Without
@@ -60,7 +61,8 @@
 //! A word is one token, and so is a piece of a call's input; `max_tokens` and the `*_after`
 //! directives count these. `stop_sequences` end the text before the match. Blocks after a truncated
 //! text are dropped. `input_tokens` is a quarter of the characters in system, messages and tools,
-//! unless overridden.
+//! unless overridden. With [`Settings::has_prompt_cache`] the part of it that the real API would read
+//! from its prompt cache or write to it is counted as such, by the marks `cache_control`.
 //!
 //! Unless a request or the whole stand-in ([`Settings`]) is lenient, requests are validated like
 //! those of the real API: invalid ones are answered with a 400 in its own wording, as far as that
@@ -76,6 +78,7 @@ mod conversation;
 mod directives;
 mod envelope;
 mod limits;
+mod prompt_cache;
 mod record;
 mod reply;
 mod routes;

@@ -30,6 +30,9 @@ struct Options {
     /// Take what the rules of the real API refuse.
     #[arg(long)]
     lenient: bool,
+    /// Keep a prompt cache: count what the real API would read from it and write to it.
+    #[arg(long)]
+    prompt_cache: bool,
 }
 
 #[tokio::main]
@@ -42,6 +45,7 @@ async fn main() -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = Settings {
         is_lenient: options.lenient,
+        has_prompt_cache: options.prompt_cache,
         ..Settings::default()
     };
     let stand_in = StandIn::serve_with(TcpListener::bind(options.listen).await?, settings)?;

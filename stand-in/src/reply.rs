@@ -8,6 +8,7 @@ use crate::{
     blocks::{self, Block, BlockKind, DraftBlock},
     conversation::Conversation,
     directives::{Directives, Fault, TextSource, ToolCall},
+    prompt_cache::PromptTokens,
     schema,
     server_tools::{self, Searches},
 };
@@ -39,11 +40,13 @@ struct Usage {
 }
 
 impl Reply {
-    /// Composes the answer that `directives` describe; `source` is the text that contains them.
+    /// Composes the answer that `directives` describe; `source` is the text that contains them, and
+    /// `prompt` are the tokens that they may override.
     pub fn compose(
         conversation: &Conversation<'_>,
         directives: &Directives,
         source: &str,
+        prompt: PromptTokens,
         sequence: u64,
     ) -> Self {
         let parts = draft_blocks(conversation, directives, source, sequence);
@@ -65,14 +68,12 @@ impl Reply {
                 .unwrap_or_else(|| stop_reason.to_owned()),
             stop_sequence: stop_sequence.filter(|_| directives.stop_reason.is_none()),
             usage: Usage {
-                input: overrides
-                    .input
-                    .unwrap_or_else(|| conversation.estimated_tokens()),
+                input: overrides.input.unwrap_or(prompt.input),
                 output: overrides
                     .output
                     .unwrap_or(u64::try_from(sent).unwrap_or(u64::MAX)),
-                cache_read: overrides.cache_read.unwrap_or(0),
-                cache_write: overrides.cache_write.unwrap_or(0),
+                cache_read: overrides.cache_read.unwrap_or(prompt.read),
+                cache_write: overrides.cache_write.unwrap_or(prompt.write),
                 searches,
             },
             first_delta_delay: directives.first_delta_delay,

@@ -21,6 +21,7 @@ use crate::{
     directives::{Directives, Fault},
     envelope::ApiError,
     limits,
+    prompt_cache::{PromptCache, PromptTokens},
     record::{RecordedRequest, RequestLog, RunningAnswer, Stats},
     reply::Reply,
     rules, server_tools, stream,
@@ -35,16 +36,19 @@ const MAX_COUNTED_DIRECTIVES: usize = 10_000;
 pub(crate) struct SharedState {
     pub log: Arc<RequestLog>,
     is_lenient: bool,
+    /// Prompt cache, if the stand-in keeps one.
+    prompt_cache: Option<PromptCache>,
     calls: Mutex<HashMap<String, u64>>,
     /// Faults and delays applied to all messages, whatever their prompts contain.
     injected: Mutex<Option<Directives>>,
 }
 
 impl SharedState {
-    pub fn new(log: Arc<RequestLog>, is_lenient: bool) -> Self {
+    pub fn new(log: Arc<RequestLog>, is_lenient: bool, has_prompt_cache: bool) -> Self {
         Self {
             log,
             is_lenient,
+            prompt_cache: has_prompt_cache.then(PromptCache::default),
             calls: Mutex::default(),
             injected: Mutex::default(),
         }
@@ -55,13 +59,31 @@ impl SharedState {
         *self.injected.lock().unwrap_or_else(PoisonError::into_inner) = directives;
     }
 
-    /// Clears the record and the counts for `times`.
+    /// Clears the record, the counts for `times` and the prompt cache.
     pub fn clear(&self) {
         self.log.clear();
+        self.prompt_cache.iter().for_each(PromptCache::clear);
         self.calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+    }
+
+    /// Counts the tokens of a prompt. Directives that count some of them bypass the prompt cache.
+    fn prompt_tokens(
+        &self,
+        conversation: &Conversation<'_>,
+        directives: &Directives,
+    ) -> PromptTokens {
+        match &self.prompt_cache {
+            Some(cache) if !directives.usage.has_prompt() => {
+                cache.count(conversation, directives.is_cold)
+            }
+            _ => PromptTokens {
+                input: conversation.estimated_tokens(),
+                ..PromptTokens::default()
+            },
+        }
     }
 
     /// Counts this call and returns true if it is among the first `times` with these directives.
@@ -200,7 +222,9 @@ async fn create_message(
             running,
         )
     } else {
-        let reply = Reply::compose(&conversation, &directives, source, running.sequence());
+        let prompt = state.prompt_tokens(&conversation, &directives);
+        let sequence = running.sequence();
+        let reply = Reply::compose(&conversation, &directives, source, prompt, sequence);
         if body["stream"] == true {
             stream::events(reply, running)
         } else {

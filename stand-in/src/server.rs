@@ -26,6 +26,8 @@ pub struct Settings {
     pub record: RecordLimits,
     /// Set to turn off the validation rules for all requests.
     pub is_lenient: bool,
+    /// Set to count tokens that the real API would read from its prompt cache or write to it.
+    pub has_prompt_cache: bool,
 }
 
 /// Running stand-in; dropping it stops the server and aborts its connections.
@@ -65,6 +67,7 @@ impl StandIn {
         let state = Arc::new(SharedState::new(
             Arc::new(RequestLog::new(settings.record)),
             settings.is_lenient,
+            settings.has_prompt_cache,
         ));
         let service = TowerToHyperService::new(routes::router(Arc::clone(&state)));
         let task = tokio::spawn(async move {

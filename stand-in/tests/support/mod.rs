@@ -39,6 +39,18 @@ impl Api {
         }
     }
 
+    /// Starts a stand-in with a prompt cache.
+    pub async fn with_prompt_cache() -> Self {
+        let settings = Settings {
+            has_prompt_cache: true,
+            ..Settings::default()
+        };
+        Self {
+            stand_in: StandIn::start_with(settings).await.unwrap(),
+            client: Client::new(),
+        }
+    }
+
     /// Returns the message of the 400 response to `body`; `None` if it is accepted.
     pub async fn refusal(&self, body: &Value) -> Option<String> {
         let response = self.send(body).await;

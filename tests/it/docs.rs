@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "",
     "docs",
     "docs/api",
     "docs/decisions",
     "compat-tests",
     "examples/hooks",
+    "examples/savings",
 ];
 
 #[test]

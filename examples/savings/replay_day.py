@@ -240,9 +240,10 @@ def replay(day: Day) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="address of the server (%(default)s)")
-    parser.add_argument("--key", default=os.environ.get("SWITCHBOARD_API_KEY", ""), help="key; default: SWITCHBOARD_API_KEY")
+    key = os.environ.get("SWITCHBOARD_API_KEY", "")
+    parser.add_argument("--key", default=key, help="key of the server; default: SWITCHBOARD_API_KEY")
     parser.add_argument("--model", default="auto", help="model of all requests (%(default)s)")
-    parser.add_argument("--stand-in", action="store_true", help="script the answers of the stand-in, which answers in place of Claude")
+    parser.add_argument("--stand-in", action="store_true", help="script the answers of the stand-in of the tests")
     parser.add_argument("--at-least", type=float, metavar="PERCENT", help="fail if less is saved")
     arguments = parser.parse_args()
     day = Day(Server(arguments.url, arguments.key), arguments.model, arguments.stand_in)

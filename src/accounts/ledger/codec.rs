@@ -139,7 +139,7 @@ mod tests {
         for (number, byte) in [(0, 0), (-1, 1), (1, 2), (-64, 127)] {
             let mut writer = RecordWriter::new(1);
             writer.signed(number);
-            assert_eq!(writer.into_bytes(), [1, byte]);
+            assert_eq!(writer.into_bytes(), [1_u8, byte]);
         }
     }
 

@@ -54,7 +54,8 @@ class Server:
         except urllib.error.HTTPError as error:
             sys.exit(f"error: {method} {path} was answered with {error.code}: {error.read().decode()}")
         except OSError as error:
-            sys.exit(f"error: {self.url} cannot be reached: {error}\nhint: start the server, or name its address with --url")
+            hint = "hint: start the server, or name its address with --url"
+            sys.exit(f"error: {self.url} cannot be reached: {error}\n{hint}")
 
     def savings(self) -> dict:
         """Returns the exact sums since the ledger exists, in nano-dollars."""

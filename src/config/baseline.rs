@@ -12,7 +12,7 @@ const CLAUDE_ID_PART: &str = "claude-";
 const LONG_CONTEXT_SUFFIX: &str = "[1m]";
 
 impl Settings {
-    /// Returns the model of `routing.baseline`; that of an alias is its target.
+    /// Returns the model of `routing.baseline`; that of an alias is its target, if that has a price.
     pub fn baseline_model(&self) -> String {
         let name = self.routing.baseline.as_str();
         let aliases = &self.models.aliases;
@@ -20,7 +20,9 @@ impl Settings {
             return name.to_owned();
         }
         let names = ModelNames::new(aliases.clone(), None);
-        names.alias_target(name).unwrap_or(name).to_owned()
+        let target = names.alias_target(name);
+        let priced = target.filter(|target| self.is_priced(target));
+        priced.unwrap_or(name).to_owned()
     }
 
     /// Checks that the baseline is a model with a price.
@@ -33,7 +35,7 @@ impl Settings {
         let models = self.pricing.models.keys().chain(aliases);
         let known = models
             .map(String::as_str)
-            .filter(|known| !known.contains(['*', '?']));
+            .filter(|known| *known != name && !known.contains(['*', '?']));
         let hint = value::nearest(name, known).map_or_else(
             || "write a name of [pricing.models], such as \"opus\", or an alias of one".to_owned(),
             |nearest| format!("did you mean {nearest}?"),

@@ -311,9 +311,9 @@ fn baseline_without_a_price_is_refused_with_the_nearest_model() {
     SWITCHBOARD_ROUTING__BASELINE: `opsu` is no model with a price
     did you mean opus?
     ");
-    assert_snapshot!(one("gpt-4.1-min"), @r"
-    SWITCHBOARD_ROUTING__BASELINE: `gpt-4.1-min` is no model with a price
-    did you mean gpt-4.1-mini?
+    assert_snapshot!(one("haikus"), @r"
+    SWITCHBOARD_ROUTING__BASELINE: `haikus` is no model with a price
+    did you mean haiku?
     ");
     assert_snapshot!(one("gemini"), @r#"
     SWITCHBOARD_ROUTING__BASELINE: `gemini` is no model with a price
@@ -339,6 +339,21 @@ fn baseline_is_a_model_with_a_price_or_an_alias_of_one() {
         let settings = load("", &variables, &CommandLineFlags::default()).unwrap();
         assert_eq!(settings.baseline_model(), model, "{baseline}");
     }
+}
+
+#[test]
+fn baseline_name_with_a_price_counts_where_its_alias_has_none() {
+    let aliases = (
+        "SWITCHBOARD_MODELS__ALIASES",
+        r#"{ opus = "made-up", best = "made-up" }"#,
+    );
+    let settings = load("", &[aliases], &CommandLineFlags::default()).unwrap();
+    assert_eq!(settings.baseline_model(), "opus");
+    let unpriced = ("SWITCHBOARD_ROUTING__BASELINE", "best");
+    assert_snapshot!(refusal("", &[aliases, unpriced]), @r#"
+    SWITCHBOARD_ROUTING__BASELINE: `best` is no model with a price
+    write a name of [pricing.models], such as "opus", or an alias of one
+    "#);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub struct VerifyReport {
     pub charges: usize,
     /// Number of open holds. The next start charges those that are neither resumable nor waiting.
     pub holds: usize,
-    /// Number of usage counters, each of a key and a model on a day.
+    /// Number of usage counters with charges, each of a key and a model on a day.
     pub counters: usize,
     /// Inconsistencies in words; empty for a sound ledger.
     pub problems: Vec<String>,

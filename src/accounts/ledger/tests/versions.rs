@@ -168,17 +168,18 @@ async fn rewrite_as_version_1(store: &Store) {
     written.await.unwrap();
 }
 
+async fn settle(ledger: &Ledger, id: &str, baseline: Option<BaselineCost>) {
+    let hold = ledger.hold(&daily(1000), amount(50, 30), id).await.unwrap();
+    let charge = Charge {
+        baseline,
+        ..charge(20, 100)
+    };
+    hold.settle(charge).await.unwrap();
+}
+
 #[tokio::test]
 async fn ledger_of_version_1_is_opened_and_its_charges_count_as_not_compared() {
     let test_ledger = TestLedger::in_memory().await;
-    let settle = async |ledger: &Ledger, id: &str, baseline: Option<BaselineCost>| {
-        let hold = ledger.hold(&daily(1000), amount(50, 30), id).await.unwrap();
-        let charge = Charge {
-            baseline,
-            ..charge(20, 100)
-        };
-        hold.settle(charge).await.unwrap();
-    };
     settle(&test_ledger.ledger, "1", None).await;
     rewrite_as_version_1(&test_ledger.store).await;
     let test_ledger = test_ledger.restart().await;

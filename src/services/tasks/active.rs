@@ -10,11 +10,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::task::Task;
-use super::task::TaskEvent;
-use super::task::TaskEventKind;
 use super::task::TaskStatus;
+use super::task_event::TaskEvent;
+use super::task_event::TaskEventKind;
 use crate::domain::Money;
-use crate::domain::unix_now;
 use crate::engine::agent::AgentJob;
 use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
@@ -217,10 +216,10 @@ impl TaskRecorder {
         });
     }
 
-    /// Stores a new task.
-    pub(super) async fn add(&self) -> Result<(), Error> {
+    /// Stores a new task, which continues the work of its parent if `is_handover` is set.
+    pub(super) async fn add(&self, is_handover: bool) -> Result<(), Error> {
         let task = self.task();
-        self.store.add(self.owner(), &task).await
+        self.store.add(self.owner(), &task, is_handover).await
     }
 
     /// Stores the current state of the task.
@@ -233,11 +232,7 @@ impl TaskRecorder {
     pub(super) async fn record_event(&self, kind: TaskEventKind) -> Result<(), Error> {
         self.trace.record_event(&kind);
         let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
-        let event = TaskEvent {
-            sequence_number,
-            created_at: unix_now(),
-            kind,
-        };
+        let event = TaskEvent::new(sequence_number, kind);
         // Write-ahead: readers learn of an event from the counter, which changes after the event is
         // on disk.
         self.store.add_event(self.owner(), &id, &event).await?;
@@ -259,9 +254,9 @@ impl TaskRecorder {
         change(&mut task);
         task.questions.clear();
         task.running_tools.clear();
-        task.ended_at = Some(unix_now());
+        let event = TaskEvent::new(task.events, task.final_event_kind());
+        task.ended_at = Some(event.created_at);
         task.events += 1;
-        let event = task.final_event();
         let mut has_failed = false;
         while let Err(error) = self.write_end(&task, &event, session_cost).await {
             // A disk may stay full for hours, with an attempt each second.
@@ -294,7 +289,7 @@ impl TaskRecorder {
                 .await?;
         }
         self.store.add_event(self.owner(), &task.id, event).await?;
-        self.store.save(self.owner(), task).await
+        self.store.save_end(self.owner(), task).await
     }
 }
 

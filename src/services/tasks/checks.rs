@@ -12,6 +12,7 @@ use crate::accounts::auth::Permission;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
+use crate::domain::Money;
 use crate::telemetry::logs::ErrorChain;
 
 impl TaskRun {
@@ -56,14 +57,27 @@ impl TaskRun {
             .caller_of_owner(self.recorder.owner(), Some(Permission::Tasks))
     }
 
-    /// Raises the hold to cover one more model call, within the budgets as they are now.
-    pub(super) async fn cover_next_call(&self, hold: &mut TaskHold) -> Result<(), TaskStopReason> {
+    /// Raises the hold to cover one more model call, within the budgets as they are now. Returns the
+    /// maximum cost of the task, which is lower once tasks below it have a share of its budget.
+    pub(super) async fn cover_next_call(
+        &self,
+        hold: &mut TaskHold,
+    ) -> Result<Money, TaskStopReason> {
         let grant = self.caller().map_err(|_| TaskStopReason::KeyRevoked)?.grant;
-        let (model, max_output_tokens) = self
+        let (model, max_budget) = self
             .recorder
             .read(|task| (task.model.clone(), task.max_budget()));
-        match hold.cover_next_call(&model, max_output_tokens, grant).await {
-            Ok(()) => Ok(()),
+        let limit = self.spending_limit().await.map_err(|error| {
+            tracing::error!(error = %ErrorChain(&error), "task stopped, family not readable");
+            TaskStopReason::LedgerFailed
+        })?;
+        // The agent itself knows only the limit that it was started with.
+        if limit < max_budget && hold.spent(&model) >= limit {
+            tracing::info!("task stopped, budget of its family spent");
+            return Err(TaskStopReason::FamilyOverBudget);
+        }
+        match hold.cover_next_call(&model, limit, grant).await {
+            Ok(()) => Ok(limit),
             Err(ledger::Error::BudgetExceeded(over)) => {
                 tracing::info!(error = %over, "task stopped, budget exceeded");
                 Err(TaskStopReason::OverBudget)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::active::TaskAdmitError;
+use super::family::FamilyError;
 use super::task::Task;
 use super::workspace::WorkspaceError;
 use crate::accounts::ledger;
@@ -55,6 +56,12 @@ pub enum Error {
     /// The task has already ended.
     #[error("the task is over")]
     TaskEnded,
+    /// The task has not ended, so it cannot be handed over.
+    #[error("the task is not over")]
+    TaskNotEnded,
+    /// The task cannot be created below the requested parent.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
     /// A hook stopped the task before it was created.
     #[error(transparent)]
     Hook(#[from] HookStop),

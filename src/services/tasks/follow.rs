@@ -4,7 +4,7 @@ use futures::Stream;
 use tokio::sync::watch;
 
 use super::task::Task;
-use super::task::TaskEvent;
+use super::task_event::TaskEvent;
 use super::task_store::TaskStore;
 use crate::storage::store::Error;
 
@@ -18,11 +18,22 @@ pub struct TaskFollower {
     pub(super) next: u64,
 }
 
+/// Event of a followed task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FollowedEvent {
+    /// Event itself, as it is stored.
+    pub event: TaskEvent,
+    /// True if the task has ended and no event follows.
+    pub is_last: bool,
+}
+
 impl TaskFollower {
     /// Returns the events as a stream that ends with the task.
-    pub fn into_events(self) -> impl Stream<Item = Result<TaskEvent, Error>> + Send {
+    pub fn into_events(self) -> impl Stream<Item = Result<FollowedEvent, Error>> + Send {
         futures::stream::try_unfold(self, async |mut follower| {
-            Ok(follower.next_event().await?.map(|event| (event, follower)))
+            let event = follower.next_event().await?;
+            let is_last = follower.is_done();
+            Ok(event.map(|event| (FollowedEvent { event, is_last }, follower)))
         })
     }
 
@@ -39,7 +50,7 @@ impl TaskFollower {
     /// True if the task has ended and all its events were read.
     pub fn is_done(&self) -> bool {
         let task = self.task.borrow();
-        task.status.is_over() && task.events <= self.next
+        task.status.is_over() && task.event_count() <= self.next
     }
 
     async fn next_event(&mut self) -> Result<Option<TaskEvent>, Error> {
@@ -47,15 +58,12 @@ impl TaskFollower {
             // The borrow ends before the await: it holds a read lock that would block the task.
             let (id, count, is_over) = {
                 let task = self.task.borrow_and_update();
-                (task.id.clone(), task.events, task.status.is_over())
+                (task.id.clone(), task.event_count(), task.status.is_over())
             };
             if self.next < count {
-                let event = self.store.load_event(&self.owner, &id, self.next).await?;
+                let event = self.read_event(&id, self.next).await?;
                 self.next += 1;
-                // The event has expired, or its task was deleted. The final event can still be
-                // built from the task.
-                let is_last = is_over && self.next == count;
-                match event.or_else(|| is_last.then(|| self.task.borrow().final_event())) {
+                match event {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 }
@@ -64,5 +72,16 @@ impl TaskFollower {
                 return Ok(None);
             }
         }
+    }
+
+    /// Reads event `number`; `None` if it has expired, or its task was deleted. The final event and
+    /// hand-overs are never lost, because they can be made from the task.
+    async fn read_event(&self, id: &str, number: u64) -> Result<Option<TaskEvent>, Error> {
+        let handover = self.task.borrow().handover_event(number);
+        if handover.is_some() {
+            return Ok(handover);
+        }
+        let stored = self.store.load_event(&self.owner, id, number).await?;
+        Ok(stored.or_else(|| self.task.borrow().lost_final_event(number)))
     }
 }

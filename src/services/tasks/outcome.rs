@@ -37,6 +37,8 @@ pub(super) enum TaskStopReason {
     KeyRevoked,
     /// Budget without room for another model call.
     OverBudget,
+    /// Budget of the family spent or reserved by the tasks below this one.
+    FamilyOverBudget,
     /// The ledger cannot be written.
     LedgerFailed,
 }
@@ -240,6 +242,8 @@ impl TaskOutcome {
             "The key of this task was revoked, has expired, or may have no tasks any more.";
         const OVER_BUDGET: &str =
             "A budget of the key or of its project has no room for one more call of the model.";
+        const FAMILY_OVER_BUDGET: &str =
+            "The tasks below this one have spent or reserved what it might still have spent.";
         let why = match &self {
             Self::Reported { why, .. } | Self::AgentFailed { why, .. } => *why,
             Self::Killed { why, .. } => Some(*why),
@@ -248,6 +252,7 @@ impl TaskOutcome {
         let stopped = match why {
             Some(TaskStopReason::KeyRevoked) => Some(("key_revoked", REVOKED)),
             Some(TaskStopReason::OverBudget) => Some(("insufficient_quota", OVER_BUDGET)),
+            Some(TaskStopReason::FamilyOverBudget) => Some(("max_budget", FAMILY_OVER_BUDGET)),
             Some(TaskStopReason::LedgerFailed) => Some(("agent_failed", LEDGER_FAILED)),
             Some(TaskStopReason::TimedOut) => Some(("timeout", LATE)),
             Some(TaskStopReason::Requested) | None => None,

@@ -6,7 +6,7 @@ use super::permissions::ApprovalPolicy;
 use super::run::TaskRun;
 use super::run::TaskRunState;
 use super::run::parse_json;
-use super::task::TaskEventKind;
+use super::task_event::TaskEventKind;
 use crate::engine::agent::PermissionDecision;
 use crate::engine::agent::PermissionRequest;
 use crate::storage::store;

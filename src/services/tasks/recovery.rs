@@ -17,7 +17,8 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Tasks {
     /// Ends the tasks that an earlier process left unfinished: started ones as interrupted, queued
-    /// ones as cancelled. Returns their number.
+    /// ones as cancelled. Gives back the shares of tasks that it had not created. Returns the number
+    /// of ended tasks.
     ///
     /// # Errors
     /// Fails when the store fails.
@@ -49,6 +50,7 @@ impl Tasks {
             self.0.send_webhooks(&log.task()).await;
             found += 1;
         }
+        self.release_lost_shares().await?;
         Ok(found)
     }
 

@@ -17,9 +17,10 @@ use super::outcome::TaskStopReason;
 use super::prior_session_cost::PriorSessionCost;
 use super::service::TaskDeps;
 use super::service::TasksInner;
-use super::task::TaskEventKind;
+use super::task::Task;
 use super::task::TaskStatus;
 use super::task::TaskTokens;
+use super::task_event::TaskEventKind;
 use super::task_hold;
 use super::task_hold::TaskHold;
 use crate::accounts::ledger;
@@ -29,6 +30,7 @@ use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::engine::agent::Agent;
 use crate::engine::agent::AgentEvent;
+use crate::engine::agent::AgentJob;
 use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentSession;
@@ -50,6 +52,10 @@ pub(super) struct TaskRun {
     pub(super) answers: UnboundedReceiver<PermissionAnswer>,
     pub(super) timeout: Duration,
     pub(super) session: AgentSession,
+    /// Maximum cost that the request asks for.
+    pub(super) wanted_budget: Option<Money>,
+    /// True if the task continues the work of its parent.
+    pub(super) is_handover: bool,
     /// Cost of the session before this task.
     pub(super) prior_cost: PriorSessionCost,
     /// Tokens of the session's conversation before this task.
@@ -77,29 +83,14 @@ impl TaskRun {
     pub(super) async fn hold_and_run(
         self,
         caller: Caller,
-        hold_sender: oneshot::Sender<Result<(), Error>>,
+        hold_sender: oneshot::Sender<Result<Task, Error>>,
     ) {
-        let TaskDeps { prices, config, .. } = &self.inner.deps;
-        let conversation = self.conversation_tokens;
-        let max_output_tokens = config.max_output_tokens.into();
-        let (amount, id) = self.recorder.read(|task| {
-            let amount =
-                task_hold::first_hold_amount(prices, task, conversation, max_output_tokens);
-            // Resumable hold id: a crash while the task is queued releases the hold.
-            (amount, ledger::resumable_id(&task.id))
-        });
-        let hold = async {
-            let ledger = &self.inner.deps.ledger;
-            let hold = ledger.hold(&caller, amount, &id).await?;
-            self.recorder.add().await?;
-            Ok::<_, Error>(hold)
-        };
         // The client may have disconnected, so a failed send is ignored.
-        match hold.await {
+        match self.place_hold(&caller).await {
             Ok(hold) => {
-                self.recorder
-                    .read(|task| self.inner.notify_hooks("task.created", task));
-                let _ = hold_sender.send(Ok(()));
+                let task = self.recorder.task();
+                self.inner.notify_hooks("task.created", &task);
+                let _ = hold_sender.send(Ok(task));
                 let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
             }
@@ -108,6 +99,33 @@ impl TaskRun {
                 let _ = hold_sender.send(Err(error));
             }
         }
+    }
+
+    /// Reserves the share of the task in the budget of its family, holds its maximum cost and stores
+    /// it. Nothing is left of a task for which one of these fails.
+    async fn place_hold(&self, caller: &Caller) -> Result<BudgetHold, Error> {
+        self.reserve_share().await?;
+        let placed = self.hold_and_store(caller).await;
+        if placed.is_err() {
+            self.release_share().await;
+        }
+        placed
+    }
+
+    async fn hold_and_store(&self, caller: &Caller) -> Result<BudgetHold, Error> {
+        let deps = &self.inner.deps;
+        let conversation = self.conversation_tokens;
+        let max_output_tokens = deps.config.max_output_tokens.into();
+        let (amount, id) = self.recorder.read(|task| {
+            let prices = &deps.prices;
+            let amount =
+                task_hold::first_hold_amount(prices, task, conversation, max_output_tokens);
+            // Resumable hold id: a crash while the task is queued releases the hold.
+            (amount, ledger::resumable_id(&task.id))
+        });
+        let hold = deps.ledger.hold(caller, amount, &id).await?;
+        self.recorder.add(self.is_handover).await?;
+        Ok(hold)
     }
 
     /// Waits in the queue, runs the task to its end, and settles its hold.
@@ -201,13 +219,17 @@ impl TaskRun {
             .await
             .map_err(|error| TaskOutcome::event_not_stored(&error, None))?;
         self.check_may_start()?;
-        self.cover_next_call(hold)
+        let max_budget = self
+            .cover_next_call(hold)
             .await
             .map_err(|why| TaskOutcome::Killed { why, usage: None })?;
         let TaskDeps { stop, config, .. } = &self.inner.deps;
-        let job = self
-            .recorder
-            .agent_job(self.session, config.max_output_tokens);
+        let job = AgentJob {
+            max_budget,
+            ..self
+                .recorder
+                .agent_job(self.session, config.max_output_tokens)
+        };
         let starting = self.runner.start(job);
         match stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => Ok(agent),

@@ -104,6 +104,13 @@ impl fmt::Debug for Tasks {
 }
 
 impl TasksInner {
+    /// Returns the state of a task that waits or runs.
+    pub(super) fn live_task(&self, owner: &str, id: &str) -> Option<Task> {
+        let live = self.active.get(owner, id)?;
+        let task = live.state().clone();
+        Some(task)
+    }
+
     /// Sends the event for the end of the task to the webhooks of its project and of the task.
     pub(super) async fn send_webhooks(&self, task: &Task) {
         self.notify_hooks(task.webhook_event_name(), task);
@@ -215,7 +222,7 @@ impl Tasks {
         } = &self.0.deps;
         let runner = runner.as_ref().ok_or(Error::Disabled)?;
         let owner = keys.owner_id(caller);
-        let (bounds, spent) = self.resolve_bounds(&owner, &spec).await?;
+        let (bounds, spent) = self.resolve_bounds(caller, &owner, &spec).await?;
         let hooks = self.call_before(caller, &mut spec).await?;
         let TaskBounds {
             session,
@@ -223,6 +230,9 @@ impl Tasks {
             conversation_tokens: conversation,
             ..
         } = bounds;
+        let wanted_budget = spec.max_budget;
+        let parent = spec.parent.as_ref();
+        let is_handover = parent.is_some_and(|parent| parent.is_handover);
         let task = Task::queued(generate_id(), &caller.project, spec, bounds);
         let active = &self.0.active;
         let (mut recorder, answers) =
@@ -238,6 +248,8 @@ impl Tasks {
             answers,
             timeout,
             session,
+            wanted_budget,
+            is_handover,
             prior_cost: spent,
             conversation_tokens: conversation,
             hooks,
@@ -245,15 +257,17 @@ impl Tasks {
         let (hold_sender, hold_result) = oneshot::channel();
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
         tracker.spawn(run.hold_and_run(caller, hold_sender));
-        hold_result
-            .await
-            .unwrap_or(Err(Error::ShuttingDown))
-            .map(|()| task)
+        let task = hold_result.await.unwrap_or(Err(Error::ShuttingDown))?;
+        if task.lineage.is_none() {
+            return Ok(task);
+        }
+        self.0.with_family(&owner, task).await
     }
 
     /// Validates the request and resolves its limits. Returns the earlier cost of its session too.
     async fn resolve_bounds(
         &self,
+        caller: &Caller,
         owner: &str,
         spec: &TaskSpec,
     ) -> Result<(TaskBounds, PriorSessionCost), Error> {
@@ -274,11 +288,14 @@ impl Tasks {
         let (session, spent, conversation) = self
             .resolve_session(owner, spec.session, &workspace)
             .await?;
+        let parent = spec.parent.as_ref();
+        let lineage = self.resolve_lineage(caller, parent).await?;
         let budget = spec.max_budget.unwrap_or(config.budget);
         let timeout = spec.timeout.unwrap_or(config.timeout);
         Ok((
             TaskBounds {
                 workspace,
+                lineage,
                 budget,
                 timeout,
                 session,
@@ -337,15 +354,13 @@ impl Tasks {
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let generated_id = self.generated_id(&owner, id).await?;
-        if let Some(live) = self.0.active.get(&owner, &generated_id) {
-            return Ok(live.state().clone());
-        }
-        self.0
-            .deps
-            .store
-            .load_task(&owner, &generated_id)
-            .await?
-            .ok_or_else(|| Error::NotFound(id.to_owned()))
+        let store = &self.0.deps.store;
+        let found = match self.0.live_task(&owner, &generated_id) {
+            Some(live) => Some(live),
+            None => store.load_task(&owner, &generated_id).await?,
+        };
+        let task = found.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        self.0.with_family(&owner, task).await
     }
 
     /// Lists the caller's tasks, oldest first.
@@ -355,13 +370,10 @@ impl Tasks {
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Task>, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let stored = self.0.deps.store.load_all_of(&owner).await?;
-        let now = |task: Task| match self.0.active.get(&owner, &task.id) {
-            Some(live) => live.state().clone(),
-            None => task,
-        };
+        let now = |task: Task| self.0.live_task(&owner, &task.id).unwrap_or(task);
         let mut tasks: Vec<Task> = stored.into_iter().map(now).collect();
         tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(tasks)
+        self.0.with_families(&owner, tasks).await
     }
 
     /// Interrupts a running task, or cancels a queued one. Returns the state of the task at the

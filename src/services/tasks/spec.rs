@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::chosen_id::ChosenId;
+use super::family::TaskLineage;
 use super::permissions::PermissionMode;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
@@ -17,6 +18,8 @@ use crate::engine::agent::AgentSession;
 pub struct TaskSpec {
     /// Id chosen by the caller, beside the generated one.
     pub chosen: Option<ChosenId>,
+    /// Task below which the new one is created; `None` for a task without a parent.
+    pub parent: Option<TaskParent>,
     /// Prompt for the agent.
     pub prompt: String,
     /// Folder in which the agent works.
@@ -31,7 +34,8 @@ pub struct TaskSpec {
     pub permission_mode: PermissionMode,
     /// Maximum number of model calls.
     pub max_turns: Option<u32>,
-    /// Maximum cost of the task.
+    /// Maximum cost of the task. By default that of the configuration or, below another task, what is
+    /// left in the budget of the family.
     pub max_budget: Option<Money>,
     /// Timeout of the task.
     pub timeout: Option<Duration>,
@@ -41,11 +45,21 @@ pub struct TaskSpec {
     pub webhook: Option<WebhookEndpoint>,
 }
 
+/// Requested parent of a new task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskParent {
+    /// Id of the parent, chosen or generated.
+    pub id: String,
+    /// True if the new task continues the work of its parent, which has ended.
+    pub is_handover: bool,
+}
+
 /// Limits within which one task runs.
 #[derive(Debug)]
 pub(super) struct TaskBounds {
     /// Canonical path, without symlinks.
     pub(super) workspace: PathBuf,
+    pub(super) lineage: Option<TaskLineage>,
     pub(super) budget: Money,
     pub(super) timeout: Duration,
     pub(super) session: AgentSession,

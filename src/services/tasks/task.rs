@@ -9,10 +9,15 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::chosen_id::ChosenId;
+use super::family::FamilyBudget;
+use super::family::TaskLineage;
 use super::permissions::AGENT_TOOLS;
 use super::permissions::PermissionMode;
 use super::spec::TaskBounds;
 use super::spec::TaskSpec;
+use super::task_event::MS_PER_SECOND;
+use super::task_event::TaskEvent;
+use super::task_event::TaskEventKind;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
 use crate::domain::Money;
@@ -31,6 +36,9 @@ pub struct Task {
     /// Id chosen by the owner, beside the generated one.
     #[serde(default)]
     pub chosen: Option<ChosenId>,
+    /// Place below another task; `None` for a task without a parent.
+    #[serde(default)]
+    pub lineage: Option<TaskLineage>,
     /// Current status of the task.
     pub status: TaskStatus,
     /// Project charged for the task.
@@ -76,14 +84,32 @@ pub struct Task {
     pub result: Option<String>,
     /// Reason of the failure, if the task failed.
     pub error: Option<TaskError>,
-    /// Number of recorded events.
+    /// Number of recorded events, without the hand-overs.
     pub events: u64,
+    /// Hand-overs of the ended task, in their order.
+    #[serde(default)]
+    pub handovers: Vec<TaskHandover>,
     /// Open permission requests, not stored.
     #[serde(skip)]
     pub questions: Vec<PermissionRequest>,
     /// Running tool calls, as id and tool name, not stored.
     #[serde(skip)]
     pub running_tools: Vec<(String, String)>,
+    /// Generated ids of the tasks directly below this one, not stored here.
+    #[serde(skip)]
+    pub children: Vec<String>,
+    /// Budget that the task shares with its family, not stored here; `None` without a family.
+    #[serde(skip)]
+    pub family_budget: Option<FamilyBudget>,
+}
+
+/// Hand-over of an ended task to another one, which continues its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskHandover {
+    /// Generated id of the task that continues.
+    pub task: String,
+    /// Time of the hand-over, in Unix milliseconds.
+    pub created_at_ms: u64,
 }
 
 /// Status of a task.
@@ -126,90 +152,6 @@ pub struct TaskTokens {
     pub output: u64,
 }
 
-/// Event of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskEvent {
-    /// Position among the task's events, starting at 0.
-    pub sequence_number: u64,
-    /// Time of the event, in Unix seconds.
-    pub created_at: u64,
-    /// Kind and content of the event.
-    #[serde(rename = "told")]
-    pub kind: TaskEventKind,
-}
-
-/// Kind and content of a task event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum TaskEventKind {
-    /// Complete text block of the model.
-    Message {
-        /// Text of the block.
-        text: String,
-    },
-    /// Tool call by the model.
-    ToolUse {
-        /// Id of the tool call.
-        id: String,
-        /// Name of the tool.
-        name: String,
-        /// Input of the tool: a JSON object.
-        input: Value,
-    },
-    /// Result of a tool call that was run or denied.
-    ToolResult {
-        /// Id of the tool call.
-        tool_use_id: String,
-        /// Result text given to the model.
-        content: String,
-        /// True if the tool call failed.
-        is_error: bool,
-    },
-    /// Permission request: the agent waits until it is answered.
-    PermissionRequest {
-        /// Id of the request, which the answer names.
-        request_id: String,
-        /// Name of the tool.
-        tool: String,
-        /// Id of the tool call.
-        tool_use_id: String,
-        /// Input of the tool: a JSON object.
-        input: Value,
-        /// Reason for the request, if the CLI gives one.
-        reason: Option<String>,
-    },
-    /// End of a permission request: answered, timed out or withdrawn.
-    PermissionResolved {
-        /// Id of the request.
-        request_id: String,
-        /// Decision: `allow`, `deny`, `timeout` or `withdrawn`.
-        decision: String,
-    },
-    /// Progress report, at the start and after each model call.
-    Progress {
-        /// Current status of the task.
-        status: TaskStatus,
-        /// Number of model calls so far.
-        turns: u32,
-        /// Tokens used so far.
-        tokens: TaskTokens,
-    },
-    /// End of a task that did not fail. Always the last event.
-    Complete {
-        /// Final status of the task.
-        status: TaskStatus,
-        /// Final text of the model, if the task completed.
-        result: Option<String>,
-    },
-    /// End of a task that failed. Always the last event.
-    Error {
-        /// Machine-readable error code.
-        code: String,
-        /// Human-readable error message.
-        message: String,
-    },
-}
-
 impl TaskStatus {
     /// Returns the name of the status in the API.
     pub const fn as_str(self) -> &'static str {
@@ -229,33 +171,13 @@ impl TaskStatus {
     }
 }
 
-impl TaskEventKind {
-    /// Returns the name of the event type, as in JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Message { .. } => "message",
-            Self::ToolUse { .. } => "tool_use",
-            Self::ToolResult { .. } => "tool_result",
-            Self::PermissionRequest { .. } => "permission_request",
-            Self::PermissionResolved { .. } => "permission_resolved",
-            Self::Progress { .. } => "progress",
-            Self::Complete { .. } => "complete",
-            Self::Error { .. } => "error",
-        }
-    }
-
-    /// True for the last event of a task.
-    pub fn is_last(&self) -> bool {
-        matches!(self, Self::Complete { .. } | Self::Error { .. })
-    }
-}
-
 impl Task {
     /// Creates a queued task from a request.
     pub(super) fn queued(id: String, project: &str, spec: TaskSpec, bounds: TaskBounds) -> Self {
         Self {
             id,
             chosen: spec.chosen,
+            lineage: bounds.lineage,
             status: TaskStatus::Queued,
             project: project.to_owned(),
             prompt: spec.prompt,
@@ -280,14 +202,30 @@ impl Task {
             result: None,
             error: None,
             events: 0,
+            handovers: Vec::new(),
             questions: Vec::new(),
             running_tools: Vec::new(),
+            children: Vec::new(),
+            family_budget: None,
         }
     }
 
     /// Returns the id by which the owner knows the task: the chosen one, or else the generated one.
     pub fn task_id(&self) -> &str {
         self.chosen.as_ref().map_or(&self.id, |chosen| &chosen.id)
+    }
+
+    /// Returns the generated id of the task above this one.
+    pub fn parent_id(&self) -> Option<&str> {
+        let lineage = self.lineage.as_ref()?;
+        Some(&lineage.parent)
+    }
+
+    /// Returns the generated id of the first task of the family: of this one, if it has no parent.
+    pub(super) fn root_id(&self) -> &str {
+        self.lineage
+            .as_ref()
+            .map_or(&self.id, |lineage| &lineage.root)
     }
 
     /// Returns the agent job of this task.
@@ -347,6 +285,31 @@ impl Task {
         self.cost_nanos.map(Money::from_nanos)
     }
 
+    /// Returns the cost of the ended task in the budget of its family: all that it might spend, if
+    /// its cost is unknown.
+    pub(super) fn family_cost(&self) -> Money {
+        match self.cost() {
+            Some(cost) => cost,
+            None if self.status == TaskStatus::Cancelled => Money::ZERO,
+            None => self.max_budget(),
+        }
+    }
+
+    /// Returns the number of events, hand-overs included.
+    pub fn event_count(&self) -> u64 {
+        self.events + self.handovers.len() as u64
+    }
+
+    /// Returns event `number`, if it is a hand-over: those follow the recorded events.
+    pub(super) fn handover_event(&self, number: u64) -> Option<TaskEvent> {
+        let index = usize::try_from(number.checked_sub(self.events)?).ok()?;
+        let handover = self.handovers.get(index)?;
+        let kind = TaskEventKind::HandedOver {
+            to_task_id: handover.task.clone(),
+        };
+        Some(TaskEvent::at(handover.created_at_ms, number, kind))
+    }
+
     /// Returns the type of the webhook event for the end of the task.
     pub(super) fn webhook_event_name(&self) -> &'static str {
         match self.status {
@@ -366,17 +329,19 @@ impl Task {
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 
-    /// Returns the final event of an ended task.
-    pub(super) fn final_event(&self) -> TaskEvent {
-        let created_at = self.ended_at.unwrap_or_else(unix_now);
-        TaskEvent {
-            sequence_number: self.events.saturating_sub(1),
-            created_at,
-            kind: self.final_event_kind(),
+    /// Returns the final event of an ended task, in place of event `number` that is lost, if it was
+    /// that one.
+    pub(super) fn lost_final_event(&self, number: u64) -> Option<TaskEvent> {
+        if !self.status.is_over() || number + 1 != self.events {
+            return None;
         }
+        let ended_at = self.ended_at.unwrap_or_else(unix_now);
+        let ended_at_ms = ended_at.saturating_mul(MS_PER_SECOND);
+        Some(TaskEvent::at(ended_at_ms, number, self.final_event_kind()))
     }
 
-    fn final_event_kind(&self) -> TaskEventKind {
+    /// Returns the content of the final event of an ended task.
+    pub(super) fn final_event_kind(&self) -> TaskEventKind {
         match &self.error {
             Some(TaskError { code, message }) => TaskEventKind::Error {
                 code: code.clone(),
@@ -386,6 +351,18 @@ impl Task {
                 status: self.status,
                 result: self.result.clone(),
             },
+        }
+    }
+}
+
+impl From<TaskTokens> for Usage {
+    fn from(tokens: TaskTokens) -> Self {
+        Self {
+            input_tokens: tokens.input,
+            cache_write_tokens: tokens.cache_write,
+            cache_read_tokens: tokens.cache_read,
+            output_tokens: tokens.output,
+            ..Self::default()
         }
     }
 }

@@ -162,6 +162,11 @@ impl TaskHold {
         self.usage
     }
 
+    /// Returns the price of all finished calls of `model`.
+    pub(super) fn spent(&self, model: &str) -> Money {
+        self.prices.amount(model, &self.usage).money
+    }
+
     /// Records that the agent got its prompt.
     pub(super) fn record_prompt_sent(&mut self) {
         self.call = ModelCallState::Expected;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::task::Task;
-use super::task::TaskEvent;
+use super::task_event::TaskEvent;
 use crate::domain::Money;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
@@ -20,10 +20,12 @@ use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 use crate::storage::store::skip_unreadable;
 
-/// Stored tasks with their events, chosen ids and session costs.
+/// Stored tasks with their events, families, chosen ids and session costs.
 #[derive(Debug, Clone)]
 pub struct TaskStore {
-    tasks: TtlTable,
+    pub(super) tasks: TtlTable,
+    /// Families, by the id of their root.
+    pub(super) families: TtlTable,
     /// Generated task ids, by owner and chosen id.
     chosen_ids: TtlTable,
     /// Events, by task id and sequence number.
@@ -47,6 +49,7 @@ impl TaskStore {
         };
         Self {
             tasks: TtlTable::new(store.clone(), StoreTable::new("tasks"), limits),
+            families: TtlTable::new(store.clone(), StoreTable::new("task-families"), limits),
             chosen_ids: TtlTable::new(store.clone(), StoreTable::new("task-chosen-ids"), limits),
             events: TtlTable::new(store.clone(), StoreTable::new("task-events"), of_events),
             session_costs: TtlTable::new(store.clone(), StoreTable::new("task-sessions"), limits),
@@ -57,6 +60,7 @@ impl TaskStore {
     pub fn spawn_cleanup(&self, stop: &CancellationToken) {
         for table in [
             &self.tasks,
+            &self.families,
             &self.chosen_ids,
             &self.events,
             &self.session_costs,
@@ -65,8 +69,14 @@ impl TaskStore {
         }
     }
 
-    /// Stores a new task, and its chosen id.
-    pub(super) async fn add(&self, owner: &str, task: &Task) -> Result<(), Error> {
+    /// Stores a new task, and its chosen id. One that continues the work of its parent is recorded
+    /// there too.
+    pub(super) async fn add(
+        &self,
+        owner: &str,
+        task: &Task,
+        is_handover: bool,
+    ) -> Result<(), Error> {
         if let Some(chosen) = &task.chosen {
             let record = task.id.clone().into_bytes();
             // A record left by an earlier task would expire before this one, so its time is
@@ -79,7 +89,11 @@ impl TaskStore {
                 self.chosen_ids.put(owner, &chosen.id, record).await?;
             }
         }
-        self.save(owner, task).await
+        if is_handover {
+            self.save_handed_over(owner, task).await
+        } else {
+            self.save(owner, task).await
+        }
     }
 
     /// Returns the generated id of the task for which `owner` chose `id`.
@@ -201,6 +215,9 @@ impl TaskStore {
         {
             self.chosen_ids.remove(owner, &chosen.id).await?;
         }
+        if task.lineage.is_some() {
+            self.hide_in_family(owner, task).await?;
+        }
         Ok(())
     }
 
@@ -255,6 +272,9 @@ mod tests {
             let event: TaskEvent = read_earlier_record(earlier);
             assert_eq!(event.sequence_number, 0);
         }
+        let child: Task = read_earlier_record(include_bytes!("fixtures/task-v1-child.json"));
+        assert_eq!((child.event_count(), child.handovers.len()), (8, 1));
+        assert!(child.parent_id().is_some());
         let SessionCost(nanos) = decode_record("s", b"\x01250000").unwrap();
         assert_eq!(nanos, Some(250_000));
     }

@@ -6,8 +6,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use super::task::Task;
-use super::task::TaskEventKind;
-use super::task::TaskTokens;
+use super::task_event::TaskEventKind;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::engine::agent::AgentTraceContext;
@@ -70,7 +69,8 @@ impl TaskTrace {
             TaskEventKind::Message { .. }
             | TaskEventKind::Progress { .. }
             | TaskEventKind::Complete { .. }
-            | TaskEventKind::Error { .. } => {}
+            | TaskEventKind::Error { .. }
+            | TaskEventKind::HandedOver { .. } => {}
         }
     }
 
@@ -79,19 +79,9 @@ impl TaskTrace {
         let Some(span) = self.span().take() else {
             return;
         };
-        let TaskTokens {
-            input,
-            cache_write,
-            cache_read,
-            output,
-        } = task.tokens;
         let usage = Usage {
-            input_tokens: input,
-            cache_write_tokens: cache_write,
-            cache_read_tokens: cache_read,
-            output_tokens: output,
             cost: task.cost(),
-            ..Usage::default()
+            ..Usage::from(task.tokens)
         };
         let error_code = task.error.as_ref().map(|error| error.code.as_str());
         let status = task.status.as_str();

@@ -265,6 +265,7 @@ impl TaskTestServer {
     pub(crate) fn spec(&self) -> TaskSpec {
         TaskSpec {
             chosen: None,
+            parent: None,
             prompt: "do it".to_owned(),
             workspace: self.folder.path().to_owned(),
             model: ModelName::new("sonnet"),
@@ -289,7 +290,7 @@ impl TaskTestServer {
         let mut events = std::pin::pin!(follower.into_events());
         let mut text = String::new();
         while let Some(event) = events.next().await {
-            let event = event.unwrap();
+            let FollowedEvent { event, .. } = event.unwrap();
             let kind = serde_json::to_value(&event.kind).unwrap();
             writeln!(text, "{} {kind}", event.sequence_number).unwrap();
         }

@@ -1,0 +1,122 @@
+//! Parents and children of tasks.
+
+use super::error::Error;
+use super::family::FamilyBudget;
+use super::family::FamilyError;
+use super::family::MAX_DEPTH;
+use super::family::TaskFamily;
+use super::family::TaskLineage;
+use super::service::Tasks;
+use super::service::TasksInner;
+use super::spec::TaskParent;
+use super::task::Task;
+use crate::domain::Caller;
+
+impl TasksInner {
+    /// Adds what its family says to a task: its children, and the budget that it shares.
+    fn show_family(&self, owner: &str, task: &mut Task, family: &TaskFamily) {
+        if family.is_empty() {
+            return;
+        }
+        let root = task.root_id().to_owned();
+        let left = family.left(self.spent_so_far(owner, &root));
+        let limit = family.limit();
+        task.children = family.children_of(&task.id);
+        task.family_budget = Some(FamilyBudget { root, limit, left });
+    }
+
+    /// Returns the task with its children and the budget that it shares.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub(super) async fn with_family(&self, owner: &str, mut task: Task) -> Result<Task, Error> {
+        let family = self.deps.store.family(owner, task.root_id()).await?;
+        if let Some(family) = family {
+            self.show_family(owner, &mut task, &family);
+        }
+        Ok(task)
+    }
+
+    /// Returns the tasks, all of `owner`, with their children and the budgets that they share.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub(super) async fn with_families(
+        &self,
+        owner: &str,
+        mut tasks: Vec<Task>,
+    ) -> Result<Vec<Task>, Error> {
+        let families = self.deps.store.families_of(owner).await?;
+        for task in &mut tasks {
+            if let Some(family) = families.get(task.root_id()) {
+                self.show_family(owner, task, family);
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+impl Tasks {
+    /// Returns the place of a new task below `parent`; `None` for a task without a parent.
+    ///
+    /// # Errors
+    /// Fails when the caller has no such task, it has too many tasks above it, or the store fails.
+    pub(super) async fn resolve_lineage(
+        &self,
+        caller: &Caller,
+        parent: Option<&TaskParent>,
+    ) -> Result<Option<TaskLineage>, Error> {
+        let Some(TaskParent { id, .. }) = parent else {
+            return Ok(None);
+        };
+        let parent = match self.get(caller, id).await {
+            Err(Error::NotFound(id)) => return Err(FamilyError::ParentNotFound(id).into()),
+            found => found?,
+        };
+        let above = parent.lineage.as_ref().map_or(0, |lineage| lineage.depth);
+        if above >= MAX_DEPTH {
+            return Err(FamilyError::TooDeep(MAX_DEPTH).into());
+        }
+        Ok(Some(TaskLineage {
+            root: parent.root_id().to_owned(),
+            parent: parent.id,
+            depth: above + 1,
+        }))
+    }
+
+    /// Lists the tasks directly below the task `parent`, oldest first.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn list_children(&self, caller: &Caller, parent: &str) -> Result<Vec<Task>, Error> {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let parent = self.generated_id(&owner, parent).await?;
+        let mut tasks = self.list(caller).await?;
+        tasks.retain(|task| task.parent_id() == Some(&*parent));
+        Ok(tasks)
+    }
+
+    /// Interrupts the task and all tasks below it, as [`interrupt`](Self::interrupt) does with one.
+    /// Returns the state of the task at the time of the call.
+    ///
+    /// # Errors
+    /// Fails when the caller has no task with this id, or it has ended and so have all below it.
+    pub async fn interrupt_family(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let task = self.get(caller, id).await?;
+        let family = self.0.deps.store.family(&owner, task.root_id()).await?;
+        let below = family.map(|family| family.descendants_of(&task.id));
+        let mut is_any_live = false;
+        for id in below.iter().flatten().chain([&task.id]) {
+            if let Some(live) = self.0.active.get(&owner, id) {
+                live.cancel();
+                is_any_live = true;
+            }
+        }
+        if is_any_live {
+            Ok(task)
+        } else {
+            Err(Error::TaskEnded)
+        }
+    }
+}

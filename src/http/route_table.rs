@@ -317,6 +317,10 @@ fn task_routes() -> Vec<(&'static str, DescribedMethods<AppState>)> {
             post(&operations::INTERRUPT_TASK, tasks::interrupt_task),
         ),
         (
+            "/v1/tasks/{id}/handover",
+            post(&operations::HAND_OVER_TASK, tasks::hand_over_task),
+        ),
+        (
             "/v1/tasks/{id}/events",
             get(&operations::STREAM_TASK_EVENTS, tasks::stream_events),
         ),

@@ -56,6 +56,8 @@ pub(in crate::http) enum ErrorKind {
     TaskExists,
     /// Operation on a task that has ended.
     TaskOver,
+    /// Hand-over of a task that has not ended.
+    TaskNotOver,
     /// Limit of running and queued tasks reached.
     TooManyTasks,
     /// Server without tasks.
@@ -143,7 +145,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 71] = [
+    pub(in crate::http) const ALL: [Self; 72] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -176,6 +178,7 @@ impl ErrorKind {
         Self::UnknownPermissionRequest,
         Self::TaskExists,
         Self::TaskOver,
+        Self::TaskNotOver,
         Self::TooManyTasks,
         Self::TasksOff,
         Self::UnknownKey,
@@ -288,6 +291,7 @@ impl ErrorKind {
             Self::ConversationLocked => (409, Some("conversation_locked")),
             Self::ConversationFull => (400, Some("conversation_full")),
             Self::TaskOver => (400, Some("task_over")),
+            Self::TaskNotOver => (400, Some("task_not_over")),
             Self::TooManySessions => (400, Some("too_many_sessions")),
             Self::SessionFull => (400, Some("session_full")),
             Self::BodyTimeout => (408, Some("body_timeout")),

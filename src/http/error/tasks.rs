@@ -9,6 +9,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::engine::gateway;
 use crate::services::tasks::Error;
+use crate::services::tasks::FamilyError;
 
 /// `Retry-After` when too many tasks run: a task may have ended by then.
 const RETRY_AFTER_TASKS: Duration = Duration::from_secs(10);
@@ -21,6 +22,37 @@ impl ApiError {
             "This server runs no tasks. Its operator can allow them: `tasks.roots` in its configuration lists the folders in \
              which agents may work.",
         )
+    }
+
+    /// Error: a task cannot be created below another one.
+    fn of_family(error: &FamilyError) -> Self {
+        match error {
+            FamilyError::ParentNotFound(id) => {
+                let message = format!(
+                    "No such task: '{}'. `parent_task_id` names a task of this key that was not deleted and has not expired.",
+                    printable(id)
+                );
+                Self::new(ErrorKind::UnknownTask, message).at("parent_task_id")
+            }
+            FamilyError::TooDeep(most) => {
+                let words =
+                    format!("a task has at most {most} tasks above it. Name one further up.");
+                refused("parent_task_id", &words)
+            }
+            FamilyError::Full(most) => {
+                let words = format!(
+                    "a family has at most {most} tasks below its first, deleted ones included. Create a task without a parent."
+                );
+                refused("parent_task_id", &words)
+            }
+            FamilyError::OverBudget { limit, left } => {
+                let message = format!(
+                    "The tasks of this family share a budget of {limit}, of which {left} are left: the rest is spent or reserved. \
+                     Ask for less in `max_budget_usd`, wait for the end of a task, or create one without a parent."
+                );
+                Self::new(ErrorKind::OverBudget, message).at("max_budget_usd")
+            }
+        }
     }
 }
 
@@ -87,6 +119,11 @@ impl From<Error> for ApiError {
                 Self::new(ErrorKind::UnknownPermissionRequest, message)
             }
             Error::TaskEnded => Self::new(ErrorKind::TaskOver, "The task has ended already."),
+            Error::TaskNotEnded => Self::new(
+                ErrorKind::TaskNotOver,
+                "The task has not ended. Wait for its end, or interrupt it, before it is handed over.",
+            ),
+            Error::Family(error) => Self::of_family(&error),
             Error::Hook(stop) => gateway::Error::from(stop).into(),
             Error::Limited(limited) => gateway::Error::from(limited).into(),
             Error::Ledger(error) => gateway::Error::from(error).into(),

@@ -247,6 +247,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::UnknownPermissionRequest
         | ErrorKind::TaskExists
         | ErrorKind::TaskOver
+        | ErrorKind::TaskNotOver
         | ErrorKind::TooManyTasks
         | ErrorKind::TasksOff => is_one_of(&[Tag::Tasks]),
         ErrorKind::NoSocket

@@ -108,6 +108,8 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("GET", "/v1/tasks/{id}", 200, "Task"),
     json("DELETE", "/v1/tasks/{id}", 200, "TaskDeleted"),
     json("POST", "/v1/tasks/{id}/interrupt", 200, "Task"),
+    json("POST", "/v1/tasks/{id}/handover", 200, "Task"),
+    json("POST", "/v1/tasks/{id}/handover", 201, "Task"),
     events("GET", "/v1/tasks/{id}/events", "TaskEvent"),
     empty("GET", "/v1/tasks/{id}/events", 204),
     empty("GET", "/v1/tasks/{id}/ws", 101),

@@ -45,6 +45,9 @@ use crate::telemetry::metrics::Metrics;
 /// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
 
+/// Number of tasks that a service with much room takes.
+const MANY_TASKS: usize = 100;
+
 /// Call received by a scripted agent.
 #[derive(Debug, PartialEq)]
 pub(crate) enum AgentCall {
@@ -183,24 +186,42 @@ impl TaskTestServer {
     }
 
     pub(crate) async fn with_store(store: &Store, folder: TempDir) -> Self {
-        Self::with_everything(Keys::none(), store, folder, Hooks::default()).await
+        Self::with_everything(Keys::none(), store, folder, Hooks::default(), |_| {}).await
     }
 
     /// Creates a service for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let folder = tempfile::tempdir().unwrap();
-        Self::with_everything(keys, &store, folder, Hooks::default()).await
+        Self::with_everything(keys, &store, folder, Hooks::default(), |_| {}).await
+    }
+
+    /// Creates a service in which many tasks run at once.
+    pub(crate) async fn with_room() -> Self {
+        let store = Store::in_memory(TaskTracker::new());
+        let folder = tempfile::tempdir().unwrap();
+        let widen = |config: &mut Config| {
+            config.max_running = MANY_TASKS;
+            config.queue_length = MANY_TASKS;
+            config.max_per_key = MANY_TASKS;
+        };
+        Self::with_everything(Keys::none(), &store, folder, Hooks::default(), widen).await
     }
 
     /// Creates a service whose tasks pass `hooks`.
     pub(crate) async fn with_hooks(hooks: Hooks) -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let folder = tempfile::tempdir().unwrap();
-        Self::with_everything(Keys::none(), &store, folder, hooks).await
+        Self::with_everything(Keys::none(), &store, folder, hooks, |_| {}).await
     }
 
-    async fn with_everything(keys: Keys, store: &Store, folder: TempDir, hooks: Hooks) -> Self {
+    async fn with_everything(
+        keys: Keys,
+        store: &Store,
+        folder: TempDir,
+        hooks: Hooks,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let (sender, agents) = mpsc::unbounded_channel();
         let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
@@ -220,6 +241,20 @@ impl TaskTestServer {
             max_records: 100,
             max_bytes: 1 << 20,
         };
+        let mut task_config = Config {
+            roots: WorkspaceRoots::new([folder.path().to_owned()]),
+            model: ModelName::new("sonnet"),
+            webhook_hosts: vec!["hooks.example.com".to_owned()],
+            max_running: 1,
+            queue_length: 2,
+            max_per_key: 2,
+            timeout: Duration::from_secs(60),
+            budget: Money::from_decimal("1").unwrap(),
+            max_output_tokens: 32_000,
+            permission_timeout: Duration::from_secs(20),
+            grace: Duration::from_secs(5),
+        };
+        change(&mut task_config);
         let tasks = Tasks::new(TaskDeps {
             runner: Some(Arc::new(ScriptedRunner {
                 agents: sender,
@@ -236,19 +271,7 @@ impl TaskTestServer {
             tracker: TaskTracker::new(),
             stop: stop.clone(),
             kill: kill.clone(),
-            config: Config {
-                roots: WorkspaceRoots::new([folder.path().to_owned()]),
-                model: ModelName::new("sonnet"),
-                webhook_hosts: vec!["hooks.example.com".to_owned()],
-                max_running: 1,
-                queue_length: 2,
-                max_per_key: 2,
-                timeout: Duration::from_secs(60),
-                budget: Money::from_decimal("1").unwrap(),
-                max_output_tokens: 32_000,
-                permission_timeout: Duration::from_secs(20),
-                grace: Duration::from_secs(5),
-            },
+            config: task_config,
         });
         Self {
             tasks,

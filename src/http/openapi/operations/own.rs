@@ -11,6 +11,7 @@ use crate::api::openai::chat;
 use crate::api::openai::inline_batch;
 use crate::api::openai::sessions;
 use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::honoured;
 use crate::http::openapi::operation::Operation;
 use crate::http::openapi::operation::OperationTag;
@@ -118,7 +119,16 @@ pub(in crate::http) static LIST_TASKS: Operation = Operation::new(
     OperationTag::Tasks,
     "Lists the tasks of the key.",
 )
-.query(&[LIMIT_100, AFTER, ORDER]);
+.query(&[
+    LIMIT_100,
+    AFTER,
+    ORDER,
+    honoured(
+        "parent_task_id",
+        Text,
+        "The task directly below which the listed ones are.",
+    ),
+]);
 
 pub(in crate::http) static RETRIEVE_TASK: Operation = Operation::new(
     "retrieveTask",
@@ -133,7 +143,25 @@ pub(in crate::http) static DELETE_TASK: Operation = Operation::new(
 );
 
 pub(in crate::http) static INTERRUPT_TASK: Operation =
-    Operation::new("interruptTask", OperationTag::Tasks, "Asks a task to stop.");
+    Operation::new("interruptTask", OperationTag::Tasks, "Asks a task to stop.").query(&[
+        honoured(
+            "cascade",
+            Text,
+            "With `true` the tasks below it are stopped too.",
+        )
+        .one_of(&["true", "false"]),
+    ]);
+
+pub(in crate::http) static HAND_OVER_TASK: Operation = Operation::new(
+    "handOverTask",
+    OperationTag::Tasks,
+    "Creates a task that continues the work of one that has ended, with its report.",
+)
+.body(
+    RequestObject::of("HandOverTaskRequest", &[&tasks::HANDOVER]).closed(),
+    r#"{"prompt": "Review what was written.", "model": "haiku"}"#,
+)
+.runs_model();
 
 pub(in crate::http) static STREAM_TASK_EVENTS: Operation = Operation::new(
     "streamTaskEvents",

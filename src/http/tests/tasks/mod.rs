@@ -1,6 +1,7 @@
 //! Tests of tasks, with scripted agents.
 
 mod chosen_ids;
+mod families;
 mod running;
 
 use std::fmt::Write as _;
@@ -164,11 +165,13 @@ fn steady(text: &str) -> String {
             continue;
         };
         let mut event: Value = serde_json::from_str(json).unwrap();
-        assert!(event["created_at"].as_u64().unwrap() > 0 && event["task_id"].as_str().is_some());
-        event
-            .as_object_mut()
-            .unwrap()
-            .retain(|name, _| !["created_at", "task_id"].contains(&&**name));
+        let created_at = event["created_at"].as_u64().unwrap();
+        let created_at_ms = event["created_at_ms"].as_u64().unwrap();
+        assert!(created_at > 0 && created_at_ms / 1000 == created_at);
+        assert!(event["task_id"].as_str().is_some());
+        let differing = ["created_at", "created_at_ms", "task_id"];
+        let fields = event.as_object_mut().unwrap();
+        fields.retain(|name, _| !differing.contains(&&**name));
         writeln!(steady, "data: {event}").unwrap();
     }
     steady
@@ -214,7 +217,7 @@ async fn task_is_created_followed_and_deleted() {
 
     id: 2
     event: tool_use
-    data: {"id":"toolu_1","input":{},"name":"Bash","sequence_number":2,"type":"tool_use"}
+    data: {"id":"toolu_1","input":{},"name":"Bash","path":null,"sequence_number":2,"type":"tool_use"}
 
     id: 3
     event: complete
@@ -276,10 +279,12 @@ async fn task_shows_its_outcome() {
     }
     insta::assert_snapshot!(serde_json::to_string_pretty(&task).unwrap(), @r#"
     {
+      "child_task_ids": [],
       "cost_usd": 0.25,
       "created_at": null,
       "ended_at": null,
       "error": null,
+      "family": null,
       "files": {
         "created": [],
         "modified": []
@@ -289,6 +294,7 @@ async fn task_shows_its_outcome() {
       "max_turns": 9,
       "model": "haiku",
       "object": "task",
+      "parent_task_id": null,
       "permission_mode": "acceptEdits",
       "permission_requests": [],
       "progress": {
@@ -336,6 +342,7 @@ async fn tasks_are_per_key_and_need_the_permission() {
         ("GET", format!("/v1/tasks/{id}")),
         ("DELETE", format!("/v1/tasks/{id}")),
         ("POST", format!("/v1/tasks/{id}/interrupt")),
+        ("POST", format!("/v1/tasks/{id}/interrupt?cascade=true")),
         ("GET", format!("/v1/tasks/{id}/events")),
         ("POST", format!("/v1/tasks/{id}/permissions/q")),
     ];
@@ -442,6 +449,8 @@ async fn invalid_task_request_names_the_field() {
             404,
             "session_id",
         ),
+        (json!({"parent_task_id": 5}), 400, "parent_task_id"),
+        (json!({"parent_task_id": "x"}), 404, "parent_task_id"),
         (json!({"webhook": {}}), 400, "webhook.url"),
         (json!({"webhook": {"url": "ftp://x"}}), 400, "webhook.url"),
         (

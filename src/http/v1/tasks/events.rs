@@ -28,7 +28,7 @@ use crate::http::middleware::access_log::RequestNotes;
 use crate::http::shutdown::DrainExpired;
 use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
-use crate::services::tasks::TaskEvent;
+use crate::services::tasks::FollowedEvent;
 use crate::services::tasks::TaskFollower;
 use crate::telemetry::logs::ErrorChain;
 
@@ -69,7 +69,7 @@ pub(in crate::http) async fn stream_events(
 }
 
 /// Returns the events up to the first that cannot be read; a client that reconnects retries it.
-pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = TaskEvent> + Send {
+pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = FollowedEvent> + Send {
     follower.into_events().filter_map(|event| {
         let readable = event.inspect_err(|error| {
             tracing::error!(error = %ErrorChain(error), "task event not readable");
@@ -112,14 +112,15 @@ struct TaskEncoder {
 }
 
 impl SseEncoder for TaskEncoder {
-    type Event = TaskEvent;
+    type Event = FollowedEvent;
 
-    fn event(&mut self, event: TaskEvent, frames: &mut String) -> bool {
+    fn event(&mut self, followed: FollowedEvent, frames: &mut String) -> bool {
+        let FollowedEvent { event, is_last } = followed;
         let number = event.sequence_number;
         let name = event.kind.name();
         let data = view::event(&self.id, &event);
         let _ = write!(frames, "id: {number}\nevent: {name}\ndata: {data}\n\n");
-        event.kind.is_last()
+        is_last
     }
 
     /// Ends the stream with a comment line, because an `error` event would mean that the task

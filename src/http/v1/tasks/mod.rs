@@ -23,6 +23,8 @@ use super::answer::json;
 use crate::accounts::auth;
 use crate::accounts::auth::NewWebhook;
 use crate::api::openai;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::Native;
 use crate::domain::Part;
@@ -36,9 +38,11 @@ use crate::http::extract::RequestBody;
 use crate::http::extract::page;
 use crate::services::tasks::Task;
 use crate::services::tasks::TaskSpec;
+use crate::services::tasks::Tasks;
 
 pub(in crate::http) use self::events::stream_events;
 pub(in crate::http) use self::fields::DECISION;
+pub(in crate::http) use self::fields::HANDOVER;
 pub(in crate::http) use self::fields::SOCKET;
 pub(in crate::http) use self::fields::TASK;
 pub(in crate::http) use self::socket::open as open_socket;
@@ -53,22 +57,56 @@ pub(in crate::http) async fn create_task(
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
+    let model = tasks.default_model().clone();
+    let request = body
+        .decode(move |body| request::create(body, &model))
+        .await?;
+    start_task(&tasks, &turns, &caller, request).await
+}
+
+/// Creates a task that continues the work of one that has ended.
+pub(in crate::http) async fn hand_over_task(
+    EnabledTasks(tasks): EnabledTasks,
+    State(turns): State<TurnPipeline>,
+    AdmittedCaller(caller): AdmittedCaller,
+    Path(id): Path<String>,
+    body: RequestBody,
+) -> Result<Response, ApiError> {
+    let model = tasks.default_model().clone();
+    let first = id.clone();
+    let CreateTaskRequest {
+        spec,
+        webhook,
+        project,
+    } = body
+        .decode(move |body| request::hand_over(body, &first, &model))
+        .await?;
+    let request = CreateTaskRequest {
+        spec: tasks.prepare_handover(&caller, &id, spec).await?,
+        webhook,
+        project,
+    };
+    start_task(&tasks, &turns, &caller, request).await
+}
+
+/// Resolves the model of a task and creates it.
+async fn start_task(
+    tasks: &Tasks,
+    turns: &TurnPipeline,
+    caller: &Caller,
+    request: CreateTaskRequest,
+) -> Result<Response, ApiError> {
     let CreateTaskRequest {
         mut spec,
         webhook,
         project,
-    } = body
-        .decode({
-            let model = tasks.default_model().clone();
-            move |body| request::create(body, &model)
-        })
-        .await?;
+    } = request;
     spec.model = turns
         .resolve(caller.clone(), as_turn(&spec, project))
         .await?;
     let endpoint = webhook.map(NewWebhook::endpoint).transpose();
     spec.webhook = endpoint.map_err(auth::Error::from)?;
-    let (task, is_new) = tasks.create_once(&caller, spec).await?;
+    let (task, is_new) = tasks.create_once(caller, spec).await?;
     if !is_new {
         return Ok(shown(&task));
     }
@@ -89,14 +127,17 @@ fn as_turn(spec: &TaskSpec, project: Option<String>) -> Turn {
     }
 }
 
-/// Lists the caller's tasks.
+/// Lists the caller's tasks, or those below one of them.
 pub(in crate::http) async fn list_tasks(
     EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let mut page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
-    let list = tasks.list(&caller).await?;
+    let list = match query.get("parent_task_id") {
+        Some(parent) => tasks.list_children(&caller, parent).await?,
+        None => tasks.list(&caller).await?,
+    };
     if let Some(after) = &mut page.after
         && let Some(task) = list.iter().find(|task| task.task_id() == *after)
     {
@@ -120,13 +161,31 @@ pub(in crate::http) async fn retrieve_task(
     Ok(shown(&tasks.get(&caller, &id).await?))
 }
 
-/// Asks a task to stop.
+/// Asks a task to stop and, with `cascade`, all tasks below it.
 pub(in crate::http) async fn interrupt_task(
     EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    Ok(shown(&tasks.interrupt(&caller, &id).await?))
+    let task = if is_cascade(&query)? {
+        tasks.interrupt_family(&caller, &id).await?
+    } else {
+        tasks.interrupt(&caller, &id).await?
+    };
+    Ok(shown(&task))
+}
+
+fn is_cascade(query: &HashMap<String, String>) -> Result<bool, InvalidRequest> {
+    match query.get("cascade").map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(InvalidRequest::at(
+            "cascade",
+            code::VALUE,
+            "`cascade`: expected `true` or `false`.",
+        )),
+    }
 }
 
 /// Deletes a task and its events.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::Error as _;
+use serde_json::Value;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::accounts::auth::NewWebhook;
@@ -25,6 +27,7 @@ use crate::http::values::money;
 use crate::services::tasks;
 use crate::services::tasks::ChosenId;
 use crate::services::tasks::PermissionMode;
+use crate::services::tasks::TaskParent;
 use crate::services::tasks::TaskSpec;
 use crate::services::tasks::ToolPreset;
 
@@ -54,10 +57,56 @@ struct TaskFields {
     timeout_seconds: Option<BoundedInteger<1, MAX_TIMEOUT_SECONDS>>,
     #[serde(default, deserialize_with = "session_id")]
     session_id: Option<Uuid>,
+    parent_task_id: Option<String>,
     webhook: Option<Object<WebhookFields>>,
     #[serde(default, deserialize_with = "task_id")]
     task_id: Option<String>,
     project_id: Option<String>,
+}
+
+/// Fields of `POST /v1/tasks/{id}/handover`: those of a task whose workspace and parent are known.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandoverFields {
+    #[serde(deserialize_with = "prompt")]
+    prompt: String,
+    #[serde(default, deserialize_with = "model_name")]
+    model: Option<ModelName>,
+    system_prompt: Option<String>,
+    preset: Option<StringEnum<ToolPreset>>,
+    tools: Option<Object<ToolFields>>,
+    permission_mode: Option<StringEnum<PermissionMode>>,
+    max_turns: Option<BoundedInteger<1, 10_000>>,
+    #[serde(default, deserialize_with = "budget")]
+    max_budget_usd: Option<Money>,
+    timeout_seconds: Option<BoundedInteger<1, MAX_TIMEOUT_SECONDS>>,
+    webhook: Option<Object<WebhookFields>>,
+    #[serde(default, deserialize_with = "task_id")]
+    task_id: Option<String>,
+    project_id: Option<String>,
+}
+
+impl From<HandoverFields> for TaskFields {
+    /// Leaves the workspace empty and the parent out: they are those of the first task.
+    fn from(fields: HandoverFields) -> Self {
+        Self {
+            prompt: fields.prompt,
+            workspace: String::new(),
+            model: fields.model,
+            system_prompt: fields.system_prompt,
+            preset: fields.preset,
+            tools: fields.tools,
+            permission_mode: fields.permission_mode,
+            max_turns: fields.max_turns,
+            max_budget_usd: fields.max_budget_usd,
+            timeout_seconds: fields.timeout_seconds,
+            session_id: None,
+            parent_task_id: None,
+            webhook: fields.webhook,
+            task_id: fields.task_id,
+            project_id: fields.project_id,
+        }
+    }
 }
 
 /// Fields of `tools`.
@@ -149,11 +198,40 @@ pub(super) struct CreateTaskRequest {
 /// Fails when the body is not a valid request.
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest, InvalidRequest> {
     let body = typed::parse_object(body, "`prompt` and `workspace`")?;
-    let fields: TaskFields = typed::from_value(&body)?;
+    to_request(typed::from_value(&body)?, &body, model)
+}
+
+/// Decodes the body of `POST /v1/tasks/{id}/handover`; `first` is the id in the path, `model` the
+/// default model. The task has no workspace and no parent yet.
+///
+/// # Errors
+/// Fails when the body is not a valid request.
+pub(super) fn hand_over(
+    body: &[u8],
+    first: &str,
+    model: &ModelName,
+) -> Result<CreateTaskRequest, InvalidRequest> {
+    let body = typed::parse_object(body, "`prompt`")?;
+    let fields: HandoverFields = typed::from_value(&body)?;
+    // The same body is another request for another task.
+    let identity = json!({"handover": first, "body": body});
+    to_request(fields.into(), &identity, model)
+}
+
+/// Checks the fields of a task. A repeated request is recognized by `identity`.
+fn to_request(
+    fields: TaskFields,
+    identity: &Value,
+    model: &ModelName,
+) -> Result<CreateTaskRequest, InvalidRequest> {
+    let parent = |id| TaskParent {
+        id,
+        is_handover: false,
+    };
     let preset = fields.preset.map(|preset| preset.0).unwrap_or_default();
     let spec = TaskSpec {
-        // A hash of the whole body recognizes repeated requests.
-        chosen: fields.task_id.map(|id| ChosenId::new(id, &body)),
+        chosen: fields.task_id.map(|id| ChosenId::new(id, identity)),
+        parent: fields.parent_task_id.map(parent),
         prompt: fields.prompt,
         workspace: PathBuf::from(fields.workspace),
         model: fields.model.unwrap_or_else(|| model.clone()),

@@ -9,12 +9,14 @@ use crate::http::v1::tasks::fields;
 #[test]
 fn document_lists_task_fields() {
     check_struct::<TaskFields>(&fields::TASK);
+    check_struct::<HandoverFields>(&fields::HANDOVER);
     check_struct::<ToolFields>(&fields::TOOLS);
     check_struct::<WebhookFields>(&fields::WEBHOOK);
     check_struct::<DecisionFields>(&fields::DECISION);
     check_struct::<PermissionFields>(&fields::SOCKET);
     let tables = [&fields::TASK, &fields::TOOLS, &fields::WEBHOOK];
     check_own("task fields", &tables);
+    check_own("task handover fields", &[&fields::HANDOVER]);
     check_own("task answer fields", &[&fields::DECISION]);
     check_own("task socket fields", &[&fields::SOCKET]);
 }

@@ -32,7 +32,7 @@ use crate::http::socket::ClientSocket;
 use crate::http::socket::SocketClosed;
 use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
-use crate::services::tasks::TaskEvent;
+use crate::services::tasks::FollowedEvent;
 use crate::services::tasks::Tasks;
 
 const PATH: &str = "/v1/tasks/{id}/ws";
@@ -114,7 +114,7 @@ impl TaskSocketSession {
     async fn converse(
         &self,
         mut socket: ClientSocket,
-        events: impl Stream<Item = TaskEvent> + Send,
+        events: impl Stream<Item = FollowedEvent> + Send,
     ) -> Result<(), SocketClosed> {
         let mut events = std::pin::pin!(events);
         let mut is_whole = self.is_whole;
@@ -129,8 +129,8 @@ impl TaskSocketSession {
                 }
                 // Backpressure: no event is read while an earlier one is unsent.
                 event = events.next(), if socket.is_clear() => match event {
-                    Some(event) => {
-                        is_whole = event.kind.is_last();
+                    Some(FollowedEvent { event, is_last }) => {
+                        is_whole = is_last;
                         socket.queue_text(view::event(&self.task_id, &event));
                     }
                     None => return socket.close(close_frame(is_whole)).await,

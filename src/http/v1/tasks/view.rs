@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::domain::Money;
 use crate::engine::agent::PermissionDecision;
 use crate::engine::agent::PermissionRequest;
+use crate::services::tasks::FamilyBudget;
 use crate::services::tasks::Task;
 use crate::services::tasks::TaskEvent;
 use crate::services::tasks::TaskEventKind;
@@ -21,6 +22,9 @@ pub(super) fn task(task: &Task) -> Value {
         "id": task.id,
         "task_id": task.task_id(),
         "object": "task",
+        "parent_task_id": task.parent_id(),
+        "child_task_ids": task.children,
+        "family": task.family_budget.as_ref().map(family),
         "status": task.status.as_str(),
         "created_at": task.created_at,
         "started_at": task.started_at,
@@ -39,7 +43,7 @@ pub(super) fn task(task: &Task) -> Value {
         "webhook": task.webhook.as_ref().map(|webhook| json!({"url": webhook.url.reveal()})),
         "progress": {
             "turns": task.turns,
-            "events": task.events,
+            "events": task.event_count(),
             "tools": task.running_tools.iter().map(|(_, name)| name).collect::<Vec<_>>(),
         },
         "permission_requests": task.questions.iter().map(question).collect::<Vec<_>>(),
@@ -82,6 +86,7 @@ pub(super) fn event(id: &str, event: &TaskEvent) -> String {
     value["task_id"] = id.into();
     value["sequence_number"] = event.sequence_number.into();
     value["created_at"] = event.created_at.into();
+    value["created_at_ms"] = event.unix_ms().into();
     value.to_string()
 }
 
@@ -89,7 +94,7 @@ fn event_content(event: &TaskEventKind) -> Value {
     match event {
         TaskEventKind::Message { text } => json!({"text": text}),
         TaskEventKind::ToolUse { id, name, input } => {
-            json!({"id": id, "name": name, "input": input})
+            json!({"id": id, "name": name, "input": input, "path": written_path(name, input)})
         }
         TaskEventKind::ToolResult {
             tool_use_id,
@@ -122,7 +127,26 @@ fn event_content(event: &TaskEventKind) -> Value {
             json!({"status": status.as_str(), "result": result})
         }
         TaskEventKind::Error { code, message } => json!({"code": code, "message": message}),
+        TaskEventKind::HandedOver { to_task_id } => json!({"to_task_id": to_task_id}),
     }
+}
+
+/// Returns the path of the file that a call of a tool writes, as the agent has written it.
+fn written_path<'input>(tool: &str, input: &'input Value) -> Option<&'input str> {
+    let field = match tool {
+        "Write" | "Edit" => "file_path",
+        "NotebookEdit" => "notebook_path",
+        _ => return None,
+    };
+    input[field].as_str()
+}
+
+fn family(budget: &FamilyBudget) -> Value {
+    json!({
+        "root_task_id": budget.root,
+        "max_budget_usd": budget.limit.dollars(),
+        "left_usd": budget.left.dollars(),
+    })
 }
 
 fn question(question: &PermissionRequest) -> Value {

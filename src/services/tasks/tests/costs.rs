@@ -341,7 +341,7 @@ fn monthly(dollars: &str) -> Budget {
     }
 }
 
-fn dollars(dollars: &str) -> Option<Money> {
+pub(super) fn dollars(dollars: &str) -> Option<Money> {
     Money::from_decimal(dollars)
 }
 
@@ -370,7 +370,7 @@ async fn held(server: &TaskTestServer, caller: &Caller) -> Money {
 }
 
 /// Reports a finished call, after which all calls used `output_tokens`, and the result of a tool.
-fn call(agent: &AgentScript, number: u32, output_tokens: u64) {
+pub(super) fn call(agent: &AgentScript, number: u32, output_tokens: u64) {
     let id = format!("toolu_{number}");
     agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),

@@ -1,6 +1,8 @@
 //! Tests of tasks with scripted agents, on paused time.
 
 mod costs;
+mod families;
+mod handovers;
 mod hooks;
 mod traced;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 8] = [
     "",
     "docs",
     "docs/api",
@@ -13,6 +13,7 @@ const FOLDERS: [&str; 7] = [
     "compat-tests",
     "examples/hooks",
     "examples/savings",
+    "examples/multi-agent",
 ];
 
 #[test]

@@ -69,6 +69,7 @@ mod startup;
 mod stream;
 mod subscription_limit;
 mod support;
+mod task_families;
 mod tasks;
 mod test_places;
 mod tools;

@@ -29,9 +29,10 @@ pub(crate) async fn server(folder: &TempDir) -> Builder {
 /// Client with a key that may run tasks.
 pub(crate) struct TaskClient {
     http: HttpClient,
-    base: String,
-    key: String,
-    work: String,
+    pub(crate) base: String,
+    pub(crate) key: String,
+    /// Folder in which its agents work.
+    pub(crate) work: String,
 }
 
 impl TaskClient {
@@ -63,7 +64,7 @@ impl TaskClient {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let request = self
             .http
             .request(method.parse().unwrap(), format!("{}{path}", self.base));
@@ -114,7 +115,7 @@ impl TaskClient {
     }
 
     /// Reads the task's events after a sequence number, up to its end.
-    async fn events(&self, id: &str, after: Option<u64>) -> Vec<Value> {
+    pub(crate) async fn events(&self, id: &str, after: Option<u64>) -> Vec<Value> {
         let mut request = self
             .http
             .get(format!("{}/v1/tasks/{id}/events", self.base))
@@ -139,7 +140,7 @@ impl TaskClient {
 }
 
 /// Prompt directive that makes the stand-in call `tool`.
-fn tool_directive(tool: &str, input: &Value) -> String {
+pub(crate) fn tool_directive(tool: &str, input: &Value) -> String {
     format!("[[tool={tool} input={input}]]")
 }
 

@@ -63,6 +63,7 @@ pub(super) struct TaskFamily {
     limit_nanos: i64,
     /// Cost of the root; `None` until it has ended.
     root_cost_nanos: Option<i64>,
+    is_root_deleted: bool,
     /// Tasks below the root, in the order of their creation.
     members: Vec<FamilyMember>,
 }
@@ -97,6 +98,7 @@ impl TaskFamily {
         Self {
             limit_nanos: root.max_budget().nanos(),
             root_cost_nanos: cost.map(Money::nanos),
+            is_root_deleted: false,
             members: Vec::new(),
         }
     }
@@ -173,11 +175,18 @@ impl TaskFamily {
             .retain(|member| member.id != id || member.cost_nanos.is_some());
     }
 
-    /// Hides the task `id`, which was deleted. Its cost still counts.
-    pub(super) fn hide(&mut self, id: &str) {
-        if let Some(member) = self.member(id) {
+    /// Hides a deleted task. Its cost still counts.
+    pub(super) fn hide(&mut self, task: &Task) {
+        if task.lineage.is_none() {
+            self.is_root_deleted = true;
+        } else if let Some(member) = self.member(&task.id) {
             member.is_deleted = true;
         }
+    }
+
+    /// True if all tasks of the family were deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.is_root_deleted && self.members.iter().all(|member| member.is_deleted)
     }
 
     /// Returns the ids of the tasks directly below the task `id`, oldest first.

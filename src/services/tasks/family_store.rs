@@ -92,15 +92,18 @@ impl TaskStore {
             .await
     }
 
-    /// Hides a deleted task in its family. Its cost still counts.
-    pub(super) async fn hide_in_family(
-        &self,
-        owner: &str,
-        task: &Task,
-    ) -> Result<(), store::Error> {
-        let id = task.id.clone();
-        self.change_family(owner, task.root_id(), move |family| family.hide(&id))
-            .await
+    /// Hides a deleted task in its family, where its cost still counts. Removes the family with its
+    /// last task.
+    pub(super) async fn leave_family(&self, owner: &str, task: &Task) -> Result<(), store::Error> {
+        let root = task.root_id();
+        let deleted = task.clone();
+        self.change_family(owner, root, move |family| family.hide(&deleted))
+            .await?;
+        let left = skip_unreadable(self.family(owner, root).await)?.flatten();
+        if left.is_some_and(|family| family.is_deleted()) {
+            self.families.remove(owner, root).await?;
+        }
+        Ok(())
     }
 
     /// Stores an ended task together with its cost in the budget of its family, if it has one.

@@ -87,7 +87,8 @@ fn deleted_task_is_hidden_and_its_cost_counts() {
         family.add(id, parent, share, Money::ZERO).unwrap();
     }
     family.settle(&task(Some("a"), TaskStatus::Completed, Some("0.1")));
-    family.hide("a");
+    let deleted = task(Some("a"), TaskStatus::Completed, Some("0.1"));
+    family.hide(&deleted);
     family.release("a");
     assert_eq!(family.children_of("root"), ["c"]);
     assert_eq!(family.children_of("a"), ["b"]);

@@ -215,10 +215,7 @@ impl TaskStore {
         {
             self.chosen_ids.remove(owner, &chosen.id).await?;
         }
-        if task.lineage.is_some() {
-            self.hide_in_family(owner, task).await?;
-        }
-        Ok(())
+        self.leave_family(owner, task).await
     }
 
     async fn remove_event(&self, owner: &str, id: &str, number: u64) -> Result<(), Error> {

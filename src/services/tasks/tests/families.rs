@@ -207,6 +207,9 @@ async fn deleted_child_is_no_longer_shown_and_its_cost_still_counts() {
     assert_eq!(left(&server, &root.id).await, dollars("0.45"));
     let below_root = server.tasks.list_children(&me(), &root.id).await.unwrap();
     assert!(below_root.is_empty());
+    server.tasks.delete(&me(), &root.id).await.unwrap();
+    let tables = &server.tasks.0.deps.store;
+    assert!(tables.family_keys().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

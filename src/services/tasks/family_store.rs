@@ -92,18 +92,11 @@ impl TaskStore {
             .await
     }
 
-    /// Hides a deleted task in its family, where its cost still counts. Removes the family with its
-    /// last task.
+    /// Hides a deleted task in its family, where its cost still counts.
     pub(super) async fn leave_family(&self, owner: &str, task: &Task) -> Result<(), store::Error> {
-        let root = task.root_id();
         let deleted = task.clone();
-        self.change_family(owner, root, move |family| family.hide(&deleted))
-            .await?;
-        let left = skip_unreadable(self.family(owner, root).await)?.flatten();
-        if left.is_some_and(|family| family.is_deleted()) {
-            self.families.remove(owner, root).await?;
-        }
-        Ok(())
+        self.change_family(owner, task.root_id(), move |family| family.hide(&deleted))
+            .await
     }
 
     /// Stores an ended task together with its cost in the budget of its family, if it has one.
@@ -166,8 +159,9 @@ impl TaskStore {
         self.families.transaction(work).await
     }
 
-    /// Changes the family of `root` within `transaction`. One that cannot be read is logged and left
-    /// as it is, because no task may wait for it to end.
+    /// Changes the family of `root` within `transaction`, and removes it once all its tasks are
+    /// deleted. One that cannot be read is logged and left as it is, because no task may wait for it
+    /// to end.
     fn change_family_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -180,6 +174,10 @@ impl TaskStore {
             return Ok(());
         };
         change(&mut family);
+        if family.is_deleted() {
+            self.families.remove_in(transaction, owner, root)?;
+            return Ok(());
+        }
         self.put_family_in(transaction, owner, root, &family)
     }
 

@@ -178,6 +178,20 @@ impl TtlTable {
             .replace_and_extend(transaction, &record_key(owner, id), record, unix_now())
     }
 
+    /// Removes the record like [`remove`](Self::remove), within `transaction`.
+    ///
+    /// # Errors
+    /// Fails when the existing record cannot be read.
+    pub fn remove_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &str,
+        id: &str,
+    ) -> Result<bool, Error> {
+        self.layout
+            .remove_unexpired(transaction, &record_key(owner, id), unix_now())
+    }
+
     /// Replaces the record `id`, restarts its TTL and appends `addition`, unless empty, as a part,
     /// within `transaction`. Earlier parts are kept. Returns false if there is no such record.
     ///

@@ -165,7 +165,7 @@ async fn child_that_a_budget_refuses_leaves_no_share() {
     let root = ended_root(&mut server).await;
     let monthly = Cap {
         tokens: None,
-        money: dollars("0.6"),
+        money: dollars("0.4"),
     };
     let grant = Grant {
         budget: Budget {

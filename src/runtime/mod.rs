@@ -1,6 +1,7 @@
 //! Building blocks below everything else, without knowledge of APIs or models.
 //!
 //! - [`backoff`]: delays between attempts, with jitter.
+//! - [`checks`]: checks of a setup, made at once.
 //! - [`child_process`]: a supervised child that answers lines of JSON.
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
@@ -12,6 +13,7 @@
 //! - [`unix_client`]: HTTP calls over a Unix socket.
 
 pub mod backoff;
+pub mod checks;
 pub mod child_process;
 pub mod compute;
 pub mod fair_queue;

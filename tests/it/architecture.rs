@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry::metrics", &[]),
     ("telemetry::traces", &["domain", "telemetry::metrics"]),
     ("runtime::backoff", &[]),
+    ("runtime::checks", &["runtime::compute"]),
     ("runtime::child_process", &["runtime::backoff"]),
     ("runtime::compute", &[]),
     ("runtime::fair_queue", &[]),
@@ -281,6 +282,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry::logs",
             "telemetry::metrics",
             "telemetry::traces",
+            "runtime::checks",
             "runtime::compute",
             "runtime::setting",
             "api::anthropic",
@@ -348,6 +350,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::checks",
             "runtime::http_client",
             "runtime::text_table",
             "api::openai",

@@ -26,6 +26,7 @@ mod shutdown;
 mod socket;
 mod sse;
 mod state;
+mod stream_probe;
 mod unauthenticated;
 mod v1;
 mod values;

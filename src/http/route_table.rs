@@ -14,6 +14,8 @@ use super::openapi::get;
 use super::openapi::operations;
 use super::openapi::post;
 use super::ops;
+use super::stream_probe;
+use super::stream_probe::StreamProbes;
 use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
@@ -57,6 +59,11 @@ pub(super) fn routes() -> Vec<RouteEntry> {
         RequiredAuth::Public,
         vec![
             ("/health", get(&operations::GET_HEALTH, ops::health)),
+            (
+                "/health/stream",
+                get(&operations::PROBE_STREAM, stream_probe::open)
+                    .map(|open| open.layer(Extension(StreamProbes::default()))),
+            ),
             ("/ready", get(&operations::GET_READINESS, ops::ready)),
         ],
     );

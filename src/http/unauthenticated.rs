@@ -162,7 +162,7 @@ impl Drop for UnauthenticatedClient {
 
 /// Returns the address that clients are grouped by: the network for IPv6, the address itself for
 /// IPv4.
-fn client_group(address: IpAddr) -> IpAddr {
+pub(super) fn client_group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK_MASK))

@@ -95,6 +95,8 @@ pub(in crate::http) enum ErrorKind {
     TooManyTurns,
     /// Limit of open sockets per key reached.
     TooManySockets,
+    /// Limit of probes of streams reached.
+    TooManyProbes,
     /// Memory limit for large bodies of one key reached.
     TooManyBodies,
     /// Rate limit of the caller reached.
@@ -199,6 +201,7 @@ impl ErrorKind {
         Self::ContextTooLong,
         Self::TooManyTurns,
         Self::TooManySockets,
+        Self::TooManyProbes,
         Self::TooManyBodies,
         Self::Limited,
         Self::OverBudget,
@@ -303,6 +306,7 @@ impl ErrorKind {
             Self::TooManyTasks => (429, Some("too_many_tasks")),
             Self::TooManyTurns => (429, Some("too_many_turns")),
             Self::TooManySockets => (429, Some("too_many_sockets")),
+            Self::TooManyProbes => (429, Some("too_many_probes")),
             Self::TooManyBodies => (429, Some("too_many_large_requests")),
             Self::OverBudget => (429, Some("insufficient_quota")),
             Self::ServerBusy => (429, Some("server_busy")),

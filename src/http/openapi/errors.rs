@@ -250,6 +250,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::TaskNotOver
         | ErrorKind::TooManyTasks
         | ErrorKind::TasksOff => is_one_of(&[Tag::Tasks]),
+        ErrorKind::TooManyProbes => operation.id == "probeStream",
         ErrorKind::NoSocket
         | ErrorKind::TooManySockets
         | ErrorKind::TooManyTurns

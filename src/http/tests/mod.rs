@@ -25,6 +25,7 @@ mod refusals;
 mod responses;
 mod route;
 mod sessions;
+mod stream_probe;
 mod streams;
 pub(crate) mod surfaces;
 pub(crate) mod tasks;

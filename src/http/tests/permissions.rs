@@ -90,7 +90,8 @@ async fn only_public_paths_are_served_without_a_key() {
     }
     open.dedup();
     let docs = ["/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"];
-    let expected = [&["/health", "/ready"], &docs[..], &["/", "/health/"]].concat();
+    let probes = ["/health", "/health/stream", "/ready"];
+    let expected = [&probes[..], &docs[..], &["/", "/health/"]].concat();
     assert_eq!(open, expected);
 }
 

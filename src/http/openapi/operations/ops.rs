@@ -1,9 +1,11 @@
 //! Operations of the server itself.
 
+use crate::api::request_schema::FieldType::Integer;
 use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::honoured;
 use crate::http::openapi::operation::Operation;
 use crate::http::openapi::operation::OperationTag;
+use crate::http::stream_probe::MAX_EVENTS;
 
 pub(in crate::http) static DESCRIBE_SERVER: Operation = Operation::new(
     "describeServer",
@@ -46,6 +48,17 @@ pub(in crate::http) static GET_HEALTH: Operation = Operation::new(
     OperationTag::Operations,
     "Reports that the process is alive.",
 );
+
+pub(in crate::http) static PROBE_STREAM: Operation = Operation::new(
+    "probeStream",
+    OperationTag::Operations,
+    "Sends events 200 ms apart, which arrive together if a proxy holds them back.",
+)
+.query(&[honoured(
+    "n",
+    Integer(1, MAX_EVENTS as i64),
+    "Number of events; 5 by default.",
+)]);
 
 pub(in crate::http) static GET_READINESS: Operation = Operation::new(
     "getReadiness",

@@ -57,5 +57,6 @@ pub use state::AdminServices;
 pub use state::ApiServices;
 pub use state::AppState;
 pub use state::MetricsSources;
+pub use state::SetupDoctor;
 pub use unauthenticated::UnauthenticatedClient;
 pub use unauthenticated::UnauthenticatedClients;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use futures::future::BoxFuture;
 
 use super::Config;
 use super::shutdown::DrainExpired;
@@ -16,6 +17,7 @@ use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::hooks::Hooks;
 use crate::engine::routing::Router;
+use crate::runtime::checks::CheckReport;
 use crate::services::answers::Answers;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
@@ -85,6 +87,13 @@ pub struct MetricsSources {
     pub registry: Option<Registry>,
 }
 
+/// Checks of the setup that a running server makes of itself.
+pub trait SetupDoctor: fmt::Debug + Send + Sync {
+    /// Makes the checks; if `is_quick`, those alone that start no program, write nothing and call
+    /// nobody.
+    fn check(&self, is_quick: bool) -> BoxFuture<'_, CheckReport>;
+}
+
 /// State of the admin API.
 #[derive(Debug, Clone)]
 pub struct AdminServices {
@@ -100,6 +109,8 @@ pub struct AdminServices {
     pub webhooks: Arc<dyn WebhookSender>,
     /// Hooks that are notified of changes of keys.
     pub hooks: Hooks,
+    /// Checks of the setup; `None` if a command serves the API.
+    pub doctor: Option<Arc<dyn SetupDoctor>>,
     /// Metrics of the requests to the admin API.
     pub metrics: HttpMetrics,
 }

@@ -4,6 +4,7 @@
 //! usage is recorded by [`ledger`](crate::accounts::ledger).
 
 mod cache;
+mod doctor;
 mod field_values;
 mod fields;
 mod keys;
@@ -33,6 +34,7 @@ use super::openapi::get;
 use super::openapi::operations;
 use super::openapi::post;
 use super::openapi::put;
+use super::state::SetupDoctor;
 use crate::accounts::auth::Registry;
 use crate::accounts::auth::RegistryPage;
 use crate::accounts::ledger::LedgerReader;
@@ -53,6 +55,7 @@ pub(super) struct AdminState {
     backups: Backups,
     webhooks: Arc<dyn WebhookSender>,
     hooks: Hooks,
+    doctor: Option<Arc<dyn SetupDoctor>>,
     config: Arc<Config>,
 }
 
@@ -70,6 +73,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         backups,
         webhooks,
         hooks,
+        doctor,
         metrics: _,
     } = admin.clone();
     router.with_state(AdminState {
@@ -79,6 +83,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         backups,
         webhooks,
         hooks,
+        doctor,
         config: Arc::clone(config),
     })
 }
@@ -145,12 +150,16 @@ pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
             get(&operations::GET_CACHE, cache::stats)
                 .delete(&operations::CLEAR_CACHE, cache::clear),
         ),
+        (
+            "/admin/doctor",
+            get(&operations::CHECK_SETUP, doctor::check),
+        ),
     ]
 }
 
 /// Paths of the admin API with their methods, for tests that visit all of them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 13] = [
+pub(super) const PATHS: [(&str, &[&str]); 14] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -164,6 +173,7 @@ pub(super) const PATHS: [(&str, &[&str]); 13] = [
     ("/admin/store/backup", &["POST"]),
     ("/admin/store/verify", &["GET"]),
     ("/admin/cache", &["GET", "DELETE"]),
+    ("/admin/doctor", &["GET"]),
 ];
 
 fn page(query: &HashMap<String, String>) -> Result<RegistryPage, ApiError> {

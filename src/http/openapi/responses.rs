@@ -143,6 +143,7 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("GET", "/admin/store/verify", 200, "StoreVerification"),
     json("GET", "/admin/cache", 200, "CacheStatistics"),
     json("DELETE", "/admin/cache", 200, "CacheCleared"),
+    json("GET", "/admin/doctor", 200, "DoctorReport"),
 ];
 
 const fn json(
@@ -234,6 +235,7 @@ const COMPONENTS: &[(&str, &str)] = schema_files![
     "CompletionUsage",
     "Conversation",
     "ConversationDeleted",
+    "DoctorReport",
     "File",
     "FileDeleted",
     "FileList",

@@ -127,3 +127,14 @@ pub(in crate::http) static CLEAR_CACHE: Operation = operation(
     "Clears the cached answers of one project, or of all.",
 )
 .query(&[PROJECT_ID]);
+
+pub(in crate::http) static CHECK_SETUP: Operation = operation(
+    "checkSetup",
+    "Checks the setup as the running server finds it, by its user and environment.",
+)
+.query(&[honoured(
+    "quick",
+    Text,
+    "`true` leaves out checks that start a program, write to the disk or call others.",
+)
+.one_of(&["true", "false"])]);

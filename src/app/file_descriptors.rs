@@ -6,8 +6,8 @@ use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 
 use crate::config::Settings;
+use crate::engine::hooks::HookConfig;
 use crate::engine::hooks::HookKind;
-use crate::engine::hooks::Hooks;
 use crate::server::SPARE_CONNECTIONS;
 
 /// Maximum number of connections to a further listener, of the admin API or of the metrics.
@@ -42,7 +42,10 @@ pub(super) struct DescriptorNeeds {
 
 impl DescriptorNeeds {
     /// Counts the parts of a server with these `settings` and `hooks`.
-    pub(super) fn from_settings(settings: &Settings, hooks: &Hooks) -> Self {
+    pub(super) fn from_settings<'a>(
+        settings: &Settings,
+        hooks: impl IntoIterator<Item = &'a HookConfig>,
+    ) -> Self {
         let further = [settings.admin.listen, settings.metrics.listen];
         let mut needs = Self {
             workers: settings.pool.max_workers,
@@ -51,7 +54,7 @@ impl DescriptorNeeds {
             hook_programs: 0,
             hook_connections: 0,
         };
-        for hook in hooks.configs() {
+        for hook in hooks {
             match hook.kind {
                 HookKind::Filter => {}
                 HookKind::Http => needs.hook_connections += hook.max_in_flight,
@@ -69,7 +72,8 @@ pub(super) fn max_connections(limit: usize, needs: DescriptorNeeds) -> usize {
     connections
 }
 
-fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize {
+/// Returns the maximum number of connections for a `limit` of open files, without a log line.
+pub(super) fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize {
     let reserved = SERVER_DESCRIPTORS
         + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks + needs.hook_programs)
         + needs.hook_connections

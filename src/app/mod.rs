@@ -150,7 +150,7 @@ impl App {
         kill_orphans(&data_dir);
         let context = StartupContext::open(settings, environment, &tracker).await?;
         let context = context.with_hooks(environment)?;
-        let needs = DescriptorNeeds::from_settings(settings, &context.hooks);
+        let needs = DescriptorNeeds::from_settings(settings, context.hooks.configs());
         let connections = file_descriptors::max_connections(file_limit, needs);
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;

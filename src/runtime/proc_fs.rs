@@ -63,6 +63,28 @@ pub fn has_variable(id: i32, name: &str, value: &str) -> bool {
         .any(|variable| variable == mark.as_bytes())
 }
 
+/// Returns the process that holds a lock by `flock` on the file with this inode number; `None` if
+/// none does, or it is outside this PID namespace.
+pub fn flock_owner(inode: u64) -> Option<i32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    flock_owner_in(&locks, inode)
+}
+
+/// Finds the owner in the text of `/proc/locks`, whose lines are such as
+/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF`.
+fn flock_owner_in(locks: &str, inode: u64) -> Option<i32> {
+    let ending = format!(":{inode}");
+    let owner = |line: &str| -> Option<i32> {
+        let mut fields = line.split_whitespace().skip(1);
+        // Those who wait for a lock have an arrow before it.
+        let is_held = fields.next()? == "FLOCK";
+        let pid = fields.nth(2)?.parse().ok()?;
+        let is_file = fields.next()?.ends_with(&ending);
+        (is_held && is_file).then_some(pid)
+    };
+    locks.lines().find_map(owner)
+}
+
 /// Returns true if `ancestor` is a direct or indirect parent of the process `id`; `None` if a
 /// process of the chain is gone.
 pub fn descends_from(id: i32, ancestor: i32) -> Option<bool> {
@@ -103,6 +125,17 @@ mod tests {
         };
         assert_eq!(ProcessStat::parse(7, line), Some(stat));
         assert_eq!(ProcessStat::parse(7, "7 (a) S"), None);
+    }
+
+    #[test]
+    fn owner_of_a_lock_is_found_by_the_inode_of_its_file() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 00:1d:77 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 12 08:01:177 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 08:01:77 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 14 08:01:78 0 EOF\n";
+        assert_eq!(flock_owner_in(locks, 77), Some(13));
+        assert_eq!(flock_owner_in(locks, 78), None);
+        assert_eq!(flock_owner_in("", 77), None);
     }
 
     #[test]

@@ -35,6 +35,13 @@ pub struct ClaudeLauncher {
     version: Version,
 }
 
+/// Reader of the version of an installed CLI, which it runs for that. Clones run the same one.
+#[derive(Debug, Clone)]
+pub struct CliVersionReader {
+    program: Program,
+    spawner: Spawner,
+}
+
 /// Reason why the CLI cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -84,7 +91,8 @@ impl ClaudeLauncher {
             is_agent: false,
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
-        let version = read_version(&spawner, &program).await?;
+        let reader = CliVersionReader::new(&program, &spawner);
+        let version = reader.read().await?;
         let path = program.path.display();
         tracing::info!(%version, tested = %TESTED, program = %path, "Claude CLI found");
         Ok(Self {
@@ -99,6 +107,11 @@ impl ClaudeLauncher {
     /// Returns the version of the CLI.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Creates a reader of the version that is installed now.
+    pub fn version_reader(&self) -> CliVersionReader {
+        CliVersionReader::new(&self.program, &self.spawner)
     }
 
     /// Creates a runner of agents with the same CLI.
@@ -133,33 +146,46 @@ impl ClaudeLauncher {
     }
 }
 
-/// Runs `program` with `--version`, and returns the version that it prints.
-async fn read_version(spawner: &Spawner, program: &Program) -> Result<Version, SetupError> {
-    let asked = Program {
-        arguments: vec!["--version".to_owned()],
-        ..program.clone()
-    };
-    let mut process = spawner.spawn(asked).await.map_err(SetupError::Run)?;
-    let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
-    let mut output = Vec::new();
-    let mut stdout = stdout.take(1024);
-    match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
-        Ok(read) => read.map_err(SetupError::Run)?,
-        Err(elapsed) => {
-            return Err(SetupError::Run(io::Error::new(
-                io::ErrorKind::TimedOut,
-                elapsed,
-            )));
+impl CliVersionReader {
+    /// Creates a reader that runs `program` with `--version` instead of its own arguments.
+    fn new(program: &Program, spawner: &Spawner) -> Self {
+        Self {
+            program: Program {
+                arguments: vec!["--version".to_owned()],
+                ..program.clone()
+            },
+            spawner: spawner.clone(),
         }
-    };
-    let output = String::from_utf8_lossy(&output).trim().to_owned();
-    let Some(version) = Version::parse(&output) else {
-        return Err(SetupError::NoVersion {
-            program: program.path.display().to_string(),
-            output,
-        });
-    };
-    Ok(version)
+    }
+
+    /// Runs the CLI once, and returns its version. Dropping the future ends the process.
+    ///
+    /// # Errors
+    /// Fails if the CLI cannot be run, or what it prints is not a version.
+    pub async fn read(&self) -> Result<Version, SetupError> {
+        let program = self.program.clone();
+        let mut process = self.spawner.spawn(program).await.map_err(SetupError::Run)?;
+        let (stdout, _stdin) = process.take_pipes().map_err(SetupError::Run)?;
+        let mut output = Vec::new();
+        let mut stdout = stdout.take(1024);
+        match tokio::time::timeout(VERSION_TIMEOUT, stdout.read_to_end(&mut output)).await {
+            Ok(read) => read.map_err(SetupError::Run)?,
+            Err(elapsed) => {
+                return Err(SetupError::Run(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    elapsed,
+                )));
+            }
+        };
+        let output = String::from_utf8_lossy(&output).trim().to_owned();
+        let Some(version) = Version::parse(&output) else {
+            return Err(SetupError::NoVersion {
+                program: self.program.path.display().to_string(),
+                output,
+            });
+        };
+        Ok(version)
+    }
 }
 
 /// Logs that the CLI's `program` is missing, if so, and returns the error message for clients.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use rustix::process::{Pid, Signal};
 
 use super::command::INSTANCE_VARIABLE;
 use crate::runtime::proc_fs;
+
+/// File of a data directory whose lock its server holds.
+const LOCK_FILE: &str = "lock";
 
 /// Maximum number of scans for processes to kill: a process that forks endlessly cannot be killed
 /// by scanning.
@@ -32,6 +36,38 @@ pub struct DataDir {
     /// Id that the server's processes carry in their environment.
     pub instance: String,
     _lock: fs::File,
+}
+
+/// Process that holds the lock of a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockOwner {
+    /// The lock is free.
+    Nobody,
+    /// A process with this id holds it.
+    Process(i32),
+    /// A process holds it whose id cannot be found.
+    Unknown,
+}
+
+/// Finds out who holds the lock of a data directory. Creates nothing; a server that starts in the
+/// same moment tries again.
+///
+/// # Errors
+/// The error of the file system if the lock cannot be looked at.
+pub fn find_lock_owner(path: &Path) -> io::Result<LockOwner> {
+    let lock = match fs::File::open(path.join(LOCK_FILE)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockOwner::Nobody),
+        Err(error) => return Err(error),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(LockOwner::Nobody),
+        Err(Errno::WOULDBLOCK) => {
+            let owner = proc_fs::flock_owner(lock.metadata()?.ino());
+            Ok(owner.map_or(LockOwner::Unknown, LockOwner::Process))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Locks a data directory, creating it if it does not exist.
@@ -51,7 +87,7 @@ pub fn lock_data_dir(path: &Path) -> io::Result<DataDir> {
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path.join("lock"))?;
+        .open(path.join(LOCK_FILE))?;
     lock_with_retries(&lock).map_err(|error| {
         let message = format!("another server uses the data directory {}", path.display());
         if error == Errno::WOULDBLOCK {
@@ -128,7 +164,24 @@ fn kill_marked_once(variable: &str, value: &str, killed: &mut HashSet<i32>) {
 
 #[cfg(test)]
 mod tests {
+    use super::LockOwner;
+    use super::find_lock_owner;
     use super::lock_data_dir;
+
+    #[test]
+    fn lock_is_free_until_a_process_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        assert_eq!(find_lock_owner(path).unwrap(), LockOwner::Nobody);
+        assert!(!path.join("lock").exists(), "it creates nothing");
+        let held = lock_data_dir(path).unwrap();
+        let own = std::process::id().cast_signed();
+        // The file system of a container may number its files in another way.
+        let owners = [LockOwner::Process(own), LockOwner::Unknown];
+        assert!(owners.contains(&find_lock_owner(path).unwrap()));
+        drop(held);
+        assert_eq!(find_lock_owner(path).unwrap(), LockOwner::Nobody);
+    }
 
     #[test]
     fn data_directory_is_exclusive_and_keeps_its_id() {

@@ -194,7 +194,7 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
 }
 
 /// Finds `setpriv`, which starts programs with a parent-death signal, and as other users.
-pub(super) fn find_setpriv() -> Option<PathBuf> {
+pub fn find_setpriv() -> Option<PathBuf> {
     ["/usr/bin/setpriv", "/bin/setpriv"]
         .into_iter()
         .map(PathBuf::from)

@@ -34,6 +34,7 @@ use super::protocol::{
     refusal_line,
 };
 use super::setup::CliSetup;
+use super::sign_in::SignIn;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::agent::Agent;
@@ -111,19 +112,29 @@ impl ClaudeRunner {
         }
     }
 
-    /// Runs agents as the system user `name`, who has no access to the server's processes and
-    /// files. Must be called before the first agent starts.
+    /// Finds the system user `name`, and checks that this process can start agents as it. Changes
+    /// nothing.
     ///
     /// # Errors
-    /// Fails if this machine or configuration does not allow that.
-    pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
-        if self.setup.sign_in == super::SignIn::Stored {
+    /// Fails if this machine or the sign-in does not allow that.
+    pub fn find_user(name: &str, sign_in: SignIn) -> Result<AgentUser, AgentUserError> {
+        if sign_in == SignIn::Stored {
             return Err(AgentUserError::StoredSignIn(name.to_owned()));
         }
         let user = AgentUser::find(name)?;
         if find_setpriv().is_none() {
             return Err(AgentUserError::NoSetpriv);
         }
+        Ok(user)
+    }
+
+    /// Runs agents as the system user `name`, who has no access to the server's processes and
+    /// files. Must be called before the first agent starts.
+    ///
+    /// # Errors
+    /// Fails if this machine or configuration does not allow that.
+    pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
+        let user = Self::find_user(name, self.setup.sign_in)?;
         user.check_reachable(&self.path)?;
         let data_dir = std::path::absolute(&self.setup.data_dir);
         user.prepare(data_dir.as_ref().unwrap_or(&self.setup.data_dir))?;
@@ -255,7 +266,7 @@ impl AgentRunner for ClaudeRunner {
 
     fn forget_other_sessions(&self, sessions: HashSet<Uuid>) {
         // With a stored sign-in, the user's own sessions are in the same directory.
-        if self.setup.sign_in == super::SignIn::Stored {
+        if self.setup.sign_in == SignIn::Stored {
             return;
         }
         let folder = command::sessions_dir(&self.setup);

@@ -247,7 +247,10 @@ impl AgentUser {
     }
 
     /// Checks that the user can work in a folder. The error is meant for the log.
-    pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), AgentUserError> {
+    ///
+    /// # Errors
+    /// Fails if the user cannot reach the folder, or not read, write and enter it.
+    pub fn check_workspace(&self, folder: &Path) -> Result<(), AgentUserError> {
         self.check_reachable(folder)?;
         let is_open = fs::metadata(folder).is_ok_and(|data| self.has_permission(&data, 0o7));
         if is_open {

@@ -22,6 +22,7 @@ use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
+use crate::http::SetupDoctor;
 use crate::storage::store;
 
 /// Services that meter and bound what callers spend.
@@ -125,8 +126,12 @@ impl Accounting {
         }
     }
 
-    /// Collects what the admin API reads and changes.
-    pub(super) fn admin(&self, context: &StartupContext<'_>) -> AdminServices {
+    /// Collects what the admin API reads and changes, with the checks of `doctor`.
+    pub(super) fn admin(
+        &self,
+        context: &StartupContext<'_>,
+        doctor: Arc<dyn SetupDoctor>,
+    ) -> AdminServices {
         AdminServices {
             registry: context.registry.clone(),
             ledger: self.ledger.reader(),
@@ -134,6 +139,7 @@ impl Accounting {
             backups: context.backups.clone(),
             webhooks: Arc::clone(&self.sender),
             hooks: context.hooks.clone(),
+            doctor: Some(doctor),
             metrics: context.metrics.http.clone(),
         }
     }

@@ -136,6 +136,8 @@ impl AdminClient {
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
             // Only the server notifies hooks.
             hooks: Hooks::default(),
+            // A command has no server to check.
+            doctor: None,
             // Nothing scrapes a command's own socket.
             metrics: Metrics::new().http.clone(),
         };

@@ -7,6 +7,7 @@ mod alerts;
 mod cli_version;
 mod client_services;
 mod config_map;
+mod doctor;
 mod file_descriptors;
 mod hooks;
 mod live_rules;
@@ -58,6 +59,7 @@ use crate::services::tasks::Tasks;
 use crate::services::uploads::Uploads;
 
 use accounting::Accounting;
+use doctor::ServerDoctor;
 use file_descriptors::DescriptorNeeds;
 use startup_context::StartupContext;
 use traces::TraceExport;
@@ -68,6 +70,10 @@ pub use admin_client::AdminClientError;
 pub use cli_version::read_cli_version;
 pub use config_map::prices;
 pub use config_map::router;
+pub use doctor::SETUP_CHECKS;
+pub use doctor::ask_local_server;
+pub use doctor::parse_check_report;
+pub use doctor::plan_command_checks;
 pub use hooks::start_hooks;
 pub use live_rules::CheckedRule;
 pub use live_rules::GeneralRule;
@@ -160,6 +166,7 @@ impl App {
         let Workers {
             turns: workers,
             agents,
+            cli,
         } = workers::start(&context, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let gateway = new_gateway(&context, workers);
@@ -177,7 +184,9 @@ impl App {
         let services = context.start_client_services(&turns, &files, &keys).await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         let ledger = accounting.ledger.reader();
-        let admin = accounting.admin(&context);
+        let registry = context.registry.clone();
+        let doctor = ServerDoctor::new(settings, environment, registry, turns.clone(), cli);
+        let admin = accounting.admin(&context, Arc::new(doctor));
         let admin_address = admin::serve(&context, &admin, &keys).await?;
         let state = AppState {
             turns,

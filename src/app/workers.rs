@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::engine::agent::AgentRunner;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliSetup;
+use crate::engine::claude::CliVersionReader;
 use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::gateway::SignInState;
@@ -20,6 +21,8 @@ pub(super) struct Workers {
     pub(super) turns: SignInState<ClaudeLauncher>,
     /// Runner of agents; `None` without a sign-in.
     pub(super) agents: Option<Arc<dyn AgentRunner>>,
+    /// Reader of the CLI's version; `None` without a sign-in.
+    pub(super) cli: Option<CliVersionReader>,
 }
 
 /// Starts the worker pool and the agent runner, if there is a sign-in.
@@ -45,6 +48,7 @@ pub(super) async fn start(
             return Ok(Workers {
                 turns: SignInState::Missing(missing.0),
                 agents: None,
+                cli: None,
             });
         }
     };
@@ -57,6 +61,7 @@ pub(super) async fn start(
     let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
     metrics.set_cli_version(launcher.version());
     let agents = runner(&launcher, settings).await?;
+    let cli = launcher.version_reader();
     let pool = Pool::start(
         launcher,
         settings.pool.clone(),
@@ -66,6 +71,7 @@ pub(super) async fn start(
     Ok(Workers {
         turns: SignInState::SignedIn(pool),
         agents: Some(agents),
+        cli: Some(cli),
     })
 }
 

@@ -56,13 +56,12 @@ async fn socket_of_a_hook_has_to_be_listened_on() {
 #[tokio::test]
 async fn program_of_a_hook_is_looked_up() {
     for program in ["sh", "/bin/sh"] {
-        let finding = check(&format!(
-            "kind = \"program\"\ncommand = [\"{program}\", \"-c\", \"x\"]"
-        ));
-        assert_eq!(finding.await.status, CheckStatus::Pass, "{program}");
+        let rest = format!("kind = \"program\"\ncommand = [\"{program}\", \"-c\", \"x\"]");
+        assert_eq!(check(&rest).await.status, CheckStatus::Pass, "{program}");
     }
     for program in ["no-such-program", "/nowhere/x", "/bin"] {
-        let finding = check(&format!("kind = \"program\"\ncommand = [\"{program}\"]")).await;
+        let rest = format!("kind = \"program\"\ncommand = [\"{program}\"]");
+        let finding = check(&rest).await;
         assert_eq!(finding.status, CheckStatus::Fail, "{program}");
         assert!(finding.detail.ends_with(program), "{finding:?}");
     }

@@ -14,7 +14,7 @@ use crate::engine::claude::Version;
 ///
 /// # Errors
 /// Fails when the CLI is missing or cannot be run; the error says what to do.
-pub async fn read_cli_version(
+pub(super) async fn read_cli_version(
     settings: &Settings,
     environment: &Environment,
 ) -> anyhow::Result<Version> {

@@ -67,7 +67,6 @@ use workers::Workers;
 
 pub use admin_client::AdminClient;
 pub use admin_client::AdminClientError;
-pub use cli_version::read_cli_version;
 pub use config_map::prices;
 pub use config_map::router;
 pub use doctor::SETUP_CHECKS;

@@ -16,7 +16,7 @@ Get started:
 
 Check:
   check-config  Print the settings in force, secrets redacted
-  doctor        Check the setup, or the rules by model against Anthropic
+  doctor        Check the setup, a running server, or the rules by model
   health        Ask a running server whether it is healthy
   hooks         List the hooks, or try a request against them
   route         Show which models the routing rules choose, and the savings

@@ -18,7 +18,6 @@ mod projects;
 mod route;
 mod serve;
 mod server_client;
-mod setup_check;
 mod store;
 mod table;
 mod usage;
@@ -95,7 +94,7 @@ enum CliCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
-    /// Check the setup, or the rules by model against Anthropic.
+    /// Check the setup, a running server, or the rules by model against Anthropic.
     Doctor(DoctorArguments),
     /// Show which models the routing rules choose for requests, and the savings.
     Route(RouteArguments),
@@ -149,13 +148,13 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     // of this process nor trace it. A failure is no reason to refuse the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let done = match cli.command {
+        CliCommand::Doctor(arguments) => return doctor::run(&arguments, &environment),
         CliCommand::Health(arguments) => return health::run(&arguments, &environment),
         CliCommand::Init(arguments) => init::run(&arguments, &environment),
         CliCommand::Serve(arguments) => serve::serve(arguments, environment),
         CliCommand::CheckConfig { config } => check_config(config.as_deref(), &environment),
         CliCommand::Chat(arguments) => chat::run(arguments, &environment),
         CliCommand::Connect(arguments) => connect::run(arguments, &environment),
-        CliCommand::Doctor(arguments) => doctor::run(&arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         CliCommand::Hooks(command) => print(hooks::run(&command, &environment)?.as_bytes()),
         CliCommand::Keys(keys) => print(keys.run(&environment)?.as_bytes()),

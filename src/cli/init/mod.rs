@@ -16,13 +16,11 @@ use serde_json::json;
 
 use super::CommandError;
 use super::admin::ServerArguments;
-use super::admin::block_on;
 use super::admin::read_pages;
 use super::admin::with_admin_client;
 use super::confirm;
+use super::doctor::check_new_setup;
 use super::print;
-use super::setup_check::check_setup;
-use super::setup_check::render_checks;
 use super::table;
 use crate::app::AdminClient;
 use crate::config::DEFAULTS;
@@ -94,8 +92,8 @@ pub(super) fn run(arguments: &InitArguments, environment: &Environment) -> anyho
         })?;
         let data_dir = settings.server.data_dir.display();
         print(format!("The data directory is {data_dir}.\n{told}").as_bytes())?;
-        let checks = block_on(async { Ok(check_setup(&settings, environment).await) })?;
-        print(format!("\n{}", render_checks(&checks)).as_bytes())?;
+        let checks = check_new_setup(&settings, environment, config)?;
+        print(format!("\n{checks}").as_bytes())?;
     }
     print(arguments.next_steps(config).as_bytes())
 }

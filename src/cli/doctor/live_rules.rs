@@ -1,70 +1,26 @@
-//! `doctor`: checks the setup, or with `--live-rules` the rules by model against Anthropic's API.
+//! `doctor --live-rules`: the rules by model against Anthropic's API.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
-use clap::ValueHint;
-
-use super::CommandError;
-use super::confirm;
-use super::print;
-use super::setup_check;
 use crate::app::CheckedRule;
 use crate::app::LiveRules;
 use crate::app::ProbeOutcome;
 use crate::app::ProbedRule;
-use crate::config::CommandLineFlags;
+use crate::cli::CommandError;
+use crate::cli::confirm;
+use crate::cli::print;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::runtime::text_table::TextTable;
 
-const EXAMPLES: &str = "\
-Examples:
-  See whether a server would work here:
-    claude-switchboard doctor
-  See what a check of the rules would cost, and decide:
-    claude-switchboard doctor --live-rules
-  Check two models without being asked:
-    claude-switchboard doctor --live-rules --yes \\
-      --model claude-sonnet-5-5 --model claude-haiku-4-5";
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct DoctorArguments {
-    /// Check which parameters the models accept by small calls to Anthropic, which cost money, and compare it with the rules.
-    #[arg(long)]
-    live_rules: bool,
-    /// Make the calls without confirmation.
-    #[arg(long, requires = "live_rules")]
-    yes: bool,
-    /// Only this model, by its id; may be given several times [default: the models that the CLI lists].
-    #[arg(long, value_name = "ID", requires = "live_rules")]
-    model: Vec<String>,
-    /// A configuration file in TOML.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    config: Option<PathBuf>,
-}
-
-/// Makes the checks and prints their outcomes.
+/// Makes the probe calls and prints their outcomes.
 ///
 /// # Errors
-/// Fails when a check fails or could not be made, or a rule does not hold.
-pub(super) fn run(arguments: &DoctorArguments, environment: &Environment) -> anyhow::Result<()> {
-    let settings = Settings::load(
-        arguments.config.as_deref(),
-        environment,
-        &CommandLineFlags::default(),
-    )?;
-    if arguments.live_rules {
-        check_rules(arguments, environment, &settings)
-    } else {
-        setup_check::run(&settings, environment)
-    }
-}
-
-fn check_rules(
-    arguments: &DoctorArguments,
+/// Fails when the user does not confirm, a call cannot be made, or a rule does not hold.
+pub(super) fn run(
+    models: &[String],
+    is_confirmed: bool,
     environment: &Environment,
     settings: &Settings,
 ) -> anyhow::Result<()> {
@@ -72,8 +28,8 @@ fn check_rules(
         .enable_all()
         .build()?;
     let checked = runtime.block_on(async {
-        let rules = LiveRules::prepare(settings, environment, &arguments.model).await?;
-        let checked = match confirm_cost(arguments, &rules, settings) {
+        let rules = LiveRules::prepare(settings, environment, models).await?;
+        let checked = match confirm_cost(is_confirmed, &rules, settings) {
             Ok(()) => Ok(rules.check().await),
             Err(error) => Err(error),
         };
@@ -85,15 +41,11 @@ fn check_rules(
 }
 
 /// Prints the maximum cost, and asks for confirmation.
-fn confirm_cost(
-    arguments: &DoctorArguments,
-    rules: &LiveRules,
-    settings: &Settings,
-) -> anyhow::Result<()> {
+fn confirm_cost(is_confirmed: bool, rules: &LiveRules, settings: &Settings) -> anyhow::Result<()> {
     let calls = rules.call_count();
     let dollars = rules.max_cost(settings).dollars();
     print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
-    if arguments.yes || confirm("Make them?")? {
+    if is_confirmed || confirm("Make them?")? {
         return Ok(());
     }
     Err(CommandError::new(
@@ -197,5 +149,5 @@ fn verdict(checked: &[CheckedRule]) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "doctor_tests.rs"]
+#[path = "live_rules_tests.rs"]
 mod tests;

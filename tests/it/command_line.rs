@@ -201,6 +201,7 @@ fn unknown_commands_options_and_clients_suggest_the_nearest() {
         (&["conect"][..], "'connect'"),
         (&["serve", "--listn", "127.0.0.1:0"], "'--listen'"),
         (&["connect", "codx"], "'codex'"),
+        (&["doctor", "--only", "sign-in"], "'sign_in'"),
     ] {
         let output = run(arguments, &[]);
         assert_eq!(output.code, Some(2), "{}", output.stderr);

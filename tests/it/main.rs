@@ -17,6 +17,7 @@ mod charges;
 mod chat;
 mod cli_chat;
 mod cli_connect;
+mod cli_doctor;
 mod cli_health;
 mod cli_init;
 mod command_line;

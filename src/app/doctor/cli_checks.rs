@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::path::PathBuf;
 
 use crate::app::cli_version::read_cli_version;
 use crate::config::Environment;
@@ -127,12 +126,12 @@ fn check_stored_login(environment: &Environment) -> CheckFinding {
 
 /// Returns the finding about the program that ties workers to the life of the server.
 pub(super) fn check_setpriv() -> CheckFinding {
-    judge_setpriv(claude::find_setpriv())
+    judge_setpriv(claude::find_setpriv().as_deref())
 }
 
-fn judge_setpriv(found: Option<PathBuf>) -> CheckFinding {
-    match found.as_deref().map(Path::display) {
-        Some(path) => CheckFinding::pass(path.to_string()),
+fn judge_setpriv(found: Option<&Path>) -> CheckFinding {
+    match found {
+        Some(path) => CheckFinding::pass(path.display().to_string()),
         None => CheckFinding::warn(
             "setpriv is not installed, so workers outlive a server that is killed",
             "install util-linux",
@@ -226,7 +225,7 @@ mod tests {
 
     #[test]
     fn missing_setpriv_is_a_warning() {
-        let found = judge_setpriv(Some("/usr/bin/setpriv".into()));
+        let found = judge_setpriv(Some(Path::new("/usr/bin/setpriv")));
         assert_eq!(found, CheckFinding::pass("/usr/bin/setpriv"));
         assert_eq!(judge_setpriv(None).status, CheckStatus::Warn);
     }

@@ -128,7 +128,7 @@ pub(super) async fn check_traces(receiver: &Uri) -> CheckFinding {
 pub(super) async fn check_webhooks(registry: &Registry) -> CheckFinding {
     let projects = match read_projects(registry).await {
         Ok(projects) => projects,
-        Err(problem) => return unreadable_projects(problem),
+        Err(problem) => return unreadable_projects(&problem),
     };
     let urls = projects.iter().filter_map(|project| {
         let webhook = project.webhook.as_ref()?;
@@ -163,11 +163,11 @@ pub(super) async fn check_store(registry: &Registry) -> CheckFinding {
     };
     match registry.projects(page).await {
         Ok(_) => CheckFinding::pass("the records can be read"),
-        Err(error) => unreadable_projects(ErrorChain(&error).to_string()),
+        Err(error) => unreadable_projects(&ErrorChain(&error).to_string()),
     }
 }
 
-fn unreadable_projects(problem: String) -> CheckFinding {
+fn unreadable_projects(problem: &str) -> CheckFinding {
     let hint = "see the log of the server; `claude-switchboard store verify` reads all records";
     CheckFinding::fail(format!("the records cannot be read: {problem}"), hint)
 }

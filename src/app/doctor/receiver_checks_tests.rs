@@ -99,7 +99,7 @@ async fn webhook_that_is_gone_is_a_warning_without_its_path() {
 async fn records_that_can_be_read_pass() {
     let registry = Registry::temporary().await.unwrap();
     assert_eq!(check_store(&registry).await.status, CheckStatus::Pass);
-    let failed = unreadable_projects("the disk fails".to_owned());
+    let failed = unreadable_projects("the disk fails");
     assert_eq!(failed.status, CheckStatus::Fail);
 }
 

@@ -11,6 +11,18 @@ use tokio_util::task::TaskTracker;
 use crate::command_line::{CommandOutput, run};
 use crate::support::TestServer;
 
+/// Checks that pass where a server runs, with who makes them.
+const PASSING: [(&str, &str); 8] = [
+    ("cli", "command"),
+    ("lock", "command"),
+    ("address", "command"),
+    ("server", "command"),
+    ("cli", "server"),
+    ("sign_in", "server"),
+    ("store", "server"),
+    ("readiness", "server"),
+];
+
 /// Runs `doctor --json` and returns its output with the report.
 async fn doctor(arguments: &[&str], variables: &[(&str, &str)]) -> (CommandOutput, Value) {
     let owned = |text: &&str| (*text).to_owned();
@@ -112,16 +124,7 @@ async fn running_server_and_command_are_both_reported() {
         (&report["object"], &report["schema_version"]),
         (&json!("doctor"), &json!(1))
     );
-    for (name, place) in [
-        ("cli", "command"),
-        ("lock", "command"),
-        ("address", "command"),
-        ("server", "command"),
-        ("cli", "server"),
-        ("sign_in", "server"),
-        ("store", "server"),
-        ("readiness", "server"),
-    ] {
+    for (name, place) in PASSING {
         let found = check(&report, name, place);
         assert_eq!(found["status"], "pass", "{found:#}");
     }

@@ -34,8 +34,7 @@ const SIGN_IN_VARIABLES: [(&str, SignIn); 2] = [
 /// Runs the CLI once, in a home of its own.
 pub(super) async fn check_cli(settings: &Settings, environment: &Environment) -> CheckFinding {
     match read_cli_version(settings, environment).await {
-        Ok(Some(version)) => judge_version(version),
-        Ok(None) => CheckFinding::pass("found"),
+        Ok(version) => judge_version(version),
         Err(error) => match error.downcast_ref::<SetupError>() {
             Some(error) => describe_error(error),
             None => {

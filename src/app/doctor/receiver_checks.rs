@@ -19,7 +19,6 @@ use crate::accounts::auth::RegistryPage;
 use crate::config::Environment;
 use crate::engine::hooks::HookConfig;
 use crate::engine::hooks::HookKind;
-use crate::engine::hooks::HookPoint;
 use crate::engine::hooks::OnFailure;
 use crate::runtime::checks::CheckFinding;
 use crate::telemetry::logs::ErrorChain;
@@ -60,7 +59,8 @@ pub(super) async fn check_hooks(hooks: &[HookConfig], environment: &Environment)
 
 /// True if turns are refused while the hook cannot be called.
 fn refuses_without_answer(hook: &HookConfig) -> bool {
-    hook.points.contains(&HookPoint::Before) && hook.on_failure != Some(OnFailure::Pass)
+    let mut points = hook.points.iter();
+    points.any(|point| hook.failure_at(*point) == OnFailure::Refuse)
 }
 
 async fn find_hook(hook: &HookConfig, path: &str) -> Result<(), String> {
@@ -145,12 +145,16 @@ pub(super) async fn check_webhooks(registry: &Registry) -> CheckFinding {
         });
     let called = join_all(called).await;
     let count = called.len();
+    let rest = match receivers.len() - count {
+        0 => String::new(),
+        untried => format!("; {untried} more were not tried"),
+    };
     let problems: Vec<String> = called.into_iter().filter_map(Result::err).collect();
     if problems.is_empty() {
-        return CheckFinding::pass(format!("{count} receivers accept connections"));
+        return CheckFinding::pass(format!("{count} receivers accept connections{rest}"));
     }
     CheckFinding::warn(
-        problems.join("; "),
+        format!("{}{rest}", problems.join("; ")),
         "correct the webhooks of the projects: `claude-switchboard projects list` has them; events are tried again",
     )
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::NewWebhook;
 use crate::accounts::auth::ProjectChange;
+use crate::engine::hooks::HookPoint;
 use crate::runtime::checks::CheckStatus;
 
 /// Listens on a free port, and returns the listener with the URL of its address.
@@ -41,6 +42,17 @@ async fn service_of_a_hook_is_reached_or_its_failure_decides() {
     assert!(refused.detail.starts_with("`h`: 127.0.0.1:"), "{refused:?}");
     let passing = check(&format!("{closed}\non_failure = \"pass\"")).await;
     assert_eq!(passing.status, CheckStatus::Warn);
+}
+
+#[test]
+fn hook_that_gates_answers_refuses_turns_while_it_is_gone() {
+    let after = |rest: &str| hook(&format!("kind = \"http\"\nurl = \"\"\n{rest}"));
+    let at_answers = |mut hook: HookConfig| {
+        hook.points = vec![HookPoint::After];
+        refuses_without_answer(&hook)
+    };
+    assert!(!at_answers(after("")));
+    assert!(at_answers(after("stream = \"window\"")));
 }
 
 #[tokio::test]

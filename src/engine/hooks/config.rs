@@ -202,7 +202,7 @@ impl HookConfig {
 
     /// Returns the result of a turn when the hook fails at `point`: refused by default if the hook
     /// decides there.
-    pub(super) fn failure_at(&self, point: HookPoint) -> OnFailure {
+    pub fn failure_at(&self, point: HookPoint) -> OnFailure {
         let decides = match point {
             HookPoint::Before => true,
             HookPoint::After => self.stream_mode() != StreamMode::Tap,

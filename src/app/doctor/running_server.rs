@@ -65,7 +65,7 @@ fn socket(settings: &Settings) -> PathBuf {
 fn is_nobody_there(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused
     )
 }
 

@@ -30,25 +30,25 @@ const NAME: &str = "server";
 pub(super) enum AskedServer {
     /// No server was found.
     Nobody,
-    /// A server runs that gave no report, for this reason.
+    /// There is a socket of a server, which gave no report for this reason.
     Refused(String),
     /// Report of a server.
     Report(CheckReport),
 }
 
-/// Asks the server of `settings` for its report: through its admin socket, or with the admin key.
+/// Asks the server of `settings` for its report: through its admin socket, or with the admin key if
+/// that refuses. Without a socket no key is sent: another program may listen at the address.
 pub(super) async fn ask_server(settings: &Settings, is_quick: bool) -> AskedServer {
     let refusal = match ask_local_server(settings, is_quick).await {
+        None => return AskedServer::Nobody,
         Some(Ok(report)) => return AskedServer::Report(report),
-        Some(Err(reason)) => Some(reason),
-        None => None,
+        Some(Err(reason)) => reason,
     };
-    let refusal = match ask_with_key(settings, is_quick).await {
-        Some(Ok(report)) => return AskedServer::Report(report),
-        Some(Err(reason)) => Some(reason),
-        None => refusal,
-    };
-    refusal.map_or(AskedServer::Nobody, AskedServer::Refused)
+    match ask_with_key(settings, is_quick).await {
+        Some(Ok(report)) => AskedServer::Report(report),
+        Some(Err(reason)) => AskedServer::Refused(reason),
+        None => AskedServer::Refused(refusal),
+    }
 }
 
 /// Asks at the address of the admin API; `None` if no key is known, or nobody answers there.
@@ -84,7 +84,7 @@ pub(super) fn merge_reports(
     let finding = match &asked {
         AskedServer::Nobody => None,
         AskedServer::Refused(reason) => Some(CheckFinding::warn(
-            format!("a server runs, and gave no report: {reason}"),
+            format!("no report of a running server: {reason}"),
             "run this as the user who runs the server, or with its SWITCHBOARD_ADMIN_KEY; update an older server",
         )),
         AskedServer::Report(report) => Some(judge_version(&report.version)),

@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
+use http_body_util::Limited;
 use hyper::Request;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -44,6 +45,8 @@ pub(super) const LIVE_CHECKS: [&str; 7] = [
 const EVENT_COUNT: usize = 5;
 /// Maximum size of a body, that of the document of the API.
 const MAX_BODY_BYTES: usize = 8 << 20;
+/// Maximum size of the stream, many times that of its events.
+const MAX_STREAM_BYTES: usize = 64 << 10;
 /// Difference of two clocks that is no fault, in seconds.
 const MAX_CLOCK_SKEW: u64 = 30;
 const REQUEST_ID: &str = "x-request-id";
@@ -164,7 +167,7 @@ impl LiveServer {
         if answer.status() != 200 {
             return unexpected("/health/stream", &answer);
         }
-        let mut body = answer.into_body();
+        let mut body = Limited::new(answer.into_body(), MAX_STREAM_BYTES);
         let mut arrivals = StreamArrivals::default();
         while let Some(Ok(frame)) = body.frame().await {
             if let Some(piece) = frame.data_ref() {

@@ -177,6 +177,9 @@ async fn refused_configuration_is_reported_with_the_nearest_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proxy_that_buffers_streams_and_drops_upgrades_is_found() {
     let server = TestServer::fake().start().await;
+    server
+        .wait_until("a worker is ready", |stats| stats.idle > 0)
+        .await;
     let direct = format!("http://{}", server.address);
     let (output, report) = doctor(&["--live", &direct], &[]).await;
     assert_eq!(output.code, Some(0), "{report:#}");

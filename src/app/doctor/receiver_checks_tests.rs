@@ -52,7 +52,7 @@ fn hook_that_gates_answers_refuses_turns_while_it_is_gone() {
         refuses_without_answer(&hook)
     };
     assert!(!at_answers(after("")));
-    assert!(at_answers(after("stream = \"window\"")));
+    assert!(at_answers(after("stream = \"whole\"")));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod gauges;
 mod hooks;
 mod http;
 mod labels;
+mod latency_buckets;
 mod owners;
 mod pool;
 mod process;
@@ -24,6 +25,7 @@ mod spending;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod turn_kinds;
 mod turns;
 
@@ -47,6 +49,7 @@ use labels::KnownModels;
 use labels::OTHER;
 use owners::KnownOwners;
 use process::ProcessGauges;
+use totals::TotalCounters;
 
 pub use background::BatchLineEnd;
 pub use background::BatchMetrics;
@@ -59,6 +62,7 @@ pub use hooks::HookMetrics;
 pub use hooks::HookVerdictLabel;
 pub use http::HttpMetrics;
 pub use http::RequestEnd;
+pub use latency_buckets::LatencyBuckets;
 pub use owners::OwnerConfig;
 pub use owners::OwnerLabel;
 pub use pool::PoolMetrics;
@@ -75,6 +79,9 @@ pub use spans::SpanMetrics;
 pub use spending::ChargedUsage;
 pub use spending::ComparedCost;
 pub use spending::SpendingMetrics;
+pub use totals::MetricTotals;
+pub use totals::TotalCounts;
+pub use totals::TotalKind;
 pub use turn_kinds::AnswerStart;
 pub use turn_kinds::SavingCause;
 pub use turn_kinds::TokenKind;
@@ -105,6 +112,7 @@ struct MetricsInner {
     /// Number of label sets requested for `learned_refusals`, which bounds their cardinality.
     learned_refusal_sets: AtomicUsize,
     families: MetricFamilies,
+    totals: TotalCounters,
 }
 
 /// Families that the parts of the server update.
@@ -194,10 +202,12 @@ impl Metrics {
             learned_refusals.clone(),
         );
         let models = KnownModels::default();
-        let spending = SpendingMetrics::register(own, models.clone(), KnownOwners::new(owners));
+        let totals = TotalCounters::default();
+        let owners = KnownOwners::new(owners);
+        let spending = SpendingMetrics::register(own, models.clone(), owners, totals.clone());
         let families = MetricFamilies {
             http: HttpMetrics::register(own),
-            turns: TurnMetrics::register(own, models.clone()),
+            turns: TurnMetrics::register(own, models.clone(), totals.clone()),
             spending: spending.clone(),
             pool: PoolMetrics::register(own),
             store: StoreMetrics::register(own),
@@ -223,6 +233,7 @@ impl Metrics {
             learned_refusals,
             learned_refusal_sets: AtomicUsize::new(0),
             families,
+            totals,
         }))
     }
 
@@ -265,6 +276,12 @@ impl Metrics {
             mine
         };
         self.0.learned_refusals.get_or_create(&labels).inc();
+    }
+
+    /// Returns the totals of turns, tokens and money, over all labels. Those of the response cache
+    /// are kept elsewhere, and are 0 here.
+    pub fn totals(&self) -> MetricTotals {
+        self.0.totals.read()
     }
 
     /// Renders all metrics in `format`.

@@ -33,6 +33,8 @@ pub struct MetricsSnapshot {
     pub budgets: Vec<BudgetLevel>,
     /// True if requests can be served.
     pub is_ready: bool,
+    /// Reasons why requests cannot be served, with advice for an operator; empty when ready.
+    pub problems: Vec<String>,
 }
 
 /// State of a circuit of the circuit breaker.

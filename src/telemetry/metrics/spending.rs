@@ -10,6 +10,7 @@ use super::labels::KnownModels;
 use super::owners::KnownOwners;
 use super::owners::Owner;
 use super::owners::OwnerConfig;
+use super::totals::TotalCounters;
 use super::turn_kinds::SavingCause;
 use super::turn_kinds::TokenKind;
 
@@ -23,6 +24,7 @@ pub struct SpendingMetrics {
     baseline: DollarCounter,
     saved: Family<CauseLabel, DollarCounter>,
     overspent: Family<CauseLabel, DollarCounter>,
+    totals: TotalCounters,
 }
 
 /// Saving of one request against the baseline, as its metrics see it.
@@ -73,7 +75,9 @@ impl Default for SpendingMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
         let models = KnownModels::default();
-        Self::register(&mut Registry::default(), models, KnownOwners::default())
+        let owners = KnownOwners::default();
+        let totals = TotalCounters::default();
+        Self::register(&mut Registry::default(), models, owners, totals)
     }
 }
 
@@ -82,6 +86,7 @@ impl SpendingMetrics {
         registry: &mut Registry,
         models: KnownModels,
         owners: KnownOwners,
+        totals: TotalCounters,
     ) -> Self {
         let metrics = Self {
             models,
@@ -91,6 +96,7 @@ impl SpendingMetrics {
             baseline: DollarCounter::default(),
             saved: Family::default(),
             overspent: Family::default(),
+            totals,
         };
         // The difference of two families needs the same label sets in both.
         for cause in SavingCause::ALL {
@@ -142,6 +148,7 @@ impl SpendingMetrics {
             };
             let label = CauseLabel { by: cause.label() };
             family.get_or_create(&label).inc_by(dollars.abs());
+            self.totals.add_saving(cause, dollars);
         }
     }
 
@@ -162,9 +169,11 @@ impl SpendingMetrics {
                 owner: owner.clone(),
             };
             self.tokens.get_or_create(&labels).inc_by(*tokens);
+            self.totals.add_tokens(*kind, *tokens);
         }
         let labels = CostLabels { model, owner };
         let dollars = charge.dollars.max(0.0);
         self.cost.get_or_create(&labels).inc_by(dollars);
+        self.totals.add_cost(dollars);
     }
 }

@@ -14,6 +14,7 @@ use super::labels::KnownModels;
 use super::labels::ModelLabel;
 use super::labels::SecondsFamily;
 use super::labels::seconds_family;
+use super::totals::TotalCounters;
 use super::turn_kinds::AnswerStart;
 use super::turn_kinds::TurnEnd;
 
@@ -28,6 +29,7 @@ pub struct TurnMetrics {
     first_token: ExemplarFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
     refusals: CounterFamily<RefusalLabels>,
+    totals: TotalCounters,
 }
 
 /// Pace of one answer. Holds its histogram, so that a piece takes no lookup.
@@ -59,7 +61,8 @@ struct RefusalLabels {
 impl Default for TurnMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
-        Self::register(&mut Registry::default(), KnownModels::default())
+        let totals = TotalCounters::default();
+        Self::register(&mut Registry::default(), KnownModels::default(), totals)
     }
 }
 
@@ -73,13 +76,18 @@ impl TokenPace {
 }
 
 impl TurnMetrics {
-    pub(super) fn register(registry: &mut Registry, models: KnownModels) -> Self {
+    pub(super) fn register(
+        registry: &mut Registry,
+        models: KnownModels,
+        totals: TotalCounters,
+    ) -> Self {
         let metrics = Self {
             models,
             turns: CounterFamily::default(),
             first_token: ExemplarFamily::new(),
             token_gap: seconds_family(),
             refusals: CounterFamily::default(),
+            totals,
         };
         registry.register(
             "turns",
@@ -123,6 +131,7 @@ impl TurnMetrics {
             surface,
         };
         self.turns.get_or_create(&labels).inc();
+        self.totals.count_end(end);
     }
 
     /// Records the time to the first token of an answer to `request`.
@@ -139,6 +148,7 @@ impl TurnMetrics {
         };
         self.first_token
             .observe(&labels, time.as_secs_f64(), request);
+        self.totals.record_first_token(time);
     }
 
     /// Begins to measure the pace of an answer, whose first piece has come now.
@@ -155,6 +165,7 @@ impl TurnMetrics {
     pub fn count_refusal(&self, by: &'static str, scope: &'static str) {
         let labels = RefusalLabels { by, scope };
         self.refusals.get_or_create(&labels).inc();
+        self.totals.count_refusal();
     }
 
     fn model_label(&self, model: &str) -> ModelLabel {

@@ -57,6 +57,9 @@ pub enum Error {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+    /// The operator cancelled the turn.
+    #[error("the operator cancelled the turn")]
+    CancelledByOperator,
     /// A rate limit of the caller is reached.
     #[error(transparent)]
     Limited(#[from] RateLimited),
@@ -240,6 +243,7 @@ impl Error {
             Self::NotSignedIn(_) => "sign_in",
             Self::UnknownModel(_) | Self::Restricted { .. } => "model",
             Self::ShuttingDown => "shutdown",
+            Self::CancelledByOperator => "operator",
             Self::Limited(limited) => match limited.kind {
                 LimitKind::Requests => "requests",
                 LimitKind::Tokens(_) => "tokens",

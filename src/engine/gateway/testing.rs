@@ -32,6 +32,7 @@ use crate::domain::Turn;
 use crate::engine::cache;
 use crate::engine::cache::Cache;
 use crate::engine::routing;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::TurnMetrics;
 use crate::telemetry::traces::Tracer;
 
@@ -95,6 +96,7 @@ pub(crate) async fn admission_deps() -> AdmissionDeps {
         tracker,
         metrics: TurnMetrics::default(),
         tracer: Tracer::default(),
+        activity: Activity::new(),
         runtime: Handle::current(),
     }
 }

@@ -6,9 +6,6 @@ use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// Approximate bytes per token, for an answer that was cut off before upstream counted it.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// Counts the usage of a turn from its events.
 #[derive(Debug, Default)]
 pub(super) struct UsageCounter {
@@ -66,7 +63,7 @@ impl UsageCounter {
     /// Returns the output tokens in [`usage`](Self::usage) that upstream has not counted.
     pub(super) fn estimated_output_tokens(&self) -> u64 {
         self.uncounted_bytes
-            .div_ceil(BYTES_PER_TOKEN)
+            .div_ceil(Usage::BYTES_PER_OUTPUT_TOKEN)
             .saturating_sub(self.reported.output_tokens)
     }
 
@@ -75,7 +72,7 @@ impl UsageCounter {
         let output_tokens = self
             .reported
             .output_tokens
-            .max(self.uncounted_bytes.div_ceil(BYTES_PER_TOKEN));
+            .max(self.uncounted_bytes.div_ceil(Usage::BYTES_PER_OUTPUT_TOKEN));
         Usage {
             output_tokens,
             web_searches: self.reported.web_searches.max(self.searches),

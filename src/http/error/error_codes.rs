@@ -32,6 +32,8 @@ pub(in crate::http) enum ErrorKind {
     ForeignProject,
     /// Turn refused by a hook.
     HookRefused,
+    /// Turn cancelled by the operator.
+    CancelledByOperator,
     /// Key other than the admin key.
     NotAdmin,
     /// Request for the metrics without their own key.
@@ -45,6 +47,8 @@ pub(in crate::http) enum ErrorKind {
     UnknownFile,
     UnknownSession,
     UnknownConversation,
+    /// Request that is not running, at the dashboard.
+    UnknownRequest,
     /// Unknown item of a conversation.
     UnknownItem,
     /// Unknown turn on a socket.
@@ -129,6 +133,8 @@ pub(in crate::http) enum ErrorKind {
     TooManyConnections,
     /// Limit of unauthenticated sockets reached.
     TooManyUnauthenticated,
+    /// Limit of viewers of the dashboard reached.
+    TooManyViewers,
     ShuttingDown,
     /// Overload at Anthropic.
     Overloaded,
@@ -147,7 +153,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 72] = [
+    pub(in crate::http) const ALL: [Self; 76] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -164,6 +170,7 @@ impl ErrorKind {
         Self::ServerToolsOff,
         Self::ForeignProject,
         Self::HookRefused,
+        Self::CancelledByOperator,
         Self::NotAdmin,
         Self::NotScraper,
         Self::UnknownUrl,
@@ -174,6 +181,7 @@ impl ErrorKind {
         Self::UnknownFile,
         Self::UnknownSession,
         Self::UnknownConversation,
+        Self::UnknownRequest,
         Self::UnknownItem,
         Self::UnknownTurn,
         Self::UnknownTask,
@@ -218,6 +226,7 @@ impl ErrorKind {
         Self::BodiesFull,
         Self::TooManyConnections,
         Self::TooManyUnauthenticated,
+        Self::TooManyViewers,
         Self::ShuttingDown,
         Self::Overloaded,
         Self::TimedOut,
@@ -270,6 +279,7 @@ impl ErrorKind {
             Self::ServerToolsOff => (403, Some("server_tools_not_allowed")),
             Self::ForeignProject => (403, Some("mismatched_project")),
             Self::HookRefused => (403, Some("hook_refused")),
+            Self::CancelledByOperator => (403, Some("cancelled_by_operator")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::NotScraper => (403, Some("metrics_token_required")),
             Self::UnknownUrl => (404, Some("unknown_url")),
@@ -280,6 +290,7 @@ impl ErrorKind {
             Self::UnknownFile => (404, Some("file_not_found")),
             Self::UnknownSession => (404, Some("session_not_found")),
             Self::UnknownConversation => (404, Some("conversation_not_found")),
+            Self::UnknownRequest => (404, Some("request_not_found")),
             Self::UnknownItem => (404, Some("item_not_found")),
             Self::UnknownTurn => (404, Some("turn_not_found")),
             Self::UnknownTask => (404, Some("task_not_found")),
@@ -322,6 +333,7 @@ impl ErrorKind {
             Self::BodiesFull => (503, Some("request_memory_full")),
             Self::TooManyConnections => (503, Some("too_many_connections")),
             Self::TooManyUnauthenticated => (503, Some("too_many_sockets")),
+            Self::TooManyViewers => (503, Some("too_many_viewers")),
             Self::ShuttingDown => (503, Some("shutting_down")),
             Self::Overloaded => (503, Some("overloaded")),
             Self::TimedOut => (504, Some("timeout")),

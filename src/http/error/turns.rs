@@ -122,6 +122,15 @@ impl ApiError {
         .retry_after(RETRY_AFTER_RESTART)
     }
 
+    /// Error: the operator cancelled the turn. What it used is charged, so no retry is advised.
+    fn cancelled_by_operator() -> Self {
+        Self::new(
+            ErrorKind::CancelledByOperator,
+            "The operator of this server cancelled the request. What it has used until then is charged. Ask the operator before \
+             you send it again.",
+        )
+    }
+
     /// Error: the events of a turn ended before the answer did, a fault of the worker.
     pub(in crate::http) fn ended_early() -> Self {
         Self::new(
@@ -153,6 +162,7 @@ impl From<Error> for ApiError {
             Error::NotSignedIn(message) => Self::new(ErrorKind::NotSignedIn, message),
             Error::UnknownModel(name) => Self::unknown_model(name),
             Error::ShuttingDown => Self::shutting_down(),
+            Error::CancelledByOperator => Self::cancelled_by_operator(),
             Error::Limited(limited) => Self::new(ErrorKind::Limited, limited.to_string())
                 .retry_after(limited.retry_after)
                 .limits(limited.state),

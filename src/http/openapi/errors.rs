@@ -182,9 +182,12 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
     let has_input = has_body || !operation.query.is_empty() || !operation.headers.is_empty();
     match kind {
         // Answers to requests for which there is no operation.
-        ErrorKind::UnknownUrl | ErrorKind::UnsupportedEndpoint | ErrorKind::MethodNotAllowed => {
-            false
-        }
+        ErrorKind::UnknownUrl
+        | ErrorKind::UnsupportedEndpoint
+        | ErrorKind::MethodNotAllowed
+        // Answers of the dashboard's own API, which is not described.
+        | ErrorKind::UnknownRequest
+        | ErrorKind::TooManyViewers => false,
         ErrorKind::ForbiddenHost
         | ErrorKind::ForbiddenOrigin
         | ErrorKind::Internal
@@ -214,6 +217,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
             operation.runs_model || is_one_of(&[Tag::Models])
         }
         ErrorKind::ForbiddenModel
+        | ErrorKind::CancelledByOperator
         | ErrorKind::WebSearchOff
         | ErrorKind::ServerToolsOff
         | ErrorKind::ContextTooLong

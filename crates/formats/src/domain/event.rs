@@ -178,6 +178,9 @@ impl std::ops::Add for Usage {
 }
 
 impl Usage {
+    /// Approximate bytes of an answer per token, for output that upstream has not counted yet.
+    pub const BYTES_PER_OUTPUT_TOKEN: u64 = 4;
+
     /// Returns the field-wise maximum of two counts of the same calls, each of which may be
     /// incomplete.
     #[must_use]

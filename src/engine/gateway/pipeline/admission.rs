@@ -21,6 +21,7 @@ use crate::engine::gateway::ModelFit;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
 use crate::runtime::compute::in_place;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::TurnMetrics;
 use crate::telemetry::traces::Tracer;
 
@@ -54,6 +55,8 @@ pub struct AdmissionDeps {
     pub metrics: TurnMetrics,
     /// Tracer of the turns.
     pub tracer: Tracer,
+    /// Activity that shows the turns.
+    pub activity: Activity,
     /// Runtime of these charges.
     pub runtime: Handle,
 }

@@ -41,6 +41,12 @@ use crate::domain::Turn;
 use crate::engine::cache::Lookup;
 use crate::engine::hooks::TurnHooks;
 use crate::runtime::compute::in_place;
+use crate::telemetry::activity::TrackedTurn;
+use crate::telemetry::activity::TurnFacts;
+use crate::telemetry::activity::TurnPhase;
+use crate::telemetry::activity::shorten_model_name;
+use crate::telemetry::metrics::RequestExemplar;
+use crate::telemetry::metrics::TurnMetrics;
 use crate::telemetry::traces;
 
 use admission::TurnEstimate;
@@ -52,6 +58,7 @@ use pending_hold::WaitingHold;
 use rate_limit_stream::RateLimitStream;
 use rate_limit_stream::TurnUsageMeter;
 use reused_answer::ReusedAnswerMeter;
+use turn_billing::BillingPlace;
 use turn_billing::TurnBilling;
 
 pub use admission::AdmissionDeps;
@@ -119,6 +126,8 @@ struct PendingTurn {
     estimate: TurnEstimate,
     /// Reads the tokens of the runs so far.
     meter: TurnUsageMeter,
+    /// Shows the progress of the turn.
+    tracked: TrackedTurn,
 }
 
 impl PipelineSteps {
@@ -129,14 +138,24 @@ impl PipelineSteps {
         if let Some(span) = &span {
             caller.trace = span.request_trace();
         }
-        let measure = TurnMeasure::begin(Arc::clone(admission), caller.origin.surface, span);
+        let tracked = admission.activity.begin_turn(turn_facts(&caller, &turn));
+        let measure = TurnMeasure::begin(
+            Arc::clone(admission),
+            caller.origin.surface,
+            span,
+            tracked.clone(),
+            self.hooks.describer(),
+        );
         let hooks = self.hooks.for_turn(&caller, &turn);
-        match self.pass(caller, turn, hooks.as_ref()).await {
+        let passed = tokio::select! {
+            biased;
+            passed = self.pass(caller, turn, hooks.as_ref(), &tracked) => passed,
+            () = tracked.cancelled() => Err(Error::CancelledByOperator),
+        };
+        match passed {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
-                let (by, scope) = error.refusal_labels();
                 measure.discard(&error);
-                admission.metrics.count_refusal(by, scope);
                 Err(self.hooks.reword(hooks.as_ref(), error).await)
             }
         }
@@ -147,6 +166,7 @@ impl PipelineSteps {
         mut caller: Caller,
         mut turn: Turn,
         hooks: Option<&TurnHooks>,
+        tracked: &TrackedTurn,
     ) -> Result<RunningTurn, Error> {
         // 1. Permissions of the caller: project, model, tools that Anthropic runs.
         let mut left_out = self.admission.enforce_permissions(&caller, &mut turn)?;
@@ -172,6 +192,7 @@ impl PipelineSteps {
             turn,
             estimate,
             meter: meter.clone(),
+            tracked: tracked.clone(),
         };
         let answered = pending.answer(&mut permit).await;
         let (info, events) = answered.inspect_err(|_| permit.settle(0))?;
@@ -257,9 +278,13 @@ impl PendingTurn {
                     filler.fill(self.clone().run_and_publish(Arc::clone(&shared_info)))
                 }
             };
+            if answer.is_hit() {
+                self.tracked.begin_phase(TurnPhase::Shared);
+            }
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
+                    self.tracked.begin_phase(TurnPhase::FirstToken);
                     let info = TurnInfo::for_model(answer.model());
                     let mut meter = ReusedAnswerMeter::new(self.admission, &self.caller);
                     let events = answer.map(move |event| event.map(|event| meter.record(event)));
@@ -309,6 +334,7 @@ impl PendingTurn {
             turn,
             estimate,
             meter,
+            tracked,
         } = self;
         // 7. Preflight: what would be refused after the hold is refused without a disk write.
         gateway.preflight(&caller, &turn)?;
@@ -324,19 +350,26 @@ impl PendingTurn {
         let trace = caller.trace.clone();
         let waiting = if may_be_over {
             let _span = traces::child_span(&trace, HOLD_SPAN);
+            tracked.begin_phase(TurnPhase::Hold);
             holding.take_while_waiting().await?
         } else {
             WaitingHold::Deferred(holding)
         };
+        tracked.begin_phase(TurnPhase::Queue);
         let (gate, gate_control) = Gate::closed();
         let hold_trace = trace.clone();
+        let hold_tracked = tracked.clone();
         let hold = async move {
             gate_control.wait_for_arrival().await;
+            // A hold that was taken while the turn waited is only marked now, as part of the lease.
+            let phase = waiting.phase_at_arrival();
+            hold_tracked.begin_phase(phase);
             // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
             // earlier pays nothing, one that leaves later pays by the hold.
             let span = traces::child_span(&hold_trace, HOLD_SPAN);
             let hold = waiting.begin().await?;
             drop(span);
+            hold_tracked.begin_phase(TurnPhase::Lease);
             gate_control.open();
             Ok::<_, Error>(hold)
         };
@@ -348,10 +381,25 @@ impl PendingTurn {
             events,
             costs,
         } = running;
+        tracked.begin_phase(TurnPhase::FirstToken);
         meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
-        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens, trace);
+        let place = BillingPlace { trace, tracked };
+        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens, place);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
+    }
+}
+
+/// Returns the facts about a turn that are shown, without any content.
+fn turn_facts(caller: &Caller, turn: &Turn) -> TurnFacts {
+    TurnFacts {
+        request: RequestExemplar::current(),
+        surface: caller.origin.surface,
+        key: caller.name.clone(),
+        project: caller.project.clone(),
+        requested_model: shorten_model_name(turn.model.as_str()).to_owned(),
+        is_streamed: caller.origin.is_streamed,
+        is_background: caller.in_background,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::accounts::ledger::Ledger;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::engine::gateway::Error;
+use crate::telemetry::activity::TurnPhase;
 
 /// Budget hold that is still to be taken.
 pub(super) struct PendingHold {
@@ -62,6 +63,14 @@ impl PendingHold {
 }
 
 impl WaitingHold {
+    /// Returns the phase of a turn that begins when a worker has it.
+    pub(super) fn phase_at_arrival(&self) -> TurnPhase {
+        match self {
+            Self::Held(..) => TurnPhase::Lease,
+            Self::Deferred(_) => TurnPhase::Hold,
+        }
+    }
+
     /// Records on disk that the run begins: from now on a crash charges the hold.
     pub(super) async fn begin(self) -> Result<BudgetHold, Error> {
         match self {

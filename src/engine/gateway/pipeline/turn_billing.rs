@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use super::AdmissionDeps;
 use super::turn_costs::TurnCosts;
 use crate::accounts::ledger::BudgetHold;
+use crate::accounts::ledger::Charge;
 use crate::accounts::ledger::ChargeCorrection;
 use crate::accounts::ledger::ChargeOutcome;
 use crate::domain::CostWatch;
@@ -16,6 +17,8 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::RequestTrace;
 use crate::domain::TurnEvent;
+use crate::telemetry::activity::TrackedTurn;
+use crate::telemetry::activity::TurnTokens;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::traces::child_span;
 
@@ -29,7 +32,13 @@ const CHARGE_SPAN: &str = "charge";
 pub(super) struct TurnBilling {
     costs: TurnCosts,
     hold: BudgetHold,
-    trace: RequestTrace,
+    place: BillingPlace,
+}
+
+/// Places at which the charge of a turn is recorded, beside the ledger.
+pub(super) struct BillingPlace {
+    pub(super) trace: RequestTrace,
+    pub(super) tracked: TrackedTurn,
 }
 
 impl TurnBilling {
@@ -39,12 +48,13 @@ impl TurnBilling {
         reported_costs: CostWatch,
         model: &str,
         prompt_tokens: u64,
-        trace: RequestTrace,
+        place: BillingPlace,
     ) -> Self {
+        place.tracked.open_charge();
         Self {
             costs: TurnCosts::new(rules, reported_costs, model, prompt_tokens),
             hold: hold.start(),
-            trace,
+            place,
         }
     }
 
@@ -56,12 +66,14 @@ impl TurnBilling {
     /// Charges a complete answer. Returns its end with the cost, and a future that completes when
     /// the charge is on disk.
     pub(super) fn charge_answer(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
-        let Self { costs, hold, trace } = self;
+        let Self { costs, hold, place } = self;
+        let BillingPlace { trace, tracked } = place;
         // A stop text enforced by the server may have ended the answer in the middle of the run.
         let is_whole = finish.stop_sequence.is_none();
         let cost = costs.total_cost(is_whole);
         finish.usage.cost = cost;
         let charge = costs.charge(cost, ChargeOutcome::Answered);
+        record_charge(&tracked, &charge);
         let correction = hold.correction();
         let span = child_span(&trace, CHARGE_SPAN);
         let settled = hold.settle(charge).map(move |settled| {
@@ -73,7 +85,7 @@ impl TurnBilling {
             }
         });
         if !is_whole && costs.is_awaited() {
-            correct_when_reported(costs, cost, correction);
+            correct_when_reported(costs, cost, correction, tracked);
         }
         (finish, settled.boxed())
     }
@@ -87,8 +99,9 @@ impl TurnBilling {
         let Self {
             mut costs,
             hold,
-            trace,
+            place,
         } = self;
+        let BillingPlace { trace, tracked } = place;
         // Begun here: until the task runs, the other spans of the turn may have ended.
         let span = child_span(&trace, CHARGE_SPAN);
         let tracker = costs.rules.tracker.clone();
@@ -104,9 +117,11 @@ impl TurnBilling {
             let is_taken = costs.has_begun() || costs.lost_prompts_usage().total_tokens() > 0;
             let is_free = !is_taken && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
+                tracked.record_charge(TurnTokens::default(), Some(Money::ZERO));
                 hold.release().await
             } else {
                 let charge = costs.charge(cost, outcome);
+                record_charge(&tracked, &charge);
                 hold.settle(charge).await
             };
             if let Err(error) = settled {
@@ -118,12 +133,22 @@ impl TurnBilling {
     }
 }
 
+/// Shows what the turn is charged.
+fn record_charge(tracked: &TrackedTurn, charge: &Charge) {
+    let tokens = TurnTokens {
+        estimated: charge.estimated_tokens,
+        ..TurnTokens::from(&charge.usage)
+    };
+    tracked.record_charge(tokens, charge.money);
+}
+
 /// Corrects a charge of `charged`, which the price table has set, by the cost that the CLI reports
 /// late.
 fn correct_when_reported(
     mut costs: TurnCosts,
     charged: Option<Money>,
     correction: ChargeCorrection,
+    tracked: TrackedTurn,
 ) {
     let tracker = costs.rules.tracker.clone();
     let runtime = costs.rules.runtime.clone();
@@ -135,6 +160,7 @@ fn correct_when_reported(
         else {
             return;
         };
+        tracked.correct_cost(cost);
         if let Err(error) = correction.apply(cost).await {
             tracing::error!(error = %ErrorChain(&error), "charge by price table not corrected");
         }

@@ -50,6 +50,11 @@ impl PipelineHooks {
         Self { hooks, describe }
     }
 
+    /// Returns the function that describes errors as their clients see them.
+    pub(super) fn describer(&self) -> ErrorDescriber {
+        self.describe
+    }
+
     /// Returns the hooks that `turn` passes; `None` if there are none.
     pub(super) fn for_turn(&self, caller: &Caller, turn: &Turn) -> Option<TurnHooks> {
         self.hooks.for_turn(caller, turn)

@@ -33,6 +33,7 @@ use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
 use claude_switchboard::storage::store::{self, Store, TtlLimits};
+use claude_switchboard::telemetry::activity::Activity;
 use claude_switchboard::telemetry::metrics::{BatchMetrics, Metrics};
 use claude_switchboard::telemetry::traces::Tracer;
 use futures::future::BoxFuture;
@@ -296,6 +297,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
             registry: None,
         },
         tracer: Tracer::default(),
+        activity: Activity::new(),
         services: ApiServices {
             responses,
             conversations,

@@ -36,7 +36,7 @@ pub(super) struct Accounting {
 }
 
 /// Name of the only server on the records of this machine. Never changes.
-const SINGLE_NODE: &str = "server";
+pub(super) const SINGLE_NODE: &str = "server";
 
 impl Accounting {
     /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
@@ -122,6 +122,7 @@ impl Accounting {
             tracker: tracker.clone(),
             metrics: context.metrics.turns.clone(),
             tracer: context.traces.tracer(),
+            activity: context.activity.clone(),
             runtime: Handle::current(),
         }
     }

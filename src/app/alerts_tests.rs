@@ -41,6 +41,7 @@ use crate::domain::Usage;
 use crate::engine::hooks::Hooks;
 use crate::server::Shutdown;
 use crate::storage::store::Store;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 
 /// Transport that accepts every delivery.
@@ -83,6 +84,7 @@ impl AccountingFixture {
             tracker,
             metrics: Metrics::new(),
             traces: TraceExport::default(),
+            activity: Activity::new(),
             hooks: Hooks::default(),
         };
         let webhooks = start_webhooks(&context, &sender).await.unwrap();

@@ -8,6 +8,7 @@ mod cli_version;
 mod client_services;
 mod config_map;
 mod doctor;
+mod figures;
 mod file_descriptors;
 mod hooks;
 mod live_rules;
@@ -202,6 +203,7 @@ impl App {
                     .filter(|_| !settings.metrics.labels.is_empty()),
             },
             tracer: context.traces.tracer(),
+            activity: context.activity.clone(),
             services: ApiServices {
                 conversations: services.conversations,
                 responses: services.responses,
@@ -213,6 +215,7 @@ impl App {
             },
             router,
         };
+        context.start_figures(&state).await?;
         let metrics_address = admin::serve_metrics(&context, &state).await?;
         let routes = http::router(state);
         let config = config_map::server_config(settings, connections);

@@ -20,6 +20,7 @@ use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::OwnerConfig;
 
@@ -33,6 +34,7 @@ pub(super) struct StartupContext<'a> {
     pub(super) tracker: TaskTracker,
     pub(super) metrics: Metrics,
     pub(super) traces: TraceExport,
+    pub(super) activity: Activity,
     pub(super) hooks: Hooks,
 }
 
@@ -65,6 +67,7 @@ impl<'a> StartupContext<'a> {
             tracker: tracker.clone(),
             traces: TraceExport::start(settings, environment, &metrics),
             metrics,
+            activity: Activity::new(),
             hooks: Hooks::default(),
         })
     }

@@ -12,6 +12,7 @@ use super::budget_levels::read_budgets;
 use super::error::ApiError;
 use super::error::ErrorKind;
 use super::state::ApiServices;
+use super::state::AppState;
 use super::state::MetricsSources;
 use crate::accounts::ledger::LedgerReader;
 use crate::engine::gateway::AnswerCache;
@@ -77,6 +78,14 @@ pub(super) async fn metrics(
     Ok(([(header::CONTENT_TYPE, format.content_type())], rendered))
 }
 
+/// Returns a reader of the levels and totals that the parts of `state` keep.
+pub fn level_reader(state: &AppState) -> impl Fn() -> MetricsSnapshot + Send + Sync + use<> {
+    let turns = state.turns.clone();
+    let cache = state.metrics.cache.clone();
+    let services = state.services.clone();
+    move || snapshot(&turns, &cache, &services)
+}
+
 /// Reads the levels and totals that other parts keep.
 fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -> MetricsSnapshot {
     let readiness = turns.readiness();
@@ -106,5 +115,6 @@ fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -
         circuits: readiness.circuits,
         budgets: Vec::new(),
         is_ready: readiness.problems.is_empty(),
+        problems: readiness.problems,
     }
 }

@@ -26,6 +26,7 @@ use crate::services::sessions::Sessions;
 use crate::services::tasks::Tasks;
 use crate::storage::files::Files;
 use crate::storage::store::Backups;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Tracer;
@@ -53,6 +54,8 @@ pub struct AppState {
     pub metrics: MetricsSources,
     /// Tracer of the requests.
     pub tracer: Tracer,
+    /// Activity that the dashboard shows.
+    pub activity: Activity,
     /// Services behind the endpoints that keep something for clients.
     pub services: ApiServices,
 }

@@ -3,11 +3,13 @@
 //! - [`answers`]: in-process requests, answered without HTTP. [`uploads`]: uploaded files in turns.
 //! - [`responses`], [`conversations`]: stored responses and conversations of the Responses API.
 //! - [`sessions`]: stored chats.
+//! - [`figures`]: figures over time, for the dashboard.
 //! - [`batches`]: files of requests, run in the background. [`tasks`]: agents with tools.
 
 pub mod answers;
 pub mod batches;
 pub mod conversations;
+pub mod figures;
 pub mod responses;
 pub mod sessions;
 pub mod tasks;

@@ -32,6 +32,7 @@ const GROUPS: &[&str] = &[
 /// Each may use itself; `*` allows everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("telemetry::activity", &["domain", "telemetry::metrics"]),
     ("telemetry::logs", &[]),
     ("telemetry::metrics", &[]),
     ("telemetry::traces", &["domain", "telemetry::metrics"]),
@@ -128,6 +129,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine::gateway",
         &[
             "domain",
+            "telemetry::activity",
             "telemetry::logs",
             "telemetry::metrics",
             "telemetry::traces",
@@ -218,6 +220,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "services::figures",
+        &[
+            "domain",
+            "telemetry::activity",
+            "telemetry::logs",
+            "telemetry::metrics",
+            "storage::store",
+        ],
+    ),
+    (
         "services::responses",
         &[
             "domain",
@@ -279,6 +291,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "http",
         &[
             "domain",
+            "telemetry::activity",
             "telemetry::logs",
             "telemetry::metrics",
             "telemetry::traces",

@@ -106,6 +106,7 @@ use crate::services::responses::Responses;
 use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
+use crate::telemetry::activity::Activity;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Tracer;
 
@@ -320,6 +321,7 @@ fn app_state(
             registry: None,
         },
         tracer: Tracer::default(),
+        activity: Activity::new(),
         services: ApiServices {
             batches: batches_with(
                 batch_tools(&turns, &keys, answers.clone(), files.clone()),

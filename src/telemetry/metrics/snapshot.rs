@@ -72,6 +72,15 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
+    /// Returns the name of the state in the dashboard's API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+
     pub(super) fn value(self) -> i64 {
         match self {
             Self::Closed => 0,

@@ -49,7 +49,8 @@ pub enum SavingCause {
 }
 
 impl AnswerStart {
-    pub(super) fn label(self) -> &'static str {
+    /// Returns the word for metrics and for the dashboard.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Warm => "warm",
             Self::Queued => "queued",

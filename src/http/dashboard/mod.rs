@@ -1,0 +1,3 @@
+//! API of the dashboard at `/dashboard/api/`.
+
+mod live;

@@ -12,6 +12,7 @@ use crate::accounts::ledger::BudgetHold;
 use crate::accounts::ledger::Charge;
 use crate::accounts::ledger::ChargeCorrection;
 use crate::accounts::ledger::ChargeOutcome;
+use crate::domain::Amount;
 use crate::domain::CostWatch;
 use crate::domain::Finish;
 use crate::domain::Money;
@@ -76,12 +77,16 @@ impl TurnBilling {
         record_charge(&tracked, &charge);
         let correction = hold.correction();
         let span = child_span(&trace, CHARGE_SPAN);
+        let shown = tracked.clone();
         let settled = hold.settle(charge).map(move |settled| {
             drop(span);
-            if let Err(error) = settled {
+            match settled {
+                Ok(debited) => show_debited(&shown, cost, debited),
                 // The answer is made and paid for, so it is delivered nevertheless. The ledger
                 // retries the write.
-                tracing::error!(error = %ErrorChain(&error), "charge not stored before end of answer");
+                Err(error) => {
+                    tracing::error!(error = %ErrorChain(&error), "charge not stored before end of answer");
+                }
             }
         });
         if !is_whole && costs.is_awaited() {
@@ -118,11 +123,12 @@ impl TurnBilling {
             let is_free = !is_taken && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
                 tracked.record_charge(TurnTokens::default(), Some(Money::ZERO));
-                hold.release().await
+                hold.release().await.map(|_released| ())
             } else {
                 let charge = costs.charge(cost, outcome);
                 record_charge(&tracked, &charge);
-                hold.settle(charge).await
+                let settled = hold.settle(charge).await;
+                settled.map(|debited| show_debited(&tracked, cost, debited))
             };
             if let Err(error) = settled {
                 tracing::error!(error = %ErrorChain(&error), "charge of run not stored");
@@ -140,6 +146,13 @@ fn record_charge(tracked: &TrackedTurn, charge: &Charge) {
         ..TurnTokens::from(&charge.usage)
     };
     tracked.record_charge(tokens, charge.money);
+}
+
+/// Shows the amount that was debited, if it is not the `cost`: without one, the hold is charged.
+fn show_debited(tracked: &TrackedTurn, cost: Option<Money>, debited: Amount) {
+    if cost != Some(debited.money) {
+        tracked.correct_cost(debited.money);
+    }
 }
 
 /// Corrects a charge of `charged`, which the price table has set, by the cost that the CLI reports

@@ -166,9 +166,9 @@ async fn turn_cancelled_before_the_answer_keeps_its_rate_limit_tokens() {
 }
 
 /// Gateway that prepares a worker only when the test says so, and then waits for the gate.
-struct Queue {
-    runs: Runs,
-    workers: tokio::sync::Semaphore,
+pub(super) struct Queue {
+    pub(super) runs: Runs,
+    pub(super) workers: tokio::sync::Semaphore,
 }
 
 impl Turns for Arc<Queue> {

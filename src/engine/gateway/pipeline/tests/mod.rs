@@ -8,6 +8,7 @@ mod hooks;
 mod measured;
 mod server_tools;
 mod traced;
+mod tracked;
 
 use std::sync::Arc;
 use std::sync::Mutex;

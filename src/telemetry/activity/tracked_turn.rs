@@ -41,7 +41,7 @@ pub struct TrackedTurn {
     record: Arc<TurnRecord>,
 }
 
-/// Record of a turn, the one allocation that grows with nothing but its texts.
+/// Record of a turn, which its handles and the board share.
 pub(super) struct TurnRecord {
     id: u64,
     facts: Arc<TurnFacts>,

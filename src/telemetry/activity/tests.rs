@@ -20,7 +20,7 @@ const HOUR: u64 = 1_796_050_800;
 
 fn facts(key: &str) -> TurnFacts {
     TurnFacts {
-        request: None,
+        request_id: None,
         surface: Surface::Chat,
         key: key.to_owned(),
         project: "default".to_owned(),
@@ -72,7 +72,7 @@ fn kind(event: &ActivityEvent) -> String {
 }
 
 /// Reads the events that have come.
-async fn read(follower: &mut ActivityFollower) -> Vec<String> {
+fn read(follower: &mut ActivityFollower) -> Vec<String> {
     let mut kinds = Vec::new();
     while let Some(event) = follower.next().now_or_never() {
         kinds.push(kind(&event));
@@ -199,8 +199,8 @@ async fn turn_is_shown_with_its_phases_and_its_charge_corrects_it_after_the_end(
     assert_eq!(ended.cost, Some(Money::from_nanos(6)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn events_of_a_second_come_together_and_tell_each_change_once() {
+#[test]
+fn events_of_a_second_come_together_and_tell_each_change_once() {
     let activity = Activity::new();
     let mut follower = activity.follow(None).unwrap();
     let turn = activity.begin_turn(facts("a"));
@@ -208,20 +208,20 @@ async fn events_of_a_second_come_together_and_tell_each_change_once() {
         .begin_turn(facts("b"))
         .end(TurnOutcome::Refused, None, None);
     turn.begin_phase(TurnPhase::Queue);
-    assert!(read(&mut follower).await.is_empty());
+    assert!(read(&mut follower).is_empty());
     record(&activity, HOUR + 1, 0);
     let second = format!("second {}", HOUR + 1);
     let expected = ["request queue", "finished refused", second.as_str()];
-    assert_eq!(read(&mut follower).await, expected);
+    assert_eq!(read(&mut follower), expected);
     // Tokens alone are told every five seconds.
     turn.add_output(8);
     record(&activity, HOUR + 2, 0);
-    assert_eq!(read(&mut follower).await.len(), 1);
+    assert_eq!(read(&mut follower).len(), 1);
     record(&activity, HOUR + 5, 0);
-    assert_eq!(read(&mut follower).await[0], "request queue");
+    assert_eq!(read(&mut follower)[0], "request queue");
     turn.end(TurnOutcome::Answered, None, None);
     record(&activity, HOUR + 6, 0);
-    assert_eq!(read(&mut follower).await[0], "finished answered");
+    assert_eq!(read(&mut follower)[0], "finished answered");
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn viewer_goes_on_after_its_last_event_and_begins_anew_after_a_gap() {
     record(&activity, HOUR + 2, 0);
     let mut follower = activity.follow(Some(seen)).unwrap();
     let expected = [1, 2].map(|second| format!("second {}", HOUR + second));
-    assert_eq!(read(&mut follower).await, expected);
+    assert_eq!(read(&mut follower), expected);
     // Slow: its next event is gone.
     for second in 0..=MAX_EVENTS as u64 {
         record(&activity, HOUR + 3 + second, 0);
@@ -244,12 +244,12 @@ async fn viewer_goes_on_after_its_last_event_and_begins_anew_after_a_gap() {
         ("resync".to_owned(), activity.snapshot().seq)
     );
     record(&activity, HOUR + 9000, 0);
-    assert_eq!(read(&mut follower).await.len(), 1);
+    assert_eq!(read(&mut follower).len(), 1);
     // Known to no log: of a server with a later clock.
     let mut lost = activity.follow(Some(u64::MAX)).unwrap();
-    assert_eq!(read(&mut lost).await, ["resync"]);
+    assert_eq!(read(&mut lost), ["resync"]);
     record(&activity, HOUR + 9001, 0);
-    assert_eq!(read(&mut lost).await.len(), 1);
+    assert_eq!(read(&mut lost).len(), 1);
 }
 
 #[test]

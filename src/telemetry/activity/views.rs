@@ -9,7 +9,6 @@ use crate::domain::Money;
 use crate::domain::Surface;
 use crate::domain::Usage;
 use crate::telemetry::metrics::AnswerStart;
-use crate::telemetry::metrics::RequestExemplar;
 
 /// Maximum length of the shown name of a model, in bytes.
 const MAX_MODEL_NAME_BYTES: usize = 128;
@@ -17,8 +16,8 @@ const MAX_MODEL_NAME_BYTES: usize = 128;
 /// Facts about a turn that are known when it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnFacts {
-    /// Request that the turn belongs to; `None` for background work.
-    pub request: Option<RequestExemplar>,
+    /// Id of the request that the turn belongs to; `None` for background work.
+    pub request_id: Option<Arc<str>>,
     /// API by which the turn came.
     pub surface: Surface,
     /// Id of the caller's key.

@@ -80,7 +80,7 @@ impl LatencyBuckets {
     pub fn percentile(&self, share: f64) -> Option<f64> {
         let count = self.count();
         let rank = (share * count as f64).ceil().max(1.0);
-        let mut below = 0;
+        let mut below: u64 = 0;
         for (index, latencies) in self.0.iter().enumerate() {
             let through = below + latencies;
             if *latencies > 0 && through as f64 >= rank {

@@ -393,7 +393,7 @@ impl PendingTurn {
 /// Returns the facts about a turn that are shown, without any content.
 fn turn_facts(caller: &Caller, turn: &Turn) -> TurnFacts {
     TurnFacts {
-        request: RequestExemplar::current(),
+        request_id: RequestExemplar::current_id(),
         surface: caller.origin.surface,
         key: caller.name.clone(),
         project: caller.project.clone(),

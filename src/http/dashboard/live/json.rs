@@ -228,12 +228,11 @@ fn ended_phases(ended: &EndedTurn) -> Value {
 /// Returns the fields that running and ended turns have in common.
 fn turn_fields(view: &TurnView) -> Map<String, Value> {
     let facts = &view.facts;
-    let request = facts.request.as_ref().map(|request| request.id());
     let phase = view.phases.current().map(TurnPhase::name);
     let fields = [
         // As text, because a number of this length is easily rounded by what reads it.
         ("id", json!(view.id.to_string())),
-        ("request_id", json!(request)),
+        ("request_id", json!(facts.request_id.as_deref())),
         ("surface", json!(facts.surface.name())),
         ("key", json!(facts.key)),
         ("project", json!(facts.project)),

@@ -182,7 +182,7 @@ fn last_seen(
         (None, Some(text)) => (FROM, text.as_str()),
         (None, None) => return Ok(None),
     };
-    text.parse().map(Some).map_err(|_| {
+    text.parse::<u64>().map(Some).map_err(|_| {
         let message = format!("`{name}`: expected the `seq` of a snapshot or the id of an event.");
         InvalidRequest::at(name, code::VALUE, message)
     })

@@ -15,6 +15,8 @@ use crate::domain::Money;
 pub(super) const MAX_RUNNING: usize = 4096;
 /// Maximum number of ended turns that are kept.
 pub(super) const MAX_ENDED: usize = 200;
+/// Maximum number of ended turns of which viewers are told together.
+pub(super) const MAX_UNSEEN: usize = 1000;
 
 /// Running turns, and the last that have ended.
 #[derive(Default)]
@@ -22,8 +24,10 @@ pub(super) struct TurnBoard {
     running: HashMap<u64, Arc<TurnRecord>>,
     /// Number of running turns beyond [`MAX_RUNNING`].
     not_shown: usize,
-    /// Ended turns, oldest first.
+    /// Ended turns, oldest first. More than [`MAX_ENDED`] only until viewers have seen them.
     ended: VecDeque<EndedEntry>,
+    /// Set if an ended turn was dropped before viewers have seen it.
+    has_missed: bool,
 }
 
 struct EndedEntry {
@@ -45,13 +49,25 @@ impl TurnBoard {
         if self.running.remove(&ended.turn.id).is_none() {
             self.not_shown = self.not_shown.saturating_sub(1);
         }
-        if self.ended.len() >= MAX_ENDED {
-            self.ended.pop_front();
-        }
         self.ended.push_back(EndedEntry {
             turn: Arc::new(ended),
             is_changed: true,
         });
+        self.drop_oldest();
+    }
+
+    /// Drops the oldest of too many ended turns. One that viewers have not seen stays as long as
+    /// there is room.
+    fn drop_oldest(&mut self) {
+        while self.ended.len() > MAX_ENDED {
+            let oldest = self.ended.front();
+            let is_unseen = oldest.is_some_and(|entry| entry.is_changed);
+            if is_unseen && self.ended.len() <= MAX_UNSEEN {
+                return;
+            }
+            self.has_missed |= is_unseen;
+            self.ended.pop_front();
+        }
     }
 
     /// Records the charge of the ended turn `id`, if it is still kept.
@@ -90,12 +106,13 @@ impl TurnBoard {
 
     /// Returns the ended turns, newest first.
     pub(super) fn ended_turns(&self) -> Vec<Arc<EndedTurn>> {
-        let newest_first = self.ended.iter().rev();
+        let newest_first = self.ended.iter().rev().take(MAX_ENDED);
         newest_first.map(|entry| Arc::clone(&entry.turn)).collect()
     }
 
     /// Returns the turns whose state viewers have not seen: running ones and then ended ones, oldest
-    /// first. Tokens of flowing answers are a reason only if `are_tokens_due`.
+    /// first. Tokens of flowing answers are a reason only if `are_tokens_due`. A resync comes last if
+    /// too many turns have ended at once.
     pub(super) fn take_changes(&mut self, are_tokens_due: bool) -> Vec<ActivityEventKind> {
         let records = self.running.values();
         let mut changed: Vec<TurnView> = records
@@ -110,7 +127,12 @@ impl TurnBoard {
             entry.is_changed = false;
             ActivityEventKind::Ended(Arc::clone(&entry.turn))
         });
-        running.chain(ended).collect()
+        let mut changes: Vec<ActivityEventKind> = running.chain(ended).collect();
+        if std::mem::take(&mut self.has_missed) {
+            changes.push(ActivityEventKind::Resync);
+        }
+        self.drop_oldest();
+        changes
     }
 
     /// Number of turns that there is memory for.

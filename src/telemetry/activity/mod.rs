@@ -147,8 +147,7 @@ impl Activity {
     /// and tells viewers of all changes.
     pub fn record_second(&self, now: u64, sample: &FigureSample, levels: MetricsSnapshot) {
         let point = self.series().add_second(now, sample);
-        let levels = Arc::new(levels);
-        *self.levels() = Arc::clone(&levels);
+        let levels = self.keep_levels(levels);
         let are_tokens_due = now.is_multiple_of(TOKEN_UPDATE_SECONDS);
         let (changes, (running, running_not_shown)) = {
             let mut board = self.board();
@@ -212,6 +211,15 @@ impl Activity {
 
     fn series(&self) -> MutexGuard<'_, FigureSeries> {
         self.0.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the levels of the last second. Seconds with the same levels share their memory.
+    fn keep_levels(&self, levels: MetricsSnapshot) -> Arc<MetricsSnapshot> {
+        let mut kept = self.levels();
+        if **kept != levels {
+            *kept = Arc::new(levels);
+        }
+        Arc::clone(&kept)
     }
 
     fn levels(&self) -> MutexGuard<'_, Arc<MetricsSnapshot>> {

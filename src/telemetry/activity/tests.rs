@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 
 use super::board::MAX_ENDED;
 use super::board::MAX_RUNNING;
+use super::board::MAX_UNSEEN;
 use super::event_log::MAX_EVENTS;
 use super::*;
 use crate::domain::Money;
@@ -250,6 +251,29 @@ async fn viewer_goes_on_after_its_last_event_and_begins_anew_after_a_gap() {
     assert_eq!(read(&mut lost), ["resync"]);
     record(&activity, HOUR + 9001, 0);
     assert_eq!(read(&mut lost).len(), 1);
+}
+
+#[test]
+fn many_turns_that_end_at_once_are_all_told_or_viewers_begin_anew() {
+    let activity = Activity::new();
+    let mut follower = activity.follow(None).unwrap();
+    let end_turns = |count: usize| {
+        for _ in 0..count {
+            let turn = activity.begin_turn(facts("a"));
+            turn.end(TurnOutcome::Answered, None, None);
+        }
+    };
+    end_turns(MAX_ENDED + 50);
+    assert_eq!(activity.snapshot().ended.len(), MAX_ENDED);
+    record(&activity, HOUR, 0);
+    assert_eq!(read(&mut follower).len(), MAX_ENDED + 50 + 1);
+    end_turns(MAX_UNSEEN + 1);
+    record(&activity, HOUR + 1, 0);
+    let kinds = read(&mut follower);
+    assert_eq!(kinds.len(), MAX_UNSEEN + 2);
+    assert_eq!(kinds[MAX_UNSEEN], "resync");
+    record(&activity, HOUR + 2, 0);
+    assert_eq!(read(&mut follower).len(), 1);
 }
 
 #[test]

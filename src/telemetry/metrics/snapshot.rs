@@ -1,7 +1,7 @@
 //! Figures that other parts keep, as read at a scrape.
 
 /// Gauges and totals as read at one scrape.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsSnapshot {
     /// Turns answered from the cache.
     pub cache_hits: u64,

@@ -162,6 +162,10 @@ impl StepRing {
         levels: &LevelSample,
     ) -> Option<StepFigures> {
         let start = now - now % self.step_seconds;
+        let newest = self.open.start;
+        // The clock was set back: the figures of the step before are whole, and not begun anew.
+        let is_before = start < newest && newest - start <= self.step_seconds;
+        let start = if is_before { newest } else { start };
         let mut ended = None;
         if start != self.open.start {
             ended = Some(self.open).filter(|step| step.start > 0);

@@ -135,6 +135,20 @@ fn clock_that_is_set_back_a_little_loses_no_figures() {
 }
 
 #[test]
+fn clock_that_is_set_back_into_the_hour_before_leaves_it_as_it_is() {
+    let activity = Activity::new();
+    record(&activity, HOUR - 1, 5);
+    record(&activity, HOUR, 6);
+    record(&activity, HOUR - 120, 8);
+    let hours = activity.points(FigureSpan::NinetyDays);
+    let answered: Vec<u64> = hours
+        .iter()
+        .map(|(_, point)| point.unwrap().counts.get(TotalKind::Answered))
+        .collect();
+    assert_eq!(answered, [5, 3]);
+}
+
+#[test]
 fn restored_hour_goes_on_with_its_percentiles() {
     let activity = Activity::new();
     let stored = StepFigures {

@@ -46,7 +46,6 @@ use crate::telemetry::activity::TurnFacts;
 use crate::telemetry::activity::TurnPhase;
 use crate::telemetry::activity::shorten_model_name;
 use crate::telemetry::metrics::RequestExemplar;
-use crate::telemetry::metrics::TurnMetrics;
 use crate::telemetry::traces;
 
 use admission::TurnEstimate;

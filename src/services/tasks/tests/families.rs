@@ -199,7 +199,7 @@ async fn deleted_child_is_no_longer_shown_and_its_cost_still_counts() {
     agent.end(AgentStop::Completed, "0.30");
     server.wait_until_ended(&child.id).await;
     let children = async || server.tasks.get(&me(), &root.id).await.unwrap().children;
-    assert_eq!(children().await, [child.id.clone()]);
+    assert_eq!(children().await, std::slice::from_ref(&child.id));
     let below_root = server.tasks.list_children(&me(), &root.id).await.unwrap();
     assert_eq!(below_root.len(), 1);
     server.tasks.delete(&me(), &child.id).await.unwrap();

@@ -163,18 +163,20 @@ impl Answers {
         }
         let created = self.responses.create(caller.clone(), request, None).await?;
         let mut remarks = created.remarks;
-        let response = match created.execution {
+        let (response, usage) = match created.execution {
             ResponseExecution::Foreground {
                 run,
                 turn_info: info,
             } => {
-                let response = run.finish().await?;
+                let finished = run.finish_with_usage().await?;
                 remarks = merge_remarks(remarks, info);
-                response
+                finished
             }
-            ResponseExecution::Background { response, .. } => *response,
+            ResponseExecution::Background { response, .. } => {
+                let usage = response.usage.map(Usage::from).unwrap_or_default();
+                (*response, usage)
+            }
         };
-        let usage = response.usage.map(Usage::from).unwrap_or_default();
         Ok(EndpointResponse {
             body: response.to_json().into_bytes(),
             usage,

@@ -7,6 +7,7 @@ use super::Error;
 use super::stored_batch::StoredBatch;
 use crate::api::openai::batches::Batch;
 use crate::api::openai::responses;
+use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store;
 use crate::storage::store::Store;
@@ -154,8 +155,10 @@ impl BatchRecords {
             } else {
                 &mut counts.failed
             }) += 1;
-            let before = record.batch.usage.map(Usage::from).unwrap_or_default();
-            record.batch.usage = Some(responses::ResponseUsage::from(&(before + usage)));
+            let before = usage_of(&record.batch);
+            let total = before + usage;
+            record.batch.usage = Some(responses::ResponseUsage::from(&total));
+            record.batch.cost_usd = total.cost.map(Money::dollars);
             transaction.put(place.clone(), outcome.encode());
             let metrics = metrics.clone();
             let end = outcome.end();
@@ -205,6 +208,14 @@ impl BatchRecords {
             self.0.transaction(work).await?;
         }
         Ok(())
+    }
+}
+
+/// Returns tokens and cost of the lines of `batch` so far.
+fn usage_of(batch: &Batch) -> Usage {
+    Usage {
+        cost: batch.cost_usd.and_then(Money::from_dollars),
+        ..batch.usage.map(Usage::from).unwrap_or_default()
     }
 }
 
@@ -283,7 +294,10 @@ mod tests {
         let settle = async |number: u64, is_answer: bool| {
             let line = "{}\n".to_owned();
             let outcome = LineOutcome { is_answer, line };
-            let usage = Usage::default();
+            let usage = Usage {
+                cost: is_answer.then(|| Money::from_nanos(100_000_001)),
+                ..Usage::default()
+            };
             records
                 .record_outcome(&batch, number, outcome, usage, &metrics.batches)
                 .await
@@ -295,6 +309,12 @@ mod tests {
         gate.open();
         settle(1, false).await;
         settle(2, false).await;
+        let loaded = records
+            .load(&batch.project, &batch.batch.id)
+            .await
+            .unwrap();
+        let cost = loaded.and_then(|record| record.batch.cost_usd);
+        assert_eq!(cost, Some(0.100_000_001), "the first outcome counts");
         records
             .remove(&batch.project, &batch.batch.id)
             .await

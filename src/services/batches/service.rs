@@ -417,6 +417,7 @@ pub(super) fn new_batch(family: BatchFamily, request: &CreateBatchRequest) -> Ba
         cancelled_at: None,
         request_counts: BatchRequestCounts::default(),
         usage: None,
+        cost_usd: None,
         metadata: request.metadata.clone(),
     }
 }

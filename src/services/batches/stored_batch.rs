@@ -45,6 +45,8 @@ pub(super) struct StoredBatch {
     request_counts: BatchRequestCounts,
     #[serde(with = "optional_usage")]
     usage: Option<ResponseUsage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
     metadata: Option<Map<String, Value>>,
 }
 

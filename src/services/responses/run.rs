@@ -20,6 +20,8 @@ use crate::api::openai::responses::ResponseWriter;
 use crate::api::openai::responses::stored_items;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
 use crate::engine::gateway;
 use crate::engine::gateway::TurnStream;
 use crate::services::conversations::CompanionRecord;
@@ -119,19 +121,32 @@ impl ResponseRun {
     ///
     /// # Errors
     /// Fails when the turn failed.
-    pub async fn finish(mut self) -> Result<Response, Error> {
+    pub async fn finish(self) -> Result<Response, Error> {
+        let (response, _) = self.finish_with_usage().await?;
+        Ok(response)
+    }
+
+    /// Runs the turn to its end and returns the response, with what the turn has used and cost.
+    ///
+    /// # Errors
+    /// Fails when the turn failed.
+    pub async fn finish_with_usage(mut self) -> Result<(Response, Usage), Error> {
+        let mut usage = Usage::default();
         while !self.writer.is_over() {
             let event = self
                 .events
                 .next()
                 .await
                 .unwrap_or_else(|| Err(ended_early()))?;
+            if let TurnEvent::Finished(finish) = &event {
+                usage = finish.usage;
+            }
             self.writer.event(&event);
         }
         if !self.store_when_over().await? {
             self.writer.mark_unstored(&mut Vec::new());
         }
-        Ok(self.writer.response().clone())
+        Ok((self.writer.response().clone(), usage))
     }
 
     /// Creates a step from `events`, after storing a response that is over. If it cannot be added

@@ -52,6 +52,9 @@ pub struct Batch {
     pub request_counts: BatchRequestCounts,
     /// Token usage of the requests so far.
     pub usage: Option<ResponseUsage>,
+    /// Extension: cost of the requests so far in US dollars, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
     /// Labels set by the client, as pairs of strings.
     pub metadata: Option<Map<String, Value>>,
 }

@@ -21,6 +21,7 @@ use crate::api::openai::batches;
 use crate::api::openai::batches::BatchError;
 use crate::api::openai::batches::BatchRequestLine;
 use crate::api::openai::batches::BatchStatus;
+use crate::api::openai::batches::CheckedInput;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::RequestOrigin;
@@ -153,7 +154,7 @@ impl BatchJob {
             Ok(mut lines) => {
                 check_input(&mut lines, &record.batch.endpoint, config.max_line_bytes).await?
             }
-            Err(LineFailure::Fatal(fault)) => super::check::CheckedInput {
+            Err(LineFailure::Fatal(fault)) => CheckedInput {
                 faults: vec![fault],
                 ..Default::default()
             },

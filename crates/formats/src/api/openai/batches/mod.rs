@@ -1,5 +1,6 @@
 //! Request and response bodies of `/v1/batches`, and the lines of batch files.
 
+mod check;
 mod line;
 mod request;
 mod types;
@@ -7,6 +8,8 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use check::CheckedInput;
+pub use check::InputCheck;
 pub use line::BatchRequestLine;
 pub use line::error_line;
 pub use line::request_line;

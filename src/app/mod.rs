@@ -89,6 +89,8 @@ pub use restore::repair_store;
 pub use restore::restore_ledger;
 pub use restore::restore_store;
 
+pub use crate::services::tasks::AGENT_TOOLS;
+
 /// Maximum wait for ended workers to be reaped. They are killed, so only a stuck kernel takes
 /// longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);

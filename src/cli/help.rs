@@ -14,6 +14,11 @@ Get started:
   chat          Chat with a running server on the terminal
   connect       Set a client up for a server, such as Codex or Claude Code
 
+Use a running server:
+  tasks         Run an agent, follow it and answer its questions
+  batch         Run a file of requests, and fetch the answers
+  top           Show live figures: workers, queue, requests, cost
+
 Check:
   check-config  Print the settings in force, secrets redacted
   doctor        Check the setup, a running server, or the rules by model

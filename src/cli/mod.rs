@@ -4,6 +4,7 @@ mod admin;
 mod chat;
 mod connect;
 mod control_characters;
+mod cost;
 mod doctor;
 mod duration;
 mod endpoint;
@@ -14,12 +15,16 @@ mod init;
 mod keys;
 mod ledger;
 mod manual;
+mod progress;
 mod projects;
 mod route;
+mod screen;
 mod serve;
 mod server_client;
 mod store;
 mod table;
+mod tasks;
+mod terminal_input;
 mod usage;
 
 use std::io::BufRead as _;
@@ -57,10 +62,13 @@ use projects::ProjectsCommand;
 use route::RouteArguments;
 use serve::ServeArguments;
 use store::StoreCommand;
+use tasks::TasksCommand;
 use usage::UsageArguments;
 
 /// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
+/// Exit code after Ctrl-C, as shells have it: 128 and the number of the signal.
+const INTERRUPTED: u8 = 130;
 
 /// A drop-in `OpenAI` API in front of the Claude CLI.
 #[derive(Debug, Parser)]
@@ -84,6 +92,9 @@ enum CliCommand {
     Serve(ServeArguments),
     /// Chat with a running server on the terminal.
     Chat(ChatArguments),
+    /// Run agents on a running server, and follow them.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
     /// Set a client up for a server, such as Codex or Claude Code.
     Connect(ConnectArguments),
     /// Ask a running server whether it is healthy; the exit code says it.
@@ -149,6 +160,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let done = match cli.command {
         CliCommand::Doctor(arguments) => return doctor::run(&arguments, &environment),
+        CliCommand::Tasks(command) => return command.run(&environment),
         CliCommand::Health(arguments) => return health::run(&arguments, &environment),
         CliCommand::Init(arguments) => init::run(&arguments, &environment),
         CliCommand::Serve(arguments) => serve::serve(arguments, environment),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -9,6 +10,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Builder;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,11 @@ use super::endpoint::Endpoint;
 use crate::runtime::http_client::HttpClient;
 use crate::runtime::http_client::read_body;
 
+/// Header with the id of the last event that was received.
+const LAST_EVENT_ID: &str = "last-event-id";
+const JSON: &str = "application/json";
+/// Maximum size of a JSON answer, in bytes; a task shows its whole prompt and result.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Maximum size of the body of an error that is read.
 const MAX_REFUSAL_BYTES: usize = 65_536;
 
@@ -26,6 +33,12 @@ const MAX_REFUSAL_BYTES: usize = 65_536;
 pub(super) struct ServerClient {
     endpoint: Endpoint,
     client: HttpClient,
+}
+
+/// Form with its media type, which names the boundary of its parts.
+pub(super) struct MultipartBody {
+    pub(super) content_type: String,
+    pub(super) body: Bytes,
 }
 
 /// Runs a command that calls a server to its end, on a single-threaded runtime. A name lookup that
@@ -58,7 +71,24 @@ impl ServerClient {
     /// # Errors
     /// Fails when no server answers.
     pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, CommandError> {
-        self.send("GET", path, Bytes::new()).await
+        self.send(Request::get(self.url(path)), Bytes::new()).await
+    }
+
+    /// Asks for the server-sent events after `last`, the id of the last event that was received,
+    /// and returns the response once its head is here.
+    ///
+    /// # Errors
+    /// Fails when no server answers.
+    pub(super) async fn get_events(
+        &self,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Response<Incoming>, CommandError> {
+        let mut request = Request::get(self.url(path));
+        if let Some(last) = last {
+            request = request.header(LAST_EVENT_ID, last);
+        }
+        self.send(request, Bytes::new()).await
     }
 
     /// Sends a POST request with a JSON body and returns the response once its head is here.
@@ -70,21 +100,33 @@ impl ServerClient {
         path: &str,
         body: &Value,
     ) -> Result<Response<Incoming>, CommandError> {
-        self.send("POST", path, body.to_string().into()).await
+        let request = Request::post(self.url(path)).header(CONTENT_TYPE, JSON);
+        self.send(request, body.to_string().into()).await
+    }
+
+    /// Sends a POST request with a form as `multipart/form-data`, and returns the response once its
+    /// head is here.
+    ///
+    /// # Errors
+    /// Fails when no server answers.
+    pub(super) async fn post_form(
+        &self,
+        path: &str,
+        form: MultipartBody,
+    ) -> Result<Response<Incoming>, CommandError> {
+        let request = Request::post(self.url(path)).header(CONTENT_TYPE, form.content_type);
+        self.send(request, form.body).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoint.url)
     }
 
     async fn send(
         &self,
-        method: &str,
-        path: &str,
+        mut request: Builder,
         body: Bytes,
     ) -> Result<Response<Incoming>, CommandError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.endpoint.url));
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
         if let Some(key) = &self.endpoint.key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
         }
@@ -101,6 +143,19 @@ impl ServerClient {
             "start it with `claude-switchboard serve`, or name another one with --url",
         )
     }
+}
+
+/// Reads the JSON body of a response.
+///
+/// # Errors
+/// Fails when the response is an error, which comes with advice, or its body is no JSON.
+pub(super) async fn read_json_body(response: Response<Incoming>) -> anyhow::Result<Value> {
+    if !response.status().is_success() {
+        return Err(read_refusal(response).await.into());
+    }
+    let body = read_body(response.into_body(), MAX_ANSWER_BYTES).await;
+    let body = body.context("the answer of the server broke off")?;
+    serde_json::from_slice(&body).context("the server sent an answer that is not JSON")
 }
 
 /// Reads the body of a response that is an error, and returns the error with advice.
@@ -120,6 +175,18 @@ fn refusal(status: u16, body: &[u8]) -> CommandError {
     let hint = match (status, error["code"].as_str()) {
         (_, Some("not_signed_in")) => {
             "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN where the server is started"
+        }
+        (_, Some("tasks_disabled")) => {
+            "list the folders in which agents may work in `tasks.roots` of the server's configuration"
+        }
+        (_, Some("insufficient_permissions")) => {
+            "name a key that may do this: `claude-switchboard keys create NAME --permissions LIST` makes one"
+        }
+        (_, Some("insufficient_quota")) => {
+            "`claude-switchboard usage` shows what was spent, and `projects budget` sets another budget"
+        }
+        (_, Some("task_not_found" | "batch_not_found" | "file_not_found")) => {
+            "the id has to be one of this server, and of the project of this key"
         }
         (401, _) => {
             "name a key with --key or SWITCHBOARD_API_KEY; `claude-switchboard keys create NAME` makes one"

@@ -13,17 +13,18 @@ pub(super) fn text(value: &Value) -> String {
 /// Returns how long ago a Unix time was, in words.
 pub(super) fn ago(time: &Value) -> String {
     match time.as_u64() {
-        Some(time) => format!("{} ago", length(unix_now().saturating_sub(time))),
+        Some(time) => format!("{} ago", describe_seconds(unix_now().saturating_sub(time))),
         None => "never".to_owned(),
     }
 }
 
 /// Returns how long it is until a Unix time, in words.
 pub(super) fn time_left(time: &Value) -> String {
-    length(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
+    describe_seconds(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
 }
 
-fn length(seconds: u64) -> String {
+/// Returns a length of time in words, rounded down.
+pub(super) fn describe_seconds(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
@@ -94,7 +95,7 @@ mod tests {
             (7200, "2 h"),
             (172_800, "2 d"),
         ] {
-            assert_eq!(length(seconds), words);
+            assert_eq!(describe_seconds(seconds), words);
         }
     }
 }

@@ -12,6 +12,8 @@ use futures::Stream;
 use futures::StreamExt as _;
 use serde_json::Value;
 
+use crate::cli::cost::describe_cost;
+
 /// Last event of a stream.
 const END_OF_STREAM: &str = "[DONE]";
 
@@ -82,11 +84,8 @@ impl fmt::Display for AnswerSummary {
         if let (Some(prompt), Some(completion)) = (self.prompt_tokens, self.completion_tokens) {
             write!(formatter, ", {prompt} tokens in, {completion} out")?;
         }
-        match self.cost_usd {
-            // Rounded to nothing it would look as if it were free.
-            Some(cost) if cost > 0.0 && cost < 0.0001 => formatter.write_str(", below $0.0001")?,
-            Some(cost) => write!(formatter, ", ${cost:.4}")?,
-            None => {}
+        if let Some(cost) = self.cost_usd {
+            write!(formatter, ", {}", describe_cost(cost))?;
         }
         if let Some(reason) = &self.cut_off_by {
             write!(formatter, ", ended by {reason}")?;
@@ -149,18 +148,5 @@ data: {"model":"claude-sonnet-5-5","choices":[],"usage":{"prompt_tokens":12,"com
         let failed = format!("{STREAM}data: {{\"error\":{{\"message\":\"Overloaded.\"}}}}\n\n");
         let (_, outcome) = read(&failed).await;
         assert_eq!(outcome.unwrap_err(), "Overloaded.");
-    }
-
-    #[test]
-    fn small_costs_are_not_shown_as_nothing() {
-        let with_cost = |cost| {
-            let summary = AnswerSummary {
-                cost_usd: Some(cost),
-                ..AnswerSummary::default()
-            };
-            summary.to_string()
-        };
-        assert_eq!(with_cost(0.000_02), "[unknown model, below $0.0001]");
-        assert_eq!(with_cost(0.0), "[unknown model, $0.0000]");
     }
 }

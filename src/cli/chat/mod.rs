@@ -1,12 +1,10 @@
 //! `chat`: a conversation with a running server on the terminal.
 
 mod answer;
-mod screen;
 mod transcript;
 
 use std::io;
 use std::io::IsTerminal as _;
-use std::thread;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -20,14 +18,15 @@ use tokio::sync::mpsc;
 
 use super::CommandError;
 use super::endpoint::EndpointArguments;
+use super::screen::Screen;
 use super::server_client::ServerClient;
 use super::server_client::block_on_calls;
 use super::server_client::read_refusal;
+use super::terminal_input::read_lines;
 use crate::config::Environment;
 
 use answer::AnswerSummary;
 use answer::read_answer;
-use screen::Screen;
 use transcript::ChatInput;
 use transcript::ChatTranscript;
 
@@ -210,22 +209,4 @@ impl TerminalChat {
         })
         .await
     }
-}
-
-/// Reads the lines of stdin on a thread of its own, which ends with the input or the process.
-fn read_lines() -> io::Result<mpsc::UnboundedReceiver<String>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let read = move || {
-        for line in io::stdin().lines() {
-            // An unreadable line ends the input as its end does.
-            let Ok(line) = line else { return };
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("chat-input".to_owned())
-        .spawn(read)?;
-    Ok(receiver)
 }

@@ -1,12 +1,12 @@
-//! Output of a chat.
+//! Output to people, on a terminal or not.
 
 use std::borrow::Cow;
 use std::io;
 use std::io::IsTerminal as _;
 use std::io::Write as _;
 
-use crate::cli::control_characters::without_control_characters;
-use crate::cli::print;
+use super::control_characters::without_control_characters;
+use super::print;
 
 /// Standard output, a terminal or not.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,20 @@ impl Screen {
             Cow::Borrowed(text)
         };
         print(shown.as_bytes()).map_err(io::Error::other)
+    }
+
+    /// Writes a line to stderr, terminal or not.
+    pub(super) fn tell(line: &str) {
+        Self::ask(&format!("{line}\n"));
+    }
+
+    /// Writes a text to stderr without a line break, such as a question.
+    pub(super) fn ask(text: &str) {
+        let mut stderr = io::stderr();
+        let text = without_control_characters(text);
+        // A failed write is ignored: stderr may be closed.
+        let _ = stderr.write_all(text.as_bytes());
+        let _ = stderr.flush();
     }
 
     /// Writes a line to stderr if that is a terminal.

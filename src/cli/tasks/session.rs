@@ -1,0 +1,380 @@
+//! A task that is followed: its events, its questions, and Ctrl-C.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use eventsource_stream::Event;
+use eventsource_stream::Eventsource as _;
+use futures::Stream;
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use hyper::Response;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use serde_json::Value;
+use serde_json::json;
+use tokio::select;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::events::ShownTaskEvent;
+use super::questions::PermissionAnswer;
+use super::questions::PermissionQuestion;
+use crate::cli::CommandError;
+use crate::cli::screen::Screen;
+use crate::cli::server_client::ServerClient;
+use crate::cli::server_client::read_json_body;
+use crate::cli::server_client::read_refusal;
+
+/// Delay before the first attempt to connect again; it doubles up to the maximum.
+const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(250);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
+/// Maximum number of attempts in a row without an event, which take about two minutes.
+const MAX_RECONNECTS: u32 = 30;
+
+/// Task that is followed from the terminal.
+pub(super) struct TaskSession {
+    pub(super) client: ServerClient,
+    /// Id of the task.
+    pub(super) id: String,
+    pub(super) screen: Screen,
+    /// Set if events are printed as they are.
+    pub(super) prints_json: bool,
+    /// Tools whose permission requests are allowed without a question.
+    pub(super) allowed: HashSet<String>,
+    /// Lines that are typed; `None` if nobody can be asked.
+    pub(super) answers: Option<mpsc::UnboundedReceiver<String>>,
+    pub(super) interrupts: Signal,
+    pub(super) progress: FollowProgress,
+}
+
+/// State of following a task.
+#[derive(Debug, Default)]
+pub(super) struct FollowProgress {
+    /// Id of the last event that was received.
+    last_event: Option<String>,
+    /// Permission requests without a decision, the oldest first.
+    questions: VecDeque<PermissionQuestion>,
+    /// Set while the first question waits for a typed answer.
+    is_asking: bool,
+    /// Set after the first Ctrl-C.
+    is_interrupted: bool,
+    /// Attempts to connect since the last event.
+    attempts: u32,
+}
+
+/// Reason why a task is not followed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FollowEnd {
+    /// The task has ended.
+    Ended,
+    /// The second Ctrl-C leaves it.
+    Left,
+}
+
+/// Thing that happens while a task is followed.
+enum Happening {
+    /// Event of the task; `None` at the end of the connection.
+    Event(Option<Event>),
+    /// Typed line; `None` at the end of the input.
+    Line(Option<String>),
+    /// Ctrl-C was pressed.
+    Interrupt,
+}
+
+impl TaskSession {
+    /// Follows the task to its end, over any number of connections.
+    ///
+    /// # Errors
+    /// Fails when the server refuses to show the events, or is away for minutes.
+    pub(super) async fn follow(&mut self) -> anyhow::Result<FollowEnd> {
+        loop {
+            if let Some(end) = self.follow_once().await? {
+                return Ok(end);
+            }
+            self.progress.attempts += 1;
+            if self.progress.attempts > MAX_RECONNECTS {
+                return Err(self.lost().into());
+            }
+            let delay = reconnect_delay(self.progress.attempts);
+            let is_interrupted = select! {
+                () = sleep(delay) => false,
+                _ = self.interrupts.recv() => true,
+            };
+            if is_interrupted && self.interrupt().await {
+                return Ok(FollowEnd::Left);
+            }
+        }
+    }
+
+    /// Connects, and follows the task until the connection ends. Returns `None` if it has to be
+    /// followed over another one.
+    async fn follow_once(&mut self) -> anyhow::Result<Option<FollowEnd>> {
+        let path = format!("/v1/tasks/{}/events", self.id);
+        let last = self.progress.last_event.clone();
+        let answer = select! {
+            answer = self.client.get_events(&path, last.as_deref()) => Some(answer),
+            _ = self.interrupts.recv() => None,
+        };
+        let response = match answer {
+            None => return Ok(self.interrupt().await.then_some(FollowEnd::Left)),
+            // The server may be starting again.
+            Some(Err(_)) => return Ok(None),
+            Some(Ok(response)) => response,
+        };
+        let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Some(FollowEnd::Ended));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            return Err(read_refusal(response).await.into());
+        }
+        // A decision may have been lost with the connection before.
+        self.decide_questions().await;
+        let events = response.into_body().into_data_stream();
+        self.follow_events(events).await
+    }
+
+    /// Follows the events of a connection, typed answers and Ctrl-C.
+    async fn follow_events(
+        &mut self,
+        body: impl Stream<Item = Result<Bytes, hyper::Error>>,
+    ) -> anyhow::Result<Option<FollowEnd>> {
+        let mut events = pin!(body.eventsource());
+        loop {
+            let is_asking = self.progress.is_asking;
+            let happening = select! {
+                // An event that cannot be read ends the connection, as its end does.
+                event = events.next() => Happening::Event(event.and_then(Result::ok)),
+                line = next_line(&mut self.answers), if is_asking => Happening::Line(line),
+                _ = self.interrupts.recv() => Happening::Interrupt,
+            };
+            match happening {
+                Happening::Event(None) => return Ok(None),
+                Happening::Event(Some(event)) => {
+                    if self.show_event(&event).await? {
+                        return Ok(Some(FollowEnd::Ended));
+                    }
+                }
+                Happening::Line(line) => self.take_line(line).await,
+                Happening::Interrupt => {
+                    if self.interrupt().await {
+                        return Ok(Some(FollowEnd::Left));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows an event, and returns true for the last one.
+    async fn show_event(&mut self, event: &Event) -> anyhow::Result<bool> {
+        self.progress.attempts = 0;
+        if !event.id.is_empty() {
+            self.progress.last_event = Some(event.id.clone());
+        }
+        let data: Value = serde_json::from_str(&event.data)
+            .context("the server sent an event that is not JSON")?;
+        if self.prints_json {
+            self.screen.show(&format!("{}\n", event.data))?;
+        }
+        match ShownTaskEvent::from_event(&data) {
+            ShownTaskEvent::Text(text) => self.show_text(&text)?,
+            ShownTaskEvent::Line(line) => self.tell(&line),
+            ShownTaskEvent::Question(question) => {
+                self.progress.questions.push_back(question);
+                self.decide_questions().await;
+            }
+            ShownTaskEvent::Decided {
+                request_id,
+                decision,
+            } => self.drop_question(&request_id, &decision).await,
+            ShownTaskEvent::End => return Ok(true),
+            ShownTaskEvent::Nothing => {}
+        }
+        Ok(false)
+    }
+
+    fn show_text(&self, text: &str) -> io::Result<()> {
+        if self.prints_json {
+            return Ok(());
+        }
+        self.screen.show(&format!("{}\n", text.trim_end()))
+    }
+
+    /// Writes a line about the task beside its text.
+    fn tell(&self, line: &str) {
+        if !self.prints_json {
+            Screen::tell(line);
+        }
+    }
+
+    /// Decides the open questions by what is allowed, and asks the first one that is left.
+    async fn decide_questions(&mut self) {
+        while let Some(question) = self.progress.questions.front().cloned() {
+            if self.progress.is_asking {
+                return;
+            }
+            let answer = if self.allowed.contains(&question.tool) {
+                PermissionAnswer::Allow
+            } else if let Some(lines) = &mut self.answers {
+                // A line that was typed before the question is no answer to it.
+                while lines.try_recv().is_ok() {}
+                self.progress.is_asking = true;
+                Screen::ask(&question.render());
+                return;
+            } else {
+                Screen::tell(&question.hint());
+                PermissionAnswer::of_nobody()
+            };
+            if !self.send_answer(&question, &answer).await {
+                return;
+            }
+        }
+    }
+
+    /// Takes a typed line as the answer to the first question.
+    async fn take_line(&mut self, line: Option<String>) {
+        let Some(question) = self.progress.questions.front().cloned() else {
+            self.progress.is_asking = false;
+            return;
+        };
+        let Some(line) = line else {
+            // The input has ended: from here on nobody can be asked.
+            self.answers = None;
+            self.progress.is_asking = false;
+            Screen::tell("");
+            self.decide_questions().await;
+            return;
+        };
+        let Some(answer) = PermissionAnswer::parse(&line) else {
+            Screen::ask(PermissionAnswer::PROMPT);
+            return;
+        };
+        self.progress.is_asking = false;
+        if answer == PermissionAnswer::Always {
+            self.allowed.insert(question.tool.clone());
+        }
+        if self.send_answer(&question, &answer).await {
+            self.decide_questions().await;
+        }
+    }
+
+    /// Forgets a question that was decided. Tells it if it was asked here and decided elsewhere.
+    async fn drop_question(&mut self, request_id: &str, decision: &str) {
+        let questions = &mut self.progress.questions;
+        let place = questions
+            .iter()
+            .position(|question| question.request_id == request_id);
+        let Some(place) = place else { return };
+        questions.remove(place);
+        if place > 0 || !self.progress.is_asking {
+            return;
+        }
+        self.progress.is_asking = false;
+        Screen::tell(&format!("\n[decided without you: {decision}]"));
+        self.decide_questions().await;
+    }
+
+    /// Sends the answer to the first question. Returns false if the server cannot be reached, so that
+    /// the question stays open.
+    async fn send_answer(
+        &mut self,
+        question: &PermissionQuestion,
+        answer: &PermissionAnswer,
+    ) -> bool {
+        let path = format!("/v1/tasks/{}/permissions/{}", self.id, question.request_id);
+        match self.client.post_json(&path, &answer.body()).await {
+            Err(error) => {
+                Screen::tell(&format!("[the answer was not sent: {error}]"));
+                return false;
+            }
+            Ok(response) if !is_settled(&response) => {
+                let refusal = read_refusal(response).await;
+                Screen::tell(&format!("[the answer was refused: {refusal}]"));
+            }
+            Ok(_) => {}
+        }
+        self.progress.questions.pop_front();
+        true
+    }
+
+    /// Handles Ctrl-C: the first one interrupts the task, and a second one leaves it, for which true
+    /// is returned.
+    async fn interrupt(&mut self) -> bool {
+        if self.progress.is_interrupted {
+            return true;
+        }
+        self.progress.is_interrupted = true;
+        Screen::tell("\n[interrupting the task; Ctrl-C again leaves it]");
+        let path = format!("/v1/tasks/{}/interrupt", self.id);
+        let sent = self.client.post_json(&path, &json!({})).await;
+        let refused = match sent {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(read_refusal(response).await),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
+            Screen::tell(&format!("[it cannot be interrupted: {error}]"));
+        }
+        false
+    }
+
+    /// Returns the task as it is now.
+    ///
+    /// # Errors
+    /// Fails when the server does not show it.
+    pub(super) async fn retrieve(&self) -> anyhow::Result<Value> {
+        let path = format!("/v1/tasks/{}", self.id);
+        read_json_body(self.client.get(&path).await?).await
+    }
+
+    fn lost(&self) -> CommandError {
+        CommandError::new(
+            format!("the server is away, and the task {} with it", self.id),
+            "when it runs again, GET /v1/tasks/ID shows how the task has ended",
+        )
+    }
+}
+
+/// Returns the next typed line; `None` at the end of the input.
+async fn next_line(lines: &mut Option<mpsc::UnboundedReceiver<String>>) -> Option<String> {
+    match lines {
+        Some(lines) => lines.recv().await,
+        None => None,
+    }
+}
+
+/// True if the answer counts, or came too late because the agent asks no more.
+fn is_settled(response: &Response<Incoming>) -> bool {
+    response.status().is_success() || response.status() == StatusCode::NOT_FOUND
+}
+
+/// Returns the delay before the attempt number `attempt`, counted from 1.
+fn reconnect_delay(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    MAX_RECONNECT_DELAY.min(MIN_RECONNECT_DELAY * 2u32.pow(doublings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_slow_down_and_give_up_after_minutes() {
+        assert_eq!(reconnect_delay(1), MIN_RECONNECT_DELAY);
+        assert_eq!(reconnect_delay(3), 4 * MIN_RECONNECT_DELAY);
+        assert_eq!(reconnect_delay(u32::MAX), MAX_RECONNECT_DELAY);
+        let all: Duration = (1..=MAX_RECONNECTS).map(reconnect_delay).sum();
+        let minutes = Duration::from_secs(60)..Duration::from_secs(300);
+        assert!(minutes.contains(&all), "{all:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Command line, with a module for each command that is more than a line.
 
 mod admin;
+mod batch;
 mod chat;
 mod connect;
 mod control_characters;
@@ -17,6 +18,7 @@ mod ledger;
 mod manual;
 mod progress;
 mod projects;
+mod reconnect;
 mod route;
 mod screen;
 mod serve;
@@ -48,6 +50,7 @@ use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
 
+use batch::BatchArguments;
 use chat::ChatArguments;
 use connect::ConnectArguments;
 use control_characters::without_control_characters;
@@ -95,6 +98,8 @@ enum CliCommand {
     /// Run agents on a running server, and follow them.
     #[command(subcommand)]
     Tasks(TasksCommand),
+    /// Run a file of requests on a running server, and fetch the answers.
+    Batch(BatchArguments),
     /// Set a client up for a server, such as Codex or Claude Code.
     Connect(ConnectArguments),
     /// Ask a running server whether it is healthy; the exit code says it.
@@ -161,6 +166,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
         CliCommand::Doctor(arguments) => return doctor::run(&arguments, &environment),
         CliCommand::Tasks(command) => return command.run(&environment),
+        CliCommand::Batch(arguments) => return batch::run(&arguments, &environment),
         CliCommand::Health(arguments) => return health::run(&arguments, &environment),
         CliCommand::Init(arguments) => init::run(&arguments, &environment),
         CliCommand::Serve(arguments) => serve::serve(arguments, environment),

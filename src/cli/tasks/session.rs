@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -27,16 +26,11 @@ use super::events::ShownTaskEvent;
 use super::questions::PermissionAnswer;
 use super::questions::PermissionQuestion;
 use crate::cli::CommandError;
+use crate::cli::reconnect::ReconnectAttempts;
 use crate::cli::screen::Screen;
 use crate::cli::server_client::ServerClient;
 use crate::cli::server_client::read_json_body;
 use crate::cli::server_client::read_refusal;
-
-/// Delay before the first attempt to connect again; it doubles up to the maximum.
-const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(250);
-const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
-/// Maximum number of attempts in a row without an event, which take about two minutes.
-const MAX_RECONNECTS: u32 = 30;
 
 /// Task that is followed from the terminal.
 pub(super) struct TaskSession {
@@ -66,7 +60,7 @@ pub(super) struct FollowProgress {
     /// Set after the first Ctrl-C.
     is_interrupted: bool,
     /// Attempts to connect since the last event.
-    attempts: u32,
+    attempts: ReconnectAttempts,
 }
 
 /// Reason why a task is not followed any more.
@@ -98,11 +92,8 @@ impl TaskSession {
             if let Some(end) = self.follow_once().await? {
                 return Ok(end);
             }
-            self.progress.attempts += 1;
-            if self.progress.attempts > MAX_RECONNECTS {
-                return Err(self.lost().into());
-            }
-            let delay = reconnect_delay(self.progress.attempts);
+            let delay = self.progress.attempts.next_delay();
+            let delay = delay.ok_or_else(|| self.lost())?;
             let is_interrupted = select! {
                 () = sleep(delay) => false,
                 _ = self.interrupts.recv() => true,
@@ -177,7 +168,7 @@ impl TaskSession {
 
     /// Shows an event, and returns true for the last one.
     async fn show_event(&mut self, event: &Event) -> anyhow::Result<bool> {
-        self.progress.attempts = 0;
+        self.progress.attempts.reset();
         if !event.id.is_empty() {
             self.progress.last_event = Some(event.id.clone());
         }
@@ -356,25 +347,4 @@ async fn next_line(lines: &mut Option<mpsc::UnboundedReceiver<String>>) -> Optio
 /// True if the answer counts, or came too late because the agent asks no more.
 fn is_settled(response: &Response<Incoming>) -> bool {
     response.status().is_success() || response.status() == StatusCode::NOT_FOUND
-}
-
-/// Returns the delay before the attempt number `attempt`, counted from 1.
-fn reconnect_delay(attempt: u32) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(16);
-    MAX_RECONNECT_DELAY.min(MIN_RECONNECT_DELAY * 2u32.pow(doublings))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attempts_to_connect_slow_down_and_give_up_after_minutes() {
-        assert_eq!(reconnect_delay(1), MIN_RECONNECT_DELAY);
-        assert_eq!(reconnect_delay(3), 4 * MIN_RECONNECT_DELAY);
-        assert_eq!(reconnect_delay(u32::MAX), MAX_RECONNECT_DELAY);
-        let all: Duration = (1..=MAX_RECONNECTS).map(reconnect_delay).sum();
-        let minutes = Duration::from_secs(60)..Duration::from_secs(300);
-        assert!(minutes.contains(&all), "{all:?}");
-    }
 }

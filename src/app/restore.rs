@@ -25,6 +25,7 @@ use crate::engine::claude;
 use crate::engine::claude::DataDir;
 use crate::storage::store;
 use crate::storage::store::BackupContents;
+use crate::storage::store::ByteProgress;
 
 /// Imports the exported ledger `text` into the data directory of `settings`. An existing ledger is
 /// replaced only if `may_replace` is set.
@@ -56,16 +57,20 @@ pub struct RestoredStore {
 }
 
 /// Restores the store and uploaded files of `backup` into the data directory of `settings`. The
-/// previous store is kept in a folder beside it.
+/// previous store is kept in a folder beside it. Reports the bytes of records that were read.
 ///
 /// # Errors
 /// Fails when a server runs, the backup is damaged, or a write fails; the previous store then stays
 /// in place.
-pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
+pub fn restore_store(
+    settings: &Settings,
+    backup: &Path,
+    progress: ByteProgress<'_>,
+) -> anyhow::Result<RestoredStore> {
     let data_dir = &settings.server.data_dir;
     let _held = lock_data_dir(settings)?;
     let aside = create_replaced_folder(data_dir)?;
-    let built = build_store(backup, &aside, data_dir)
+    let built = build_store(backup, &aside, data_dir, progress)
         .with_context(|| format!("{} was not restored", backup.display()));
     if built.is_err() {
         let _ = fs::remove_dir_all(&aside);
@@ -166,8 +171,10 @@ fn build_store(
     backup: &Path,
     aside: &Path,
     data_dir: &Path,
+    progress: ByteProgress<'_>,
 ) -> Result<BackupContents, store::Error> {
-    let contents = store::restore_backup(backup, &aside.join(records::STORE_FOLDER))?;
+    let store = aside.join(records::STORE_FOLDER);
+    let contents = store::restore_backup(backup, &store, progress)?;
     let present = data_dir.join(records::FILES_FOLDER);
     let previous = backup.join(records::FILES_FOLDER);
     if present.is_dir() {

@@ -15,6 +15,8 @@ use super::CommandError;
 use super::admin::ServerArguments;
 use super::admin::block_on;
 use super::admin::request_text;
+use super::progress::ProgressArguments;
+use super::progress::ProgressMeasure;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Error;
 use crate::accounts::ledger::Restored;
@@ -30,6 +32,8 @@ pub(super) enum LedgerCommand {
         file: PathBuf,
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
     /// Restore the ledger from an export, all of it or nothing, while no server runs.
     Restore {
@@ -41,11 +45,15 @@ pub(super) enum LedgerCommand {
         replace: bool,
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
     /// Recompute the sums of all charges and holds; exit with 1 if a figure differs.
     Verify {
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
 }
 
@@ -55,13 +63,27 @@ pub(super) enum LedgerCommand {
 /// Fails when the command fails, with advice on what to do next.
 pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
-        LedgerCommand::Backup { file, target } => backup(target, environment, file),
+        LedgerCommand::Backup {
+            file,
+            target,
+            progress,
+        } => {
+            let _shown = progress.begin("reading the ledger", ProgressMeasure::Unknown);
+            backup(target, environment, file)
+        }
         LedgerCommand::Restore {
             file,
             replace,
             target,
-        } => restore(target, environment, file, *replace),
-        LedgerCommand::Verify { target } => verify(target, environment),
+            progress,
+        } => {
+            let _shown = progress.begin("restoring the ledger", ProgressMeasure::Unknown);
+            restore(target, environment, file, *replace)
+        }
+        LedgerCommand::Verify { target, progress } => {
+            let _shown = progress.begin("verifying the ledger", ProgressMeasure::Unknown);
+            verify(target, environment)
+        }
     }
 }
 

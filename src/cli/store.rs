@@ -15,6 +15,8 @@ use super::admin::ServerArguments;
 use super::admin::block_on;
 use super::admin::request_json;
 use super::admin::request_text;
+use super::progress::ProgressArguments;
+use super::progress::ProgressMeasure;
 use crate::app;
 use crate::config::Environment;
 use crate::storage::store;
@@ -29,6 +31,8 @@ pub(super) enum StoreCommand {
         folder: Option<PathBuf>,
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
     /// List the backups in the data directory, and whether each is complete.
     Backups {
@@ -42,11 +46,15 @@ pub(super) enum StoreCommand {
         folder: PathBuf,
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
     /// Open a store without its damaged snapshot, keep a copy, and report whether records are missing.
     Repair {
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
     /// Read all records of the server, or of a backup; exit with 1 if one cannot be read.
     Verify {
@@ -55,6 +63,8 @@ pub(super) enum StoreCommand {
         folder: Option<PathBuf>,
         #[command(flatten)]
         target: ServerArguments,
+        #[command(flatten)]
+        progress: ProgressArguments,
     },
 }
 
@@ -64,21 +74,31 @@ pub(super) enum StoreCommand {
 /// Fails when the command fails, with advice on what to do next.
 pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
-        StoreCommand::Backup { folder, target } => backup(target, environment, folder.as_deref()),
+        StoreCommand::Backup {
+            folder,
+            target,
+            progress,
+        } => backup(target, environment, folder.as_deref(), progress),
         StoreCommand::Backups { target } => list(target, environment),
-        StoreCommand::Restore { folder, target } => restore(target, environment, folder),
-        StoreCommand::Repair { target } => repair(target, environment),
+        StoreCommand::Restore {
+            folder,
+            target,
+            progress,
+        } => restore(target, environment, folder, progress),
+        StoreCommand::Repair { target, progress } => repair(target, environment, progress),
         StoreCommand::Verify {
             folder: Some(folder),
             target: _,
+            progress,
         } => Ok(format!(
             "the backup is whole: {}\n",
-            describe_contents(&verify_backup(folder)?)
+            describe_contents(&verify_backup(folder, progress)?)
         )),
         StoreCommand::Verify {
             folder: None,
             target,
-        } => verify(target, environment),
+            progress,
+        } => verify(target, environment, progress),
     }
 }
 
@@ -86,6 +106,7 @@ fn backup(
     target: &ServerArguments,
     environment: &Environment,
     folder: Option<&Path>,
+    progress: &ProgressArguments,
 ) -> anyhow::Result<String> {
     if let Some(folder) = folder.filter(|folder| folder.exists()) {
         let hint = "name a folder that does not exist, or remove this one";
@@ -93,19 +114,21 @@ fn backup(
             CommandError::new(format!("{} is there already", folder.display()), hint).into(),
         );
     }
+    let making = progress.begin("making the backup", ProgressMeasure::Unknown);
     let backup = request_json(target, environment, "POST", "/admin/store/backup", None)?;
+    drop(making);
     let path = PathBuf::from(backup["path"].as_str().unwrap_or_default());
     let place = match folder {
         None => path,
         Some(folder) => {
             let mut partial = folder.as_os_str().to_owned();
             partial.push(".partial");
-            copy(&path, Path::new(&partial))
+            copy(&path, Path::new(&partial), progress)
                 .and_then(|()| Ok(fs::rename(&partial, folder)?))
                 .with_context(|| {
                     format!("cannot copy {} to {}", path.display(), folder.display())
                 })?;
-            verify_backup(folder)?;
+            verify_backup(folder, progress)?;
             // The backup in the data directory was only an intermediate step.
             fs::remove_dir_all(path)?;
             folder.to_owned()
@@ -119,19 +142,45 @@ fn backup(
 }
 
 /// Copies a backup with its folders to `target`, replacing an incomplete copy there.
-fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
+fn copy(source: &Path, target: &Path, progress: &ProgressArguments) -> Result<(), store::Error> {
     match fs::remove_dir_all(target) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
+    let mut folders = Vec::new();
     for entry in fs::read_dir(source)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            store::copy_files(&entry.path(), &target.join(entry.file_name()))?;
+            folders.push((entry.path(), target.join(entry.file_name())));
         }
     }
     // Copied last: the manifest among these files marks the backup as complete.
-    store::copy_files(source, target)
+    folders.push((source.to_owned(), target.to_owned()));
+    let mut total = 0;
+    for (folder, _) in &folders {
+        total += size_of_files(folder)?;
+    }
+    let mut shown = progress.begin("copying the backup", ProgressMeasure::Bytes);
+    let mut done = 0;
+    for (folder, copy) in &folders {
+        store::copy_files_with(folder, copy, &mut |bytes| {
+            done += bytes;
+            shown.show(done, total, &[]);
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns the size of the files in a folder, without those of its folders, in bytes.
+fn size_of_files(folder: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder)? {
+        let about = entry?.metadata()?;
+        if about.is_file() {
+            size += about.len();
+        }
+    }
+    Ok(size)
 }
 
 fn list(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
@@ -157,9 +206,15 @@ fn restore(
     target: &ServerArguments,
     environment: &Environment,
     folder: &Path,
+    progress: &ProgressArguments,
 ) -> anyhow::Result<String> {
-    verify_backup(folder)?;
-    let restored = app::restore_store(&target.settings(environment)?, folder)?;
+    verify_backup(folder, progress)?;
+    let settings = target.settings(environment)?;
+    let mut shown = progress.begin("restoring", ProgressMeasure::Bytes);
+    let restored = app::restore_store(&settings, folder, &mut |done, total| {
+        shown.show(done, total, &[]);
+    })?;
+    drop(shown);
     let previous = restored
         .previous
         .map(|previous| format!("; what was there before is in {}", previous.display()));
@@ -170,12 +225,19 @@ fn restore(
     ))
 }
 
-fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
+fn repair(
+    target: &ServerArguments,
+    environment: &Environment,
+    progress: &ProgressArguments,
+) -> anyhow::Result<String> {
+    let settings = target.settings(environment)?;
+    let shown = progress.begin("repairing the store", ProgressMeasure::Unknown);
     let app::RepairedStore {
         contents,
         problems,
         previous,
-    } = block_on(app::repair_store(&target.settings(environment)?))?;
+    } = block_on(app::repair_store(&settings))?;
+    drop(shown);
     let words = describe_contents(&contents);
     let previous = previous.display();
     if problems.is_empty() {
@@ -193,7 +255,12 @@ fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result
     Err(CommandError::new(message, hint).into())
 }
 
-fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
+fn verify(
+    target: &ServerArguments,
+    environment: &Environment,
+    progress: &ProgressArguments,
+) -> anyhow::Result<String> {
+    let _shown = progress.begin("reading all records", ProgressMeasure::Unknown);
     let found: Value =
         serde_json::from_str(&request_text(target, environment, "/admin/store/verify")?)?;
     Ok(format!(
@@ -203,8 +270,12 @@ fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result
 }
 
 /// Verifies that a backup can be read completely.
-fn verify_backup(folder: &Path) -> anyhow::Result<BackupContents> {
-    store::verify_backup(folder).map_err(|error| {
+fn verify_backup(folder: &Path, progress: &ProgressArguments) -> anyhow::Result<BackupContents> {
+    let mut shown = progress.begin("verifying the backup", ProgressMeasure::Bytes);
+    let verified = store::verify_backup_with(folder, &mut |done, total| {
+        shown.show(done, total, &[]);
+    });
+    verified.map_err(|error| {
         let hint = "`claude-switchboard store backups` lists the backups in the data directory and which of them are complete";
         CommandError::new(format!("{}: {error}", folder.display()), hint).into()
     })

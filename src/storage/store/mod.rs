@@ -55,10 +55,13 @@ pub use backend::StoreRecord;
 pub use backup::Backup;
 pub use backup::BackupContents;
 pub use backup::Backups;
+pub use backup::ByteProgress;
 pub use backup::copy_files;
+pub use backup::copy_files_with;
 pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
+pub use backup::verify_backup_with;
 pub use disk_space::FreeSpaceFloor;
 #[cfg(test)]
 pub(crate) use memory::MemoryBackend;

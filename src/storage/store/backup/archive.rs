@@ -28,6 +28,12 @@ const MAGIC: &[u8] = b"claude-switchboard backup 1\n";
 /// everything before it follow.
 const END: u32 = u32::MAX;
 
+/// Bytes between two reports of progress.
+const REPORT_INTERVAL_BYTES: u64 = 1 << 20;
+
+/// Receiver of progress: the bytes that are done, and all bytes.
+pub type ByteProgress<'a> = &'a mut dyn FnMut(u64, u64);
+
 /// Number of records and large values in a backup or a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupContents {
@@ -111,18 +117,25 @@ pub(super) struct ArchiveReader {
     checksum: Sha256,
     folder: PathBuf,
     contents: BackupContents,
+    /// Bytes of the file that were read, of `total_bytes`.
+    bytes_read: u64,
+    total_bytes: u64,
+    /// Number of read bytes from which progress is reported again.
+    next_report: u64,
 }
 
 impl ArchiveReader {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        let input = BufReader::new(File::open(folder.join(RECORDS))?);
-        let folder = folder.to_owned();
-        let contents = BackupContents::default();
+        let file = File::open(folder.join(RECORDS))?;
+        let total_bytes = file.metadata()?.len();
         let mut reader = Self {
-            input,
+            input: BufReader::new(file),
             checksum: Sha256::new(),
-            folder,
-            contents,
+            folder: folder.to_owned(),
+            contents: BackupContents::default(),
+            bytes_read: 0,
+            total_bytes,
+            next_report: REPORT_INTERVAL_BYTES,
         };
         match reader.read(MAGIC.len()) {
             Ok(magic) if magic == MAGIC => Ok(reader),
@@ -162,6 +175,20 @@ impl ArchiveReader {
         self.contents
     }
 
+    /// Size of the record file, in bytes.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// Returns the bytes that were read, once for each mebibyte.
+    pub(super) fn due_report(&mut self) -> Option<u64> {
+        if self.bytes_read < self.next_report {
+            return None;
+        }
+        self.next_report = self.bytes_read + REPORT_INTERVAL_BYTES;
+        Some(self.bytes_read)
+    }
+
     fn end(&mut self) -> Result<(), Error> {
         let records = u64::from_be_bytes(self.array()?);
         let expected = self.checksum.clone().finalize();
@@ -194,6 +221,7 @@ impl ArchiveReader {
             return Err(CUT_SHORT);
         }
         self.checksum.update(&bytes);
+        self.bytes_read += bytes.len() as u64;
         Ok(bytes)
     }
 }
@@ -206,8 +234,25 @@ const CUT_SHORT: Error = Error::Damaged("its file of records is cut short");
 /// # Errors
 /// [`Error::Damaged`] if it differs from what was written, [`Error::Files`] if it cannot be read.
 pub fn verify_backup(folder: &Path) -> Result<BackupContents, Error> {
+    verify_backup_with(folder, &mut |_, _| {})
+}
+
+/// Verifies a backup like [`verify_backup`], and reports the bytes of records that were read.
+///
+/// # Errors
+/// The errors of [`verify_backup`].
+pub fn verify_backup_with(
+    folder: &Path,
+    progress: ByteProgress<'_>,
+) -> Result<BackupContents, Error> {
     let mut reader = ArchiveReader::open(folder)?;
-    while reader.next()?.is_some() {}
+    let total = reader.total_bytes();
+    while reader.next()?.is_some() {
+        if let Some(done) = reader.due_report() {
+            progress(done, total);
+        }
+    }
+    progress(total, total);
     check_file_list(folder)?;
     Ok(reader.contents())
 }

@@ -95,19 +95,36 @@ pub(super) fn make_private(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// Fails when a file cannot be read or written.
 pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
+    copy_files_with(source, target, &mut |_| {})
+}
+
+/// Copies files like [`copy_files`], and reports the size of each file once it is in place.
+///
+/// # Errors
+/// The errors of [`copy_files`].
+pub fn copy_files_with(
+    source: &Path,
+    target: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
     make_private(target)?;
     for entry in fs::read_dir(source)? {
         let entry = entry?;
         let about = entry.metadata()?;
         let copy = target.join(entry.file_name());
         let present = fs::metadata(&copy).map(|present| present.len()).ok();
-        if !about.is_file() || present == Some(about.len()) {
+        if !about.is_file() {
+            continue;
+        }
+        if present == Some(about.len()) {
+            progress(about.len());
             continue;
         }
         match link_or_copy(&entry.path(), &copy) {
             Err(Error::Files(error)) if error.kind() == io::ErrorKind::NotFound => {}
             copied => copied?,
         }
+        progress(about.len());
     }
     Ok(File::open(target)?.sync_all()?)
 }

@@ -19,8 +19,11 @@ pub(super) use snapshot::NextRecord;
 pub(super) use snapshot::SnapshotRecords;
 
 pub use archive::BackupContents;
+pub use archive::ByteProgress;
 pub use archive::verify_backup;
+pub use archive::verify_backup_with;
 pub use files::copy_files;
+pub use files::copy_files_with;
 pub use folder::Backup;
 pub use folder::Backups;
 pub use folder::time_name;

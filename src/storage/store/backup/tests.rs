@@ -71,10 +71,17 @@ async fn restored_backup_equals_the_store_at_backup_time() {
             large_bytes: 30_000
         }
     );
-    assert_eq!(verify_backup(&path).unwrap(), contents);
+    let mut reports = Vec::new();
+    let verified = verify_backup_with(&path, &mut |done, total| reports.push((done, total)));
+    assert_eq!(verified.unwrap(), contents);
+    let records = std::fs::metadata(path.join("records")).unwrap().len();
+    assert_eq!(reports, [(records, records)]);
     put(&store, &[("b", 6000), ("c", 1), ("d", 1)], 2).await;
     let restored = data.path().join("restored");
-    assert_eq!(restore_backup(&path, &restored).unwrap(), contents);
+    assert_eq!(
+        restore_backup(&path, &restored, &mut |_, _| {}).unwrap(),
+        contents
+    );
     let restored = open(&restored);
     let found = restored.scan(TABLE.key("")).await.unwrap();
     let found: Vec<_> = found
@@ -108,7 +115,7 @@ async fn restore_moves_large_values_out_of_the_database() {
         .unwrap()
         .path;
     let restored = data.path().join("restored");
-    restore_backup(&path, &restored).unwrap();
+    restore_backup(&path, &restored, &mut |_, _| {}).unwrap();
     assert_eq!(names(&restored.join("large")).len(), 1);
     assert_eq!(
         open(&restored).get(TABLE.key("old")).await.unwrap(),
@@ -141,7 +148,7 @@ async fn backup_is_consistent_during_concurrent_writes() {
         for number in 0..8 {
             let path = backups.create().await.unwrap().path;
             let restored = data.path().join(format!("restored-{number}"));
-            restore_backup(&path, &restored).unwrap();
+            restore_backup(&path, &restored, &mut |_, _| {}).unwrap();
             let found = open(&restored).scan(TABLE.key("")).await.unwrap();
             assert!(
                 found.iter().all(|(_, value)| value[0] == found[0].1[0]),
@@ -189,7 +196,8 @@ async fn changed_or_missing_bytes_fail_verification() {
     }
     std::fs::write(&records, [&good[..], b"x"].concat()).unwrap();
     assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))));
-    assert!(restore_backup(&path, &data.path().join("restored")).is_err());
+    let restored = data.path().join("restored");
+    assert!(restore_backup(&path, &restored, &mut |_, _| {}).is_err());
     assert!(
         !data.path().join("restored").exists(),
         "nothing is made of a damaged backup"

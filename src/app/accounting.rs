@@ -141,6 +141,8 @@ impl Accounting {
             webhooks: Arc::clone(&self.sender),
             hooks: context.hooks.clone(),
             doctor: Some(doctor),
+            // Set once the services run.
+            live: None,
             metrics: context.metrics.http.clone(),
         }
     }

@@ -138,6 +138,8 @@ impl AdminClient {
             hooks: Hooks::default(),
             // A command has no server to check.
             doctor: None,
+            // There is no server.
+            live: None,
             // Nothing scrapes a command's own socket.
             metrics: Metrics::new().http.clone(),
         };

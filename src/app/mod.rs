@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::auth::Keys;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::domain::unix_now;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::DataDir;
@@ -48,9 +49,11 @@ use crate::engine::gateway::SignInState;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::pool::Pool;
 use crate::http;
+use crate::http::AdminServices;
 use crate::http::ApiServices;
 use crate::http::AppState;
 use crate::http::DrainExpired;
+use crate::http::LiveSources;
 use crate::http::MetricsSources;
 use crate::http::ShutdownStarted;
 use crate::server;
@@ -128,8 +131,7 @@ pub async fn run(
     reload: Reload,
 ) -> anyhow::Result<()> {
     let app = App::start(&settings, &environment).await?;
-    let variables = environment.for_workers(settings.claude.sign_in);
-    let sign_in = SignIn::choose(settings.claude.sign_in, &variables).ok();
+    let sign_in = choose_sign_in(&settings, &environment);
     app.shutdown
         .listen_for_signals(&app.tracker)
         .context("cannot listen for signals")?;
@@ -188,7 +190,17 @@ impl App {
         let ledger = accounting.ledger.reader();
         let registry = context.registry.clone();
         let doctor = ServerDoctor::new(settings, environment, registry, turns.clone(), cli);
-        let admin = accounting.admin(&context, Arc::new(doctor));
+        let admin = AdminServices {
+            live: Some(LiveSources {
+                turns: turns.clone(),
+                batches: services.batches.clone(),
+                tasks: tasks.clone(),
+                metrics: context.metrics.clone(),
+                sign_in: choose_sign_in(settings, environment).map(SignIn::describe),
+                started_at: unix_now(),
+            }),
+            ..accounting.admin(&context, Arc::new(doctor))
+        };
         let admin_address = admin::serve(&context, &admin, &keys).await?;
         let state = AppState {
             turns,
@@ -288,6 +300,12 @@ impl App {
         drop(self.data_dir);
         tracing::info!("stopped");
     }
+}
+
+/// Returns the sign-in of the workers; `None` without one.
+fn choose_sign_in(settings: &Settings, environment: &Environment) -> Option<SignIn> {
+    let method = settings.claude.sign_in;
+    SignIn::choose(method, &environment.for_workers(method)).ok()
 }
 
 /// Kills what an earlier server on the same data directory left running.

@@ -58,6 +58,7 @@ pub use shutdown::ShutdownStarted;
 pub use state::AdminServices;
 pub use state::ApiServices;
 pub use state::AppState;
+pub use state::LiveSources;
 pub use state::MetricsSources;
 pub use state::SetupDoctor;
 pub use unauthenticated::UnauthenticatedClient;

@@ -97,6 +97,23 @@ pub trait SetupDoctor: fmt::Debug + Send + Sync {
     fn check(&self, is_quick: bool) -> BoxFuture<'_, CheckReport>;
 }
 
+/// Parts of a running server that its status is read from.
+#[derive(Debug, Clone)]
+pub struct LiveSources {
+    /// Pipeline, for the state of the workers.
+    pub turns: TurnPipeline,
+    /// Batches, for their numbers.
+    pub batches: Batches,
+    /// Tasks, for their numbers; `None` if they are off.
+    pub tasks: Option<Tasks>,
+    /// Metrics of the process, for their totals.
+    pub metrics: Metrics,
+    /// Sign-in of the workers, in words; `None` without one.
+    pub sign_in: Option<&'static str>,
+    /// Start of the server, in seconds of Unix time.
+    pub started_at: u64,
+}
+
 /// State of the admin API.
 #[derive(Debug, Clone)]
 pub struct AdminServices {
@@ -114,6 +131,8 @@ pub struct AdminServices {
     pub hooks: Hooks,
     /// Checks of the setup; `None` if a command serves the API.
     pub doctor: Option<Arc<dyn SetupDoctor>>,
+    /// Sources of the status; `None` if a command serves the API.
+    pub live: Option<LiveSources>,
     /// Metrics of the requests to the admin API.
     pub metrics: HttpMetrics,
 }

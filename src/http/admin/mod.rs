@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod projects;
 mod response_bodies;
+mod status;
 mod store;
 pub(super) mod tables;
 
@@ -34,6 +35,7 @@ use super::openapi::get;
 use super::openapi::operations;
 use super::openapi::post;
 use super::openapi::put;
+use super::state::LiveSources;
 use super::state::SetupDoctor;
 use crate::accounts::auth::Registry;
 use crate::accounts::auth::RegistryPage;
@@ -56,6 +58,7 @@ pub(super) struct AdminState {
     webhooks: Arc<dyn WebhookSender>,
     hooks: Hooks,
     doctor: Option<Arc<dyn SetupDoctor>>,
+    live: Option<LiveSources>,
     config: Arc<Config>,
 }
 
@@ -74,6 +77,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         webhooks,
         hooks,
         doctor,
+        live,
         metrics: _,
     } = admin.clone();
     router.with_state(AdminState {
@@ -84,6 +88,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         webhooks,
         hooks,
         doctor,
+        live,
         config: Arc::clone(config),
     })
 }
@@ -154,12 +159,16 @@ pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
             "/admin/doctor",
             get(&operations::CHECK_SETUP, doctor::check),
         ),
+        (
+            "/admin/status",
+            get(&operations::GET_STATUS, status::status),
+        ),
     ]
 }
 
 /// Paths of the admin API with their methods, for tests that visit all of them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 14] = [
+pub(super) const PATHS: [(&str, &[&str]); 15] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -174,6 +183,7 @@ pub(super) const PATHS: [(&str, &[&str]); 14] = [
     ("/admin/store/verify", &["GET"]),
     ("/admin/cache", &["GET", "DELETE"]),
     ("/admin/doctor", &["GET"]),
+    ("/admin/status", &["GET"]),
 ];
 
 fn page(query: &HashMap<String, String>) -> Result<RegistryPage, ApiError> {

@@ -144,6 +144,7 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("GET", "/admin/cache", 200, "CacheStatistics"),
     json("DELETE", "/admin/cache", 200, "CacheCleared"),
     json("GET", "/admin/doctor", 200, "DoctorReport"),
+    json("GET", "/admin/status", 200, "ServerStatus"),
 ];
 
 const fn json(
@@ -271,6 +272,7 @@ const COMPONENTS: &[(&str, &str)] = schema_files![
     "RouteRecommendation",
     "SavingCause",
     "ServerDescription",
+    "ServerStatus",
     "Session",
     "SessionDeleted",
     "SessionList",

@@ -26,6 +26,7 @@ mod refusals;
 mod responses;
 mod route;
 mod sessions;
+mod status;
 mod stream_probe;
 mod streams;
 pub(crate) mod surfaces;
@@ -406,6 +407,7 @@ fn admin_of(registry: &Registry) -> AdminServices {
         webhooks,
         hooks: Hooks::default(),
         doctor: Some(Arc::new(ScriptedDoctor)),
+        live: None,
         metrics: Metrics::new().http.clone(),
     }
 }

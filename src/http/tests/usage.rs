@@ -60,7 +60,7 @@ async fn used() -> (Router, Registry, Ledger) {
     )
 }
 
-async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
+pub(super) async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
     let held = Amount {
         tokens: 100,
         money: Money::from_nanos(1_000),

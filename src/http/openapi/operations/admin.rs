@@ -138,3 +138,8 @@ pub(in crate::http) static CHECK_SETUP: Operation = operation(
     "`true` leaves out checks that start a program, write to the disk or call others.",
 )
 .one_of(&["true", "false"])]);
+
+pub(in crate::http) static GET_STATUS: Operation = operation(
+    "getStatus",
+    "Returns the state of the server, its totals since the start, and the usage of today.",
+);

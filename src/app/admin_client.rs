@@ -168,6 +168,15 @@ impl AdminClient {
         }
     }
 
+    /// Creates a client of the server that runs on the data directory in `settings`. Locks and
+    /// creates nothing; without a server each request fails.
+    pub fn of_server(settings: &Settings) -> Self {
+        Self {
+            socket: settings.server.data_dir.join(admin::ADMIN_SOCKET),
+            local: None,
+        }
+    }
+
     /// Sends a request and returns the JSON of the response.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub(super) struct EndpointArguments {
 
 /// Key given on the command line, which `Debug` does not show.
 #[derive(Clone)]
-struct ClientKey(String);
+pub(super) struct ClientKey(String);
 
 /// Server to call: its URL without `/v1`, and the key to send.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,23 +53,37 @@ impl EndpointArguments {
     /// Fails when the URL or the key is not one, or the configuration is refused.
     pub(super) fn resolve(&self, environment: &Environment) -> anyhow::Result<Endpoint> {
         let url = find_url(self.url.as_deref(), self.config.as_deref(), environment)?;
-        let given = self.key.as_ref().map(|key| key.0.as_str());
+        let given = self.key.as_ref().map(ClientKey::reveal);
         let key = given.or_else(|| environment.get(CLIENT_KEY));
-        if key.is_some_and(|key| !is_key(key)) {
-            return Err(CommandError::new(
-                "the key has characters that are in no key".to_owned(),
-                "a key is one word of letters, digits and signs, without quotes",
-            )
-            .into());
-        }
-        Ok(Endpoint {
-            url,
-            key: key.map(str::to_owned),
-        })
+        Ok(Endpoint::new(url, key)?)
+    }
+}
+
+impl ClientKey {
+    /// Returns the text of the key.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
 impl Endpoint {
+    /// Creates the endpoint with this short URL and key.
+    ///
+    /// # Errors
+    /// Fails when the key is not one.
+    pub(super) fn new(url: String, key: Option<&str>) -> Result<Self, CommandError> {
+        if key.is_some_and(|key| !is_key(key)) {
+            return Err(CommandError::new(
+                "the key has characters that are in no key".to_owned(),
+                "a key is one word of letters, digits and signs, without quotes",
+            ));
+        }
+        Ok(Self {
+            url,
+            key: key.map(str::to_owned),
+        })
+    }
+
     /// Prints a warning if the key leaves this machine unencrypted.
     pub(super) fn warn_of_clear_text(&self) {
         if self.key.is_some() && !is_confidential(&self.url) {

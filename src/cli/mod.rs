@@ -27,6 +27,7 @@ mod store;
 mod table;
 mod tasks;
 mod terminal_input;
+mod top;
 mod usage;
 
 use std::io::BufRead as _;
@@ -66,6 +67,7 @@ use route::RouteArguments;
 use serve::ServeArguments;
 use store::StoreCommand;
 use tasks::TasksCommand;
+use top::TopArguments;
 use usage::UsageArguments;
 
 /// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
@@ -100,6 +102,8 @@ enum CliCommand {
     Tasks(TasksCommand),
     /// Run a file of requests on a running server, and fetch the answers.
     Batch(BatchArguments),
+    /// Show live figures of a running server: workers, queue, requests, cost.
+    Top(TopArguments),
     /// Set a client up for a server, such as Codex or Claude Code.
     Connect(ConnectArguments),
     /// Ask a running server whether it is healthy; the exit code says it.
@@ -171,6 +175,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
         CliCommand::Init(arguments) => init::run(&arguments, &environment),
         CliCommand::Serve(arguments) => serve::serve(arguments, environment),
         CliCommand::CheckConfig { config } => check_config(config.as_deref(), &environment),
+        CliCommand::Top(arguments) => top::run(&arguments, &environment),
         CliCommand::Chat(arguments) => chat::run(arguments, &environment),
         CliCommand::Connect(arguments) => connect::run(arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),

@@ -364,6 +364,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "telemetry::logs",
             "runtime::checks",
+            "telemetry::metrics",
             "runtime::http_client",
             "runtime::text_table",
             "api::openai",

@@ -37,6 +37,25 @@ impl From<Output> for CommandOutput {
     }
 }
 
+/// Runs the binary beside a server in this process.
+pub(crate) async fn run_beside(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+    let owned = |text: &&str| (*text).to_owned();
+    let arguments: Vec<String> = arguments.iter().map(owned).collect();
+    let variables: Vec<(String, String)> = variables
+        .iter()
+        .map(|(name, value)| (owned(name), owned(value)))
+        .collect();
+    let ended = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        run(&arguments, &variables)
+    });
+    ended.await.unwrap()
+}
+
 #[test]
 fn version_is_that_of_the_package() {
     let output = run(&["--version"], &[]);
@@ -199,6 +218,9 @@ fn shell_completions_contain_the_commands() {
 fn unknown_commands_options_and_clients_suggest_the_nearest() {
     for (arguments, nearest) in [
         (&["conect"][..], "'connect'"),
+        (&["tsks"], "'tasks'"),
+        (&["batch", "--resum", "batch_1"], "'--resume'"),
+        (&["tasks", "run", "x", "--allow", "Bas"], "'Bash'"),
         (&["serve", "--listn", "127.0.0.1:0"], "'--listen'"),
         (&["connect", "codx"], "'codex'"),
         (&["doctor", "--only", "sign-in"], "'sign_in'"),

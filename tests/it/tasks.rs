@@ -64,6 +64,11 @@ impl TaskClient {
         }
     }
 
+    /// Returns the key and the workspace.
+    pub(crate) fn key_and_workspace(&self) -> (&str, &str) {
+        (&self.key, &self.work)
+    }
+
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let request = self
             .http
@@ -145,14 +150,14 @@ pub(crate) fn tool_directive(tool: &str, input: &Value) -> String {
 }
 
 /// Directive for a command that creates the file `begun` and never ends.
-fn endless_command() -> String {
+pub(crate) fn endless_command() -> String {
     tool_directive(
         "Bash",
         &json!({"command": "touch begun; tail -f /dev/null"}),
     )
 }
 
-async fn wait_for_file(path: &Path) {
+pub(crate) async fn wait_for_file(path: &Path) {
     eventually("the tool runs", || async { path.exists().then_some(()) }).await;
 }
 

@@ -49,8 +49,8 @@ const EXAMPLES: &str = "\
 Examples:
   Run a file of requests; the answers are in requests.output.jsonl then:
     claude-switchboard batch requests.jsonl
-  Elsewhere, and follow it later:
-    claude-switchboard batch requests.jsonl --url https://switchboard.example.com
+  On a server elsewhere, and follow it later:
+    claude-switchboard batch requests.jsonl --url https://ai.example.com
     claude-switchboard batch --resume batch_01kxyz... --output answers.jsonl
   End one:
     claude-switchboard batch --cancel batch_01kxyz...

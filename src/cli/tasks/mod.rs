@@ -232,7 +232,7 @@ mod tests {
     fn allowed_tools_are_known_ones() {
         let arguments = parse(&["--allow", "Edit,Write", "--allow", "Bash"]);
         assert_eq!(arguments.allow, ["Edit", "Write", "Bash"]);
-        let line = ["claude-switchboard", "tasks", "run", "x", "--allow", "Bsh"];
+        let line = ["claude-switchboard", "tasks", "run", "x", "--allow", "Bas"];
         let error = Cli::try_parse_from(line).unwrap_err().to_string();
         assert!(error.contains("Bash"), "{error}");
     }

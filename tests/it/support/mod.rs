@@ -28,6 +28,7 @@ mod processes;
 mod response_schemas;
 mod server;
 mod server_process;
+mod terminal;
 mod watchdog;
 
 pub(crate) use client::{Answer, Chat, Events, RawClient};
@@ -36,3 +37,4 @@ pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};
 pub(crate) use server_process::ServerProcess;
+pub(crate) use terminal::TerminalSession;

@@ -1,0 +1,143 @@
+//! `batch`: a file of requests from its check to its results.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::command_line::{CommandOutput, run_beside};
+use crate::support::TestServer;
+
+/// Runs `batch` with these arguments against the server.
+async fn run_batch(server: &TestServer, arguments: &[&str]) -> CommandOutput {
+    let url = server.url("");
+    let line = [&["batch", "--url", &url][..], arguments].concat();
+    run_beside(&line, &[]).await
+}
+
+fn request_line(id: &str, model: &str) -> String {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "[[tokens=2]]"}]});
+    let line =
+        json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body});
+    format!("{line}\n")
+}
+
+/// Writes a file of requests, one for each model, and returns its path.
+fn write_requests(folder: &Path, models: &[&str]) -> String {
+    let file = folder.join("requests.jsonl");
+    let lines: String = models
+        .iter()
+        .enumerate()
+        .map(|(index, model)| request_line(&format!("r{index}"), model))
+        .collect();
+    fs::write(&file, lines).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Returns the ids of the results in a file.
+fn ids_in(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines()
+        .map(|line| {
+            let result: Value = serde_json::from_str(line).unwrap();
+            result["custom_id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_is_run_to_its_end_and_its_results_are_fetched() {
+    let server = TestServer::fake().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_requests(folder.path(), &["haiku", "gemini-9", "haiku"]);
+    let ended = run_batch(&server, &[&file]).await;
+    assert_eq!(ended.code, Some(1), "one failed: {}", ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .contains(": completed, 2 of 3 answered, 1 failed"),
+        "{}",
+        ended.stdout
+    );
+    let output = folder.path().join("requests.output.jsonl");
+    let errors = folder.path().join("requests.errors.jsonl");
+    assert_eq!(ids_in(&output), ["r0", "r2"]);
+    assert_eq!(ids_in(&errors), ["r1"]);
+
+    let again = run_batch(&server, &[&file]).await;
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again
+            .stderr
+            .contains("requests.output.jsonl is there already"),
+        "{}",
+        again.stderr
+    );
+
+    let (id, _) = ended.stdout.split_once(':').unwrap();
+    let other = folder.path().join("other.jsonl");
+    let errors = folder.path().join("other-errors.jsonl");
+    let resumed = run_batch(
+        &server,
+        &[
+            "--resume",
+            id,
+            "--output",
+            other.to_str().unwrap(),
+            "--errors",
+            errors.to_str().unwrap(),
+            "--json",
+        ],
+    )
+    .await;
+    assert_eq!((resumed.code, resumed.stderr.as_str()), (Some(1), ""));
+    let batch: Value = serde_json::from_str(&resumed.stdout).unwrap();
+    assert_eq!(batch["request_counts"]["completed"], 2);
+    assert_eq!(ids_in(&other), ["r0", "r2"]);
+
+    let cancelled = run_batch(&server, &["--cancel", id]).await;
+    assert_eq!(cancelled.code, Some(1));
+    assert!(
+        cancelled.stderr.contains("cannot be cancelled"),
+        "{}",
+        cancelled.stderr
+    );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_whose_requests_are_all_answered_ends_with_0() {
+    let server = TestServer::fake().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_requests(folder.path(), &["haiku", "haiku"]);
+    let ended = run_batch(&server, &[&file, "--no-progress"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("2 of 2 answered") && !ended.stdout.contains("errors:"),
+        "{}",
+        ended.stdout
+    );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faulty_file_is_refused_before_it_is_sent() {
+    let server = TestServer::fake().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("requests.jsonl");
+    let twice = request_line("r0", "haiku");
+    fs::write(&file, format!("{twice}{twice}nothing\n")).unwrap();
+    let refused = run_batch(&server, &[file.to_str().unwrap()]).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    for line in [
+        "  line 2: Another line before has the same `custom_id`.",
+        "  line 3: This line is no JSON object.",
+        "hint: mend these lines",
+    ] {
+        assert!(refused.stderr.contains(line), "{}", refused.stderr);
+    }
+    let files = server.http.get(server.url("/v1/files")).send().await;
+    let files: Value = files.unwrap().json().await.unwrap();
+    assert_eq!(files["data"], json!([]));
+    server.end().await;
+}

@@ -23,6 +23,12 @@ pub(super) fn time_left(time: &Value) -> String {
     describe_seconds(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
 }
 
+/// Returns `number` with its noun, in the plural where it belongs.
+pub(super) fn describe_count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Returns a length of time in words, rounded down.
 pub(super) fn describe_seconds(seconds: u64) -> String {
     match seconds {

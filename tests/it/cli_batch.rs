@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::command_line::{CommandOutput, run_beside};
-use crate::support::TestServer;
+use crate::support::{TerminalSession, TestServer};
 
 /// Runs `batch` with these arguments against the server.
 async fn run_batch(server: &TestServer, arguments: &[&str]) -> CommandOutput {
@@ -117,6 +118,42 @@ async fn batch_whose_requests_are_all_answered_ends_with_0() {
         "{}",
         ended.stdout
     );
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_batch_goes_on_until_it_is_cancelled() {
+    let server = TestServer::fake().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("requests.jsonl");
+    let line = request_line("r0", "haiku").replace("tokens=2", "tokens=5000 gap_ms=100");
+    fs::write(&file, line).unwrap();
+    let url = server.url("");
+    let line = ["batch", file.to_str().unwrap(), "--url", &url];
+    let mut terminal = TerminalSession::start(&line, &[]);
+    terminal.until_shown(" has 1 request]", 1).await;
+    terminal.signal(Signal::INT);
+    terminal.until_shown("batch --resume ", 1).await;
+    assert_eq!(terminal.exit_code().await, Some(130));
+    let screen = terminal.screen();
+    let (_, rest) = screen.split_once("batch --resume ").unwrap();
+    let id = rest.split_whitespace().next().unwrap();
+
+    let cancelled = run_batch(&server, &["--cancel", id]).await;
+    assert_eq!(cancelled.code, Some(0), "{}", cancelled.stderr);
+    let output = folder.path().join("output");
+    let errors = folder.path().join("errors");
+    let files = [output.to_str().unwrap(), errors.to_str().unwrap()];
+    let options = ["--resume", id, "--output", files[0], "--errors", files[1]];
+    let resumed = run_batch(&server, &options).await;
+    assert_eq!(resumed.code, Some(1), "{}", resumed.stderr);
+    assert!(
+        resumed.stdout.contains(": cancelled, 0 of 1 answered"),
+        "{}",
+        resumed.stdout
+    );
+    assert!(!output.exists());
+    assert_eq!(ids_in(&errors), ["r0"]);
     server.end().await;
 }
 

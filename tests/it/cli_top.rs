@@ -41,7 +41,7 @@ async fn figures_are_printed_once_by_data_directory_or_url() {
         for figure in [
             "sign-in      the API key in ANTHROPIC_API_KEY\n",
             " of 1\n",
-            "today (UTC)  1 requests, ",
+            "today (UTC)  1 request, ",
             "tasks        none\n",
         ] {
             assert!(output.stdout.contains(figure), "{}", output.stdout);

@@ -165,8 +165,8 @@ impl BatchArguments {
 impl BatchRun<'_> {
     /// Uploads the input, creates the batch and returns its id; `None` after Ctrl-C.
     async fn submit(&mut self, input: BatchInput) -> anyhow::Result<Option<String>> {
-        let total = input.total;
-        let what = format!("uploading {total} requests");
+        let requests = table::describe_count(input.total, "request");
+        let what = format!("uploading {requests}");
         let shown = self.progress.begin(what, ProgressMeasure::Unknown);
         let created = select! {
             created = create_batch(self.client, input) => Some(created),
@@ -179,7 +179,7 @@ impl BatchRun<'_> {
         };
         let batch = created?;
         if !self.prints_json {
-            Screen::tell(&format!("[{} has {total} requests]", batch.id()));
+            Screen::tell(&format!("[{} has {requests}]", batch.id()));
         }
         Ok(Some(batch.id().to_owned()))
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cli::CommandError;
 use crate::cli::INTERRUPTED;
 use crate::cli::cost::describe_cost;
+use crate::cli::table::describe_count;
 
 /// Task that has ended, as the server shows it.
 #[derive(Debug)]
@@ -26,14 +27,14 @@ impl TaskOutcome<'_> {
         let mut line = format!(
             "[{}, {}, {tokens} tokens",
             self.status(),
-            count(turns, "turn")
+            describe_count(turns, "turn")
         );
         if let Some(cost) = task["cost_usd"].as_f64() {
             // Writing to a string cannot fail.
             let _ = write!(line, ", {}", describe_cost(cost));
         }
         if files > 0 {
-            let _ = write!(line, ", {} changed", count(files as u64, "file"));
+            let _ = write!(line, ", {} changed", describe_count(files as u64, "file"));
         }
         line.push(']');
         line
@@ -70,12 +71,6 @@ impl TaskOutcome<'_> {
         };
         CommandError::new(format!("the task failed: {message}"), hint)
     }
-}
-
-/// Returns `number` with its noun, in the plural where it belongs.
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::rates::StatusRates;
 use super::rates::TURN_ENDS;
 use crate::cli::control_characters::without_control_characters;
 use crate::cli::cost::describe_cost;
+use crate::cli::table::describe_count;
 use crate::cli::table::describe_seconds;
 
 /// Width of the labels before the figures, in columns.
@@ -116,9 +117,9 @@ impl FrameText {
         self.add("tokens", &format!("{input} in, {output} out"));
         let today = &status["today"];
         let mut line = format!(
-            "{} requests, {} tokens",
-            number(&today["requests"]),
-            number(&today["total_tokens"])
+            "{}, {}",
+            describe_count(number(&today["requests"]), "request"),
+            describe_count(number(&today["total_tokens"]), "token")
         );
         if let Some(cost) = today["cost_usd"].as_f64() {
             // Writing to a string cannot fail.

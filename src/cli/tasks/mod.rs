@@ -33,7 +33,7 @@ use super::terminal_input::read_lines;
 use crate::app::AGENT_TOOLS;
 use crate::config::Environment;
 
-use outcome::TaskOutcome;
+use outcome::FollowedTask;
 use session::FollowEnd;
 use session::FollowProgress;
 use session::TaskSession;
@@ -150,7 +150,7 @@ async fn follow_task(session: &mut TaskSession, prints_json: bool) -> anyhow::Re
         return Ok(INTERRUPTED);
     }
     let task = session.retrieve().await?;
-    let outcome = TaskOutcome(&task);
+    let outcome = FollowedTask(&task);
     if prints_json {
         session.screen.show(&format!("{task}\n"))?;
     } else {

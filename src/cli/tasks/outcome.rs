@@ -11,9 +11,9 @@ use crate::cli::table::describe_count;
 
 /// Task that has ended, as the server shows it.
 #[derive(Debug)]
-pub(super) struct TaskOutcome<'a>(pub(super) &'a Value);
+pub(super) struct FollowedTask<'a>(pub(super) &'a Value);
 
-impl TaskOutcome<'_> {
+impl FollowedTask<'_> {
     /// Summarizes the task in one line.
     pub(super) fn summary(&self) -> String {
         let task = self.0;
@@ -91,19 +91,19 @@ mod tests {
     fn summary_has_turns_tokens_cost_and_files() {
         let completed = task("completed");
         assert_eq!(
-            TaskOutcome(&completed).summary(),
+            FollowedTask(&completed).summary(),
             "[completed, 3 turns, 4310 tokens, $0.0124, 1 file changed]"
         );
         let early = json!({"status": "cancelled", "cost_usd": null});
         assert_eq!(
-            TaskOutcome(&early).summary(),
+            FollowedTask(&early).summary(),
             "[cancelled, 0 turns, 0 tokens]"
         );
     }
 
     #[test]
     fn exit_code_follows_from_the_end_of_the_task() {
-        let code = |status: &str| TaskOutcome(&task(status)).exit_code();
+        let code = |status: &str| FollowedTask(&task(status)).exit_code();
         assert_eq!(code("completed").unwrap(), 0);
         assert_eq!(code("interrupted").unwrap(), INTERRUPTED);
         assert_eq!(code("cancelled").unwrap(), INTERRUPTED);

@@ -25,7 +25,7 @@ pub(super) struct PermissionQuestion {
 
 /// Decision on a permission request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PermissionAnswer {
+pub(super) enum QuestionAnswer {
     /// Allows this call.
     Allow,
     /// Allows this call and all further ones of the tool.
@@ -61,7 +61,7 @@ impl PermissionQuestion {
             }
             None => push_field(&mut text, "input", &self.input),
         }
-        text.push_str(PermissionAnswer::PROMPT);
+        text.push_str(QuestionAnswer::PROMPT);
         text
     }
 
@@ -74,7 +74,7 @@ impl PermissionQuestion {
     }
 }
 
-impl PermissionAnswer {
+impl QuestionAnswer {
     /// Question for an answer, behind which it is typed.
     pub(super) const PROMPT: &str = "Allow it? [y, n, or always] ";
 
@@ -140,19 +140,19 @@ mod tests {
 
     #[test]
     fn answers_are_words_or_their_first_letters() {
-        let deny = |message: &str| PermissionAnswer::Deny(Some(message.to_owned()));
+        let deny = |message: &str| QuestionAnswer::Deny(Some(message.to_owned()));
         for (line, answer) in [
-            ("y", Some(PermissionAnswer::Allow)),
-            (" YES ", Some(PermissionAnswer::Allow)),
-            ("always", Some(PermissionAnswer::Always)),
-            ("a", Some(PermissionAnswer::Always)),
-            ("n", Some(PermissionAnswer::Deny(None))),
+            ("y", Some(QuestionAnswer::Allow)),
+            (" YES ", Some(QuestionAnswer::Allow)),
+            ("always", Some(QuestionAnswer::Always)),
+            ("a", Some(QuestionAnswer::Always)),
+            ("n", Some(QuestionAnswer::Deny(None))),
             ("no, use make instead", Some(deny("use make instead"))),
             ("", None),
             ("yes please", None),
             ("maybe", None),
         ] {
-            assert_eq!(PermissionAnswer::parse(line), answer, "{line:?}");
+            assert_eq!(QuestionAnswer::parse(line), answer, "{line:?}");
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
             "    touch made",
             "    rm -r old",
             "  timeout: 5",
-            PermissionAnswer::PROMPT,
+            QuestionAnswer::PROMPT,
         ];
         assert_eq!(question.render(), expected.join("\n"));
         let long = "x\n".repeat(MAX_FIELD_LINES + 2);

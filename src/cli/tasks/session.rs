@@ -23,8 +23,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::events::ShownTaskEvent;
-use super::questions::PermissionAnswer;
 use super::questions::PermissionQuestion;
+use super::questions::QuestionAnswer;
 use crate::cli::CommandError;
 use crate::cli::reconnect::ReconnectAttempts;
 use crate::cli::screen::Screen;
@@ -215,7 +215,7 @@ impl TaskSession {
                 return;
             }
             let answer = if self.allowed.contains(&question.tool) {
-                PermissionAnswer::Allow
+                QuestionAnswer::Allow
             } else if let Some(lines) = &mut self.answers {
                 // A line that was typed before the question is no answer to it.
                 while lines.try_recv().is_ok() {}
@@ -224,7 +224,7 @@ impl TaskSession {
                 return;
             } else {
                 Screen::tell(&question.hint());
-                PermissionAnswer::of_nobody()
+                QuestionAnswer::of_nobody()
             };
             if !self.send_answer(&question, &answer).await {
                 return;
@@ -246,12 +246,12 @@ impl TaskSession {
             self.decide_questions().await;
             return;
         };
-        let Some(answer) = PermissionAnswer::parse(&line) else {
-            Screen::ask(PermissionAnswer::PROMPT);
+        let Some(answer) = QuestionAnswer::parse(&line) else {
+            Screen::ask(QuestionAnswer::PROMPT);
             return;
         };
         self.progress.is_asking = false;
-        if answer == PermissionAnswer::Always {
+        if answer == QuestionAnswer::Always {
             self.allowed.insert(question.tool.clone());
         }
         if self.send_answer(&question, &answer).await {
@@ -280,7 +280,7 @@ impl TaskSession {
     async fn send_answer(
         &mut self,
         question: &PermissionQuestion,
-        answer: &PermissionAnswer,
+        answer: &QuestionAnswer,
     ) -> bool {
         let path = format!("/v1/tasks/{}/permissions/{}", self.id, question.request_id);
         match self.client.post_json(&path, &answer.body()).await {

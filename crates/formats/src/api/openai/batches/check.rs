@@ -13,7 +13,7 @@ const MAX_FAULTS: usize = 100;
 /// Result of the validation of an input file.
 #[derive(Debug, Default)]
 pub struct CheckedInput {
-    /// Number of requests.
+    /// Number of requests in the file.
     pub total: u64,
     /// Number of the last line.
     pub lines: u64,

@@ -309,10 +309,7 @@ mod tests {
         gate.open();
         settle(1, false).await;
         settle(2, false).await;
-        let loaded = records
-            .load(&batch.project, &batch.batch.id)
-            .await
-            .unwrap();
+        let loaded = records.load(&batch.project, &batch.batch.id).await.unwrap();
         let cost = loaded.and_then(|record| record.batch.cost_usd);
         assert_eq!(cost, Some(0.100_000_001), "the first outcome counts");
         records

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::StatusCode;
+
 /// Delay before the first attempt; it doubles up to the maximum.
 const MIN_DELAY: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(5);
@@ -27,6 +29,11 @@ impl ReconnectAttempts {
     pub(super) fn reset(&mut self) {
         self.0 = 0;
     }
+}
+
+/// True for a status of a server that may answer the same request later: it is busy or restarts.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 #[cfg(test)]

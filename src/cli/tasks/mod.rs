@@ -19,6 +19,8 @@ use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 use serde_json::json;
+use tokio::select;
+use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
@@ -34,7 +36,6 @@ use crate::app::AGENT_TOOLS;
 use crate::config::Environment;
 
 use outcome::FollowedTask;
-use session::FollowEnd;
 use session::FollowProgress;
 use session::TaskSession;
 
@@ -116,39 +117,32 @@ fn run_task(arguments: &RunTaskArguments, environment: &Environment) -> anyhow::
     let client = ServerClient::new(endpoint);
     let code = block_on_calls(async {
         // Listened for before the task exists, so that no Ctrl-C leaves it alone.
-        let interrupts =
-            signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")?;
-        let answers = io::stdin().is_terminal().then(read_lines).transpose();
-        let answers = answers.context("the terminal cannot be read")?;
-        let created = read_json_body(client.post_json(TASKS_PATH, &body).await?).await?;
-        let mut session = TaskSession {
-            client,
-            id: created["id"].as_str().unwrap_or_default().to_owned(),
-            screen: Screen::of_stdout(),
-            prints_json: arguments.json,
-            allowed: arguments.allow.iter().cloned().collect(),
-            answers,
-            interrupts,
-            progress: FollowProgress::default(),
-        };
-        if !arguments.json {
-            let status = created["status"].as_str().unwrap_or_default();
-            Screen::tell(&format!("[{} is {status}]", session.id));
+        let interrupts = listen_for_interrupts()?;
+        let leaving = listen_for_interrupts()?;
+        select! {
+            code = arguments.run_to_end(client, &body, interrupts) => code,
+            () = second_interrupt(leaving) => {
+                Screen::tell("\n[left; the task may still run: GET /v1/tasks shows it]");
+                Ok(INTERRUPTED)
+            }
         }
-        follow_task(&mut session, arguments.json).await
     })?;
     Ok(ExitCode::from(code))
 }
 
+fn listen_for_interrupts() -> anyhow::Result<Signal> {
+    signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")
+}
+
+/// Waits until Ctrl-C was pressed twice, whatever the server does meanwhile.
+async fn second_interrupt(mut interrupts: Signal) {
+    interrupts.recv().await;
+    interrupts.recv().await;
+}
+
 /// Follows a task to its end, shows how it ended, and returns the exit code.
 async fn follow_task(session: &mut TaskSession, prints_json: bool) -> anyhow::Result<u8> {
-    if session.follow().await? == FollowEnd::Left {
-        Screen::tell(&format!(
-            "[left: {} may still be ending; GET /v1/tasks/{} shows it]",
-            session.id, session.id
-        ));
-        return Ok(INTERRUPTED);
-    }
+    session.follow().await?;
     let task = session.retrieve().await?;
     let outcome = FollowedTask(&task);
     if prints_json {
@@ -160,6 +154,33 @@ async fn follow_task(session: &mut TaskSession, prints_json: bool) -> anyhow::Re
 }
 
 impl RunTaskArguments {
+    /// Creates the task, follows it to its end and returns the exit code.
+    async fn run_to_end(
+        &self,
+        client: ServerClient,
+        body: &Value,
+        interrupts: Signal,
+    ) -> anyhow::Result<u8> {
+        let answers = io::stdin().is_terminal().then(read_lines).transpose();
+        let answers = answers.context("the terminal cannot be read")?;
+        let created = read_json_body(client.post_json(TASKS_PATH, body).await?).await?;
+        let mut session = TaskSession {
+            client,
+            id: created["id"].as_str().unwrap_or_default().to_owned(),
+            screen: Screen::of_stdout(),
+            prints_json: self.json,
+            allowed: self.allow.iter().cloned().collect(),
+            answers,
+            interrupts,
+            progress: FollowProgress::default(),
+        };
+        if !self.json {
+            let status = created["status"].as_str().unwrap_or_default();
+            Screen::tell(&format!("[{} is {status}]", session.id));
+        }
+        follow_task(&mut session, self.json).await
+    }
+
     /// Returns the request that creates the task.
     fn request_body(&self, workspace: &str) -> Value {
         let mut body = json!({"prompt": self.prompt, "workspace": workspace});

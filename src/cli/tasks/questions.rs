@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use serde_json::json;
 
-/// Maximum number of lines of a field that a question shows, except a command, which is always whole.
+/// Maximum number of lines of a field that a question shows, unless it is the command.
 const MAX_FIELD_LINES: usize = 30;
 /// Field that is shown whole: what is allowed must be seen.
 const COMMAND_FIELD: &str = "command";
@@ -37,7 +37,7 @@ pub(super) enum QuestionAnswer {
 impl PermissionQuestion {
     /// Reads the event `permission_request`.
     pub(super) fn from_event(event: &Value) -> Self {
-        let text = |name: &str| event[name].as_str().map(str::to_owned);
+        let text = |name: &str| event[name].as_str().map(one_line);
         Self {
             request_id: text("request_id").unwrap_or_default(),
             tool: text("tool").unwrap_or_default(),
@@ -46,7 +46,7 @@ impl PermissionQuestion {
         }
     }
 
-    /// Renders the question: the whole call, then the answers that there are.
+    /// Renders the question: the call, with the start of long fields, then the answers that there are.
     pub(super) fn render(&self) -> String {
         let mut text = format!("\nThe agent wants to use {}", self.tool);
         if let Some(reason) = &self.reason {
@@ -107,8 +107,14 @@ impl QuestionAnswer {
     }
 }
 
+/// Returns `text` without line breaks, by which a name could look like a question of its own.
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
 /// Adds a field of a call, one line or an indented block.
 fn push_field(text: &mut String, name: &str, value: &Value) {
+    let name = one_line(name);
     let shown = match value {
         Value::String(value) => value.clone(),
         value => value.to_string(),
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn question_shows_the_whole_call() {
+    fn question_shows_the_call_and_the_whole_command() {
         let question = PermissionQuestion::from_event(&json!({
             "type": "permission_request", "request_id": "r1", "tool": "Bash", "tool_use_id": "t1",
             "input": {"command": "touch made\nrm -r old", "timeout": 5}, "reason": "",
@@ -178,6 +184,9 @@ mod tests {
         let text = PermissionQuestion::from_event(&event).render();
         assert!(text.contains("Write (not in the workspace):"), "{text}");
         assert!(text.contains("    ... and 2 more lines\n"), "{text}");
+        let event = json!({"tool": "Odd\ntool", "input": {"a\nb": 1}});
+        let text = PermissionQuestion::from_event(&event).render();
+        assert!(text.contains("use Odd tool:\n  a b: 1\n"), "{text}");
         let event = json!({"tool": "Bash", "input": {"command": "x\n".repeat(100)}});
         let text = PermissionQuestion::from_event(&event).render();
         assert!(!text.contains("more lines"), "{text}");

@@ -12,9 +12,7 @@ use eventsource_stream::Eventsource as _;
 use futures::Stream;
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
-use hyper::Response;
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use serde_json::Value;
 use serde_json::json;
 use tokio::select;
@@ -27,6 +25,7 @@ use super::questions::PermissionQuestion;
 use super::questions::QuestionAnswer;
 use crate::cli::CommandError;
 use crate::cli::reconnect::ReconnectAttempts;
+use crate::cli::reconnect::may_pass;
 use crate::cli::screen::Screen;
 use crate::cli::server_client::ServerClient;
 use crate::cli::server_client::read_json_body;
@@ -59,17 +58,10 @@ pub(super) struct FollowProgress {
     is_asking: bool,
     /// Set after the first Ctrl-C.
     is_interrupted: bool,
+    /// Set if an answer was not taken, so that its question is asked again over a new connection.
+    must_reconnect: bool,
     /// Attempts to connect since the last event.
     attempts: ReconnectAttempts,
-}
-
-/// Reason why a task is not followed any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FollowEnd {
-    /// The task has ended.
-    Ended,
-    /// The second Ctrl-C leaves it.
-    Left,
 }
 
 /// Thing that happens while a task is followed.
@@ -87,26 +79,24 @@ impl TaskSession {
     ///
     /// # Errors
     /// Fails when the server refuses to show the events, or is away for minutes.
-    pub(super) async fn follow(&mut self) -> anyhow::Result<FollowEnd> {
-        loop {
-            if let Some(end) = self.follow_once().await? {
-                return Ok(end);
-            }
+    pub(super) async fn follow(&mut self) -> anyhow::Result<()> {
+        while !self.follow_once().await? {
             let delay = self.progress.attempts.next_delay();
             let delay = delay.ok_or_else(|| self.lost())?;
             let is_interrupted = select! {
                 () = sleep(delay) => false,
                 _ = self.interrupts.recv() => true,
             };
-            if is_interrupted && self.interrupt().await {
-                return Ok(FollowEnd::Left);
+            if is_interrupted {
+                self.interrupt().await;
             }
         }
+        Ok(())
     }
 
-    /// Connects, and follows the task until the connection ends. Returns `None` if it has to be
+    /// Connects, and follows the task until the connection ends. Returns false if the task has to be
     /// followed over another one.
-    async fn follow_once(&mut self) -> anyhow::Result<Option<FollowEnd>> {
+    async fn follow_once(&mut self) -> anyhow::Result<bool> {
         let path = format!("/v1/tasks/{}/events", self.id);
         let last = self.progress.last_event.clone();
         let answer = select! {
@@ -114,17 +104,20 @@ impl TaskSession {
             _ = self.interrupts.recv() => None,
         };
         let response = match answer {
-            None => return Ok(self.interrupt().await.then_some(FollowEnd::Left)),
+            None => {
+                self.interrupt().await;
+                return Ok(false);
+            }
             // The server may be starting again.
-            Some(Err(_)) => return Ok(None),
+            Some(Err(_)) => return Ok(false),
             Some(Ok(response)) => response,
         };
         let status = response.status();
         if status == StatusCode::NO_CONTENT {
-            return Ok(Some(FollowEnd::Ended));
+            return Ok(true);
         }
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            return Ok(None);
+        if may_pass(status) {
+            return Ok(false);
         }
         if !status.is_success() {
             return Err(read_refusal(response).await.into());
@@ -135,13 +128,17 @@ impl TaskSession {
         self.follow_events(events).await
     }
 
-    /// Follows the events of a connection, typed answers and Ctrl-C.
+    /// Follows the events of a connection, typed answers and Ctrl-C. Returns true if the task has
+    /// ended.
     async fn follow_events(
         &mut self,
         body: impl Stream<Item = Result<Bytes, hyper::Error>>,
-    ) -> anyhow::Result<Option<FollowEnd>> {
+    ) -> anyhow::Result<bool> {
         let mut events = pin!(body.eventsource());
         loop {
+            if std::mem::take(&mut self.progress.must_reconnect) {
+                return Ok(false);
+            }
             let is_asking = self.progress.is_asking;
             let happening = select! {
                 // An event that cannot be read ends the connection, as its end does.
@@ -150,18 +147,14 @@ impl TaskSession {
                 _ = self.interrupts.recv() => Happening::Interrupt,
             };
             match happening {
-                Happening::Event(None) => return Ok(None),
+                Happening::Event(None) => return Ok(false),
                 Happening::Event(Some(event)) => {
                     if self.show_event(&event).await? {
-                        return Ok(Some(FollowEnd::Ended));
+                        return Ok(true);
                     }
                 }
                 Happening::Line(line) => self.take_line(line).await,
-                Happening::Interrupt => {
-                    if self.interrupt().await {
-                        return Ok(Some(FollowEnd::Left));
-                    }
-                }
+                Happening::Interrupt => self.interrupt().await,
             }
         }
     }
@@ -275,34 +268,38 @@ impl TaskSession {
         self.decide_questions().await;
     }
 
-    /// Sends the answer to the first question. Returns false if the server cannot be reached, so that
-    /// the question stays open.
+    /// Sends the answer to the first question. Returns false if the server does not take it for now,
+    /// so that the question stays open.
     async fn send_answer(
         &mut self,
         question: &PermissionQuestion,
         answer: &QuestionAnswer,
     ) -> bool {
         let path = format!("/v1/tasks/{}/permissions/{}", self.id, question.request_id);
-        match self.client.post_json(&path, &answer.body()).await {
-            Err(error) => {
-                Screen::tell(&format!("[the answer was not sent: {error}]"));
-                return false;
-            }
-            Ok(response) if !is_settled(&response) => {
-                let refusal = read_refusal(response).await;
-                Screen::tell(&format!("[the answer was refused: {refusal}]"));
-            }
-            Ok(_) => {}
+        let sent = self.client.post_json(&path, &answer.body()).await;
+        let is_taken = sent
+            .as_ref()
+            .is_ok_and(|response| !may_pass(response.status()));
+        let refusal = match sent {
+            Ok(response) if is_settled(response.status()) => None,
+            Ok(response) => Some(read_refusal(response).await),
+            Err(error) => Some(error),
+        };
+        if let Some(refusal) = refusal {
+            Screen::tell(&format!("[the answer was not taken: {refusal}]"));
         }
-        self.progress.questions.pop_front();
-        true
+        if is_taken {
+            self.progress.questions.pop_front();
+        } else {
+            self.progress.must_reconnect = true;
+        }
+        is_taken
     }
 
-    /// Handles Ctrl-C: the first one interrupts the task, and a second one leaves it, for which true
-    /// is returned.
-    async fn interrupt(&mut self) -> bool {
+    /// Interrupts the task at the first Ctrl-C.
+    async fn interrupt(&mut self) {
         if self.progress.is_interrupted {
-            return true;
+            return;
         }
         self.progress.is_interrupted = true;
         Screen::tell("\n[interrupting the task; Ctrl-C again leaves it]");
@@ -316,7 +313,6 @@ impl TaskSession {
         if let Some(error) = refused {
             Screen::tell(&format!("[it cannot be interrupted: {error}]"));
         }
-        false
     }
 
     /// Returns the task as it is now.
@@ -345,6 +341,6 @@ async fn next_line(lines: &mut Option<mpsc::UnboundedReceiver<String>>) -> Optio
 }
 
 /// True if the answer counts, or came too late because the agent asks no more.
-fn is_settled(response: &Response<Incoming>) -> bool {
-    response.status().is_success() || response.status() == StatusCode::NOT_FOUND
+fn is_settled(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::NOT_FOUND
 }

@@ -213,8 +213,10 @@ impl BatchRecords {
 
 /// Returns tokens and cost of the lines of `batch` so far.
 fn usage_of(batch: &Batch) -> Usage {
+    // The nearest nano-dollar is the exact sum: one that is rounded up would grow with each line.
+    let nanos = batch.cost_usd.map(|dollars| (dollars * 1e9).round() as i64);
     Usage {
-        cost: batch.cost_usd.and_then(Money::from_dollars),
+        cost: nanos.map(Money::from_nanos),
         ..batch.usage.map(Usage::from).unwrap_or_default()
     }
 }

@@ -18,10 +18,11 @@ async fn figures_are_printed_once_by_data_directory_or_url() {
         .await;
     server.chat("[[tokens=1]]").send().await;
     let url = server.url("");
-    for (arguments, variables) in [
-        (["--data-dir", folder], &[][..]),
-        (["--url", &url], &[("SWITCHBOARD_ADMIN_KEY", ADMIN_KEY)]),
-    ] {
+    let no_key: &[(&str, &str)] = &[];
+    let key: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", ADMIN_KEY)];
+    let by_folder = ["--data-dir", folder];
+    let by_url = ["--url", url.as_str()];
+    for (arguments, variables) in [(by_folder, no_key), (by_url, key)] {
         let line = [&["top", "--once"][..], &arguments].concat();
         let output = run(&line, variables);
         assert_eq!(

@@ -11,6 +11,7 @@ use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 use tokio::time::Instant;
 
+use super::control_characters::without_control_characters;
 use super::screen::Screen;
 use super::table::describe_seconds;
 
@@ -106,7 +107,7 @@ impl WorkProgress {
         );
         let left = left.map(|seconds| format!("{} left", describe_seconds(seconds)));
         let details: Vec<&str> = details.iter().chain(&left).map(String::as_str).collect();
-        let details = details.join(", ");
+        let details = without_control_characters(&details.join(", ")).into_owned();
         match &mut self.output {
             ProgressOutput::Nowhere => {}
             ProgressOutput::Bar(bar) => {

@@ -20,6 +20,7 @@ use crate::cli::progress::ProgressMeasure;
 use crate::cli::progress::WorkProgress;
 use crate::cli::server_client::ServerClient;
 use crate::cli::server_client::read_refusal;
+use crate::cli::table;
 
 /// Endings of the files beside the input file.
 const OUTPUT_EXTENSION: &str = "output.jsonl";
@@ -38,7 +39,8 @@ impl ResultFiles {
     /// Chooses the files: those given, or else such beside `base`.
     ///
     /// # Errors
-    /// Fails when one of them exists: it may be all that is left of another batch.
+    /// Fails when one of them exists, since it may be all that is left of another batch, or both are
+    /// the same.
     pub(super) fn choose(
         base: &Path,
         output: Option<&Path>,
@@ -49,16 +51,54 @@ impl ResultFiles {
             output: output.map_or_else(|| beside(OUTPUT_EXTENSION), Path::to_owned),
             errors: errors.map_or_else(|| beside(ERRORS_EXTENSION), Path::to_owned),
         };
+        if files.output == files.errors {
+            return Err(CommandError::new(
+                format!("{} cannot be both files", files.output.display()),
+                "name a file for the answers with --output, and another one with --errors",
+            ));
+        }
         for file in [&files.output, &files.errors] {
-            if file.exists() {
-                return Err(CommandError::new(
-                    format!("{} is there already", file.display()),
-                    "move it away, or name other files with --output and --errors",
-                ));
-            }
+            refuse_present(file)?;
         }
         Ok(files)
     }
+}
+
+/// File that is written until it is whole. Dropping it removes what is left of it.
+struct PartialFile(PathBuf);
+
+impl PartialFile {
+    /// Names the file beside `target`. The name has the id of the stored file, so that another
+    /// batch with the same target writes to another one.
+    fn beside(target: &Path, id: &str) -> Self {
+        let mut path = target.as_os_str().to_owned();
+        path.push(format!(".{}.partial", table::segment(id)));
+        Self(PathBuf::from(path))
+    }
+
+    /// Renames the file to `target`, which must not exist.
+    fn finish(&self, target: &Path) -> anyhow::Result<()> {
+        // It may have been made while the batch ran.
+        refuse_present(target)?;
+        Ok(fs::rename(&self.0, target)?)
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // There is nothing to remove once the file has its name.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn refuse_present(file: &Path) -> Result<(), CommandError> {
+    if !file.exists() {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        format!("{} is there already", file.display()),
+        "move it away, or name other files with --output and --errors",
+    ))
 }
 
 /// Fetches the stored file `id` into `target`: all of it, or `target` is not made.
@@ -71,20 +111,15 @@ pub(super) async fn fetch_file(
     target: &Path,
     progress: &ProgressArguments,
 ) -> anyhow::Result<()> {
-    let response = client.get(&format!("/v1/files/{id}/content")).await?;
+    let path = format!("/v1/files/{}/content", table::segment(id));
+    let response = client.get(&path).await?;
     if !response.status().is_success() {
         return Err(read_refusal(response).await.into());
     }
-    let mut partial = target.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
+    let partial = PartialFile::beside(target, id);
     let shown = progress.begin("fetching the results", ProgressMeasure::Bytes);
-    let written = write_body(response, &partial, shown).await;
-    let written = written.and_then(|()| Ok(fs::rename(&partial, target)?));
-    if written.is_err() {
-        // What was written of it is no result; there may be nothing.
-        let _ = fs::remove_file(&partial);
-    }
+    let written = write_body(response, &partial.0, shown).await;
+    let written = written.and_then(|()| partial.finish(target));
     written.with_context(|| format!("{} was not fetched", target.display()))
 }
 
@@ -130,8 +165,27 @@ mod tests {
                 .to_string()
                 .ends_with("requests.output.jsonl is there already")
         );
+        let same = ResultFiles::choose(&base, Some(&base), Some(&base)).unwrap_err();
+        assert!(same.to_string().ends_with("cannot be both files"), "{same}");
         let other = folder.path().join("other");
         let files = ResultFiles::choose(&base, Some(&other), None).unwrap();
         assert_eq!((files.output, files.errors), (other, beside.errors));
+    }
+
+    #[test]
+    fn partial_file_is_removed_and_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("answers");
+        let partial = PartialFile::beside(&target, "file-1");
+        fs::write(&partial.0, "new").unwrap();
+        fs::write(&target, "old").unwrap();
+        assert!(partial.finish(&target).is_err());
+        fs::remove_file(&target).unwrap();
+        partial.finish(&target).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        let dropped = PartialFile::beside(&target, "file-2");
+        fs::write(&dropped.0, "half").unwrap();
+        drop(dropped);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use clap::ValueHint;
-use hyper::StatusCode;
 use serde_json::json;
 use tokio::select;
 use tokio::signal::unix::Signal;
@@ -22,11 +21,13 @@ use tokio::time::sleep;
 
 use super::CommandError;
 use super::INTERRUPTED;
+use super::control_characters::without_control_characters;
 use super::endpoint::EndpointArguments;
 use super::print;
 use super::progress::ProgressArguments;
 use super::progress::ProgressMeasure;
 use super::reconnect::ReconnectAttempts;
+use super::reconnect::may_pass;
 use super::screen::Screen;
 use super::server_client::ServerClient;
 use super::server_client::block_on_calls;
@@ -81,7 +82,8 @@ pub(super) struct BatchArguments {
     #[arg(long, value_name = "ID", conflicts_with_all = ["file", "api_path"])]
     resume: Option<String>,
     /// Cancel a batch; what was answered until then is kept.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "api_path", "resume"])]
+    #[arg(long, value_name = "ID",
+        conflicts_with_all = ["file", "api_path", "resume", "output", "errors"])]
     cancel: Option<String>,
     /// Print the batch at its end as JSON, as the server gives it.
     #[arg(long)]
@@ -134,6 +136,11 @@ impl BatchArguments {
         input: Option<BatchInput>,
         files: &ResultFiles,
     ) -> anyhow::Result<u8> {
+        let resumed = table::segment(self.resume.as_deref().unwrap_or_default());
+        if input.is_none() {
+            // A server or a batch that is not there is no reason to wait.
+            read_json_body(client.get(&batch_path(&resumed)).await?).await?;
+        }
         let interrupts =
             signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")?;
         let mut run = BatchRun {
@@ -142,9 +149,8 @@ impl BatchArguments {
             progress: self.progress.silent_if(self.json),
             prints_json: self.json,
         };
-        let resumed = self.resume.as_deref().unwrap_or_default();
         let id = match input {
-            None => Some(table::segment(resumed)),
+            None => Some(resumed),
             Some(input) => run.submit(input).await?,
         };
         match id {
@@ -174,7 +180,9 @@ impl BatchRun<'_> {
         };
         drop(shown);
         let Some(created) = created else {
-            Screen::tell("[interrupted before the batch was submitted]");
+            Screen::tell(
+                "\n[interrupted; if the batch was submitted already, GET /v1/batches lists it]",
+            );
             return Ok(None);
         };
         let batch = created?;
@@ -194,16 +202,19 @@ impl BatchRun<'_> {
             _ = self.interrupts.recv() => None,
         };
         let Some(fetched) = fetched else {
-            return Ok(tell_how_to_follow(id));
+            Screen::tell(&format!(
+                "\n[the batch is over]\n  fetch its results: claude-switchboard batch --resume {id}"
+            ));
+            return Ok(INTERRUPTED);
         };
         let lines = fetched.map_err(|error| {
-            let hint = "`claude-switchboard batch --resume ID` fetches it again, --output names another file";
+            let hint = "`claude-switchboard batch --resume ID` fetches the results again, --output and --errors name other files";
             CommandError::new(format!("{id}: {error:#}"), hint)
         })?;
         if self.prints_json {
             print(format!("{:#}\n", batch.0).as_bytes())?;
         } else {
-            print(format!("{}\n{lines}", batch.summary()).as_bytes())?;
+            print_text(&format!("{}\n{lines}", batch.summary()))?;
         }
         Ok(batch.exit_code()?)
     }
@@ -252,14 +263,16 @@ async fn create_batch(client: &ServerClient, input: BatchInput) -> anyhow::Resul
 
 /// Returns the batch as it is now; `None` if the server is away or busy for the moment.
 async fn look_at(client: &ServerClient, id: &str) -> anyhow::Result<Option<BatchView>> {
-    let Ok(response) = client.get(&format!("/v1/batches/{id}")).await else {
-        return Ok(None);
-    };
-    let status = response.status();
-    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-        return Ok(None);
+    match client.get(&batch_path(id)).await {
+        Ok(response) if !may_pass(response.status()) => {
+            Ok(Some(BatchView(read_json_body(response).await?)))
+        }
+        _ => Ok(None),
     }
-    Ok(Some(BatchView(read_json_body(response).await?)))
+}
+
+fn batch_path(id: &str) -> String {
+    format!("/v1/batches/{id}")
 }
 
 /// Fetches the answers and the errors, if there are any, and returns a line for each file.
@@ -285,7 +298,7 @@ async fn fetch_results(
 
 /// Cancels a batch and tells it.
 async fn cancel_batch(client: &ServerClient, id: &str, prints_json: bool) -> anyhow::Result<()> {
-    let path = format!("/v1/batches/{}/cancel", table::segment(id));
+    let path = format!("{}/cancel", batch_path(&table::segment(id)));
     let answer = client.post_json(&path, &json!({})).await?;
     let batch = BatchView(read_json_body(answer).await?);
     if prints_json {
@@ -296,7 +309,12 @@ async fn cancel_batch(client: &ServerClient, id: &str, prints_json: bool) -> any
         batch.summary(),
         batch.id()
     );
-    print(text.as_bytes())
+    print_text(&text)
+}
+
+/// Prints a text with words of the server, which cannot control the terminal.
+fn print_text(text: &str) -> anyhow::Result<()> {
+    print(without_control_characters(text).as_bytes())
 }
 
 /// Tells how a batch that goes on is followed or ended, and returns the exit code.

@@ -272,7 +272,7 @@ fn verify(
 /// Verifies that a backup can be read completely.
 fn verify_backup(folder: &Path, progress: &ProgressArguments) -> anyhow::Result<BackupContents> {
     let mut shown = progress.begin("verifying the backup", ProgressMeasure::Bytes);
-    let verified = store::verify_backup_with(folder, &mut |done, total| {
+    let verified = store::verify_backup(folder, &mut |done, total| {
         shown.show(done, total, &[]);
     });
     verified.map_err(|error| {

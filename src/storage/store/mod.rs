@@ -61,7 +61,6 @@ pub use backup::copy_files_with;
 pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
-pub use backup::verify_backup_with;
 pub use disk_space::FreeSpaceFloor;
 #[cfg(test)]
 pub(crate) use memory::MemoryBackend;

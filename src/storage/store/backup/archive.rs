@@ -229,22 +229,11 @@ impl ArchiveReader {
 const CUT_SHORT: Error = Error::Damaged("its file of records is cut short");
 
 /// Verifies a backup and returns its contents. Record data are verified by checksum, files by size
-/// only.
+/// only. Reports the bytes of records that were read.
 ///
 /// # Errors
 /// [`Error::Damaged`] if it differs from what was written, [`Error::Files`] if it cannot be read.
-pub fn verify_backup(folder: &Path) -> Result<BackupContents, Error> {
-    verify_backup_with(folder, &mut |_, _| {})
-}
-
-/// Verifies a backup like [`verify_backup`], and reports the bytes of records that were read.
-///
-/// # Errors
-/// The errors of [`verify_backup`].
-pub fn verify_backup_with(
-    folder: &Path,
-    progress: ByteProgress<'_>,
-) -> Result<BackupContents, Error> {
+pub fn verify_backup(folder: &Path, progress: ByteProgress<'_>) -> Result<BackupContents, Error> {
     let mut reader = ArchiveReader::open(folder)?;
     let total = reader.total_bytes();
     while reader.next()?.is_some() {

@@ -21,7 +21,6 @@ pub(super) use snapshot::SnapshotRecords;
 pub use archive::BackupContents;
 pub use archive::ByteProgress;
 pub use archive::verify_backup;
-pub use archive::verify_backup_with;
 pub use files::copy_files;
 pub use files::copy_files_with;
 pub use folder::Backup;

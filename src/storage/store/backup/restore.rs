@@ -8,7 +8,7 @@ use super::archive::ArchiveReader;
 use super::archive::BackupContents;
 use super::archive::ByteProgress;
 use super::archive::LARGE_VALUES;
-use super::archive::verify_backup_with;
+use super::archive::verify_backup;
 use super::files::link_or_copy;
 use crate::storage::store::Error;
 use crate::storage::store::FreeSpaceFloor;
@@ -22,8 +22,8 @@ use crate::storage::store::sled_database::SledDatabase;
 const MAX_WRITE_GROUP: usize = 1000;
 
 /// Restores `backup` to `folder`, which must not exist. Nothing is created unless the backup
-/// verifies. The store is on disk when this returns. Reports the bytes of records that were read, each
-/// of which is read twice.
+/// verifies. The store is on disk when this returns. Reports the bytes of records that were read,
+/// each of which is read twice.
 ///
 /// # Errors
 /// Fails when the backup is damaged, or something cannot be read or written.
@@ -32,7 +32,7 @@ pub fn restore_backup(
     folder: &Path,
     progress: ByteProgress<'_>,
 ) -> Result<BackupContents, Error> {
-    let expected = verify_backup_with(backup, &mut |done, total| progress(done, 2 * total))?;
+    let expected = verify_backup(backup, &mut |done, total| progress(done, 2 * total))?;
     fs::create_dir_all(folder.parent().unwrap_or(Path::new(".")))?;
     fs::create_dir(folder)?;
     let large = folder.join(LARGE_VALUES);

@@ -20,6 +20,10 @@ use crate::storage::store::sled_database::SledDatabase;
 
 const TABLE: StoreTable = StoreTable::new("t");
 
+fn verify(folder: &Path) -> Result<BackupContents, Error> {
+    verify_backup(folder, &mut |_, _| {})
+}
+
 fn open(folder: &Path) -> Store {
     Store::open(folder, Config::default(), TaskTracker::new()).unwrap()
 }
@@ -72,7 +76,7 @@ async fn restored_backup_equals_the_store_at_backup_time() {
         }
     );
     let mut reports = Vec::new();
-    let verified = verify_backup_with(&path, &mut |done, total| reports.push((done, total)));
+    let verified = verify_backup(&path, &mut |done, total| reports.push((done, total)));
     assert_eq!(verified.unwrap(), contents);
     let records = std::fs::metadata(path.join("records")).unwrap().len();
     assert_eq!(reports, [(records, records)]);
@@ -94,7 +98,7 @@ async fn restored_backup_equals_the_store_at_backup_time() {
         b"of a client"
     );
     // The backup is unaffected by the removal of a file it shares with the store.
-    assert_eq!(verify_backup(&path).unwrap(), contents);
+    assert_eq!(verify(&path).unwrap(), contents);
 }
 
 /// An earlier version kept large values in the database, which never reclaimed their space.
@@ -184,18 +188,12 @@ async fn changed_or_missing_bytes_fail_verification() {
         let mut bad = good.clone();
         bad[place] ^= 4;
         std::fs::write(&records, &bad).unwrap();
-        assert!(
-            matches!(verify_backup(&path), Err(Error::Damaged(_))),
-            "{place}"
-        );
+        assert!(matches!(verify(&path), Err(Error::Damaged(_))), "{place}");
         std::fs::write(&records, &good[..place]).unwrap();
-        assert!(
-            matches!(verify_backup(&path), Err(Error::Damaged(_))),
-            "{place}"
-        );
+        assert!(matches!(verify(&path), Err(Error::Damaged(_))), "{place}");
     }
     std::fs::write(&records, [&good[..], b"x"].concat()).unwrap();
-    assert!(matches!(verify_backup(&path), Err(Error::Damaged(_))));
+    assert!(matches!(verify(&path), Err(Error::Damaged(_))));
     let restored = data.path().join("restored");
     assert!(restore_backup(&path, &restored, &mut |_, _| {}).is_err());
     assert!(
@@ -208,18 +206,12 @@ async fn changed_or_missing_bytes_fail_verification() {
     for file in [large, list] {
         let whole = std::fs::read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(
-            matches!(verify_backup(&path), Err(Error::Damaged(_))),
-            "{file:?}"
-        );
+        assert!(matches!(verify(&path), Err(Error::Damaged(_))), "{file:?}");
         std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        assert!(
-            matches!(verify_backup(&path), Err(Error::Damaged(_))),
-            "{file:?}"
-        );
+        assert!(matches!(verify(&path), Err(Error::Damaged(_))), "{file:?}");
         std::fs::write(&file, whole).unwrap();
     }
-    verify_backup(&path).unwrap();
+    verify(&path).unwrap();
 }
 
 #[tokio::test]
@@ -256,10 +248,7 @@ async fn daily_backups_beyond_the_retention_are_removed() {
         (6, 1),
         "one was made, once: {names_left:?}"
     );
-    assert_eq!(
-        verify_backup(&folder.join(new_backups[0])).unwrap().records,
-        1
-    );
+    assert_eq!(verify(&folder.join(new_backups[0])).unwrap().records, 1);
 }
 
 #[derive(Debug, Clone)]

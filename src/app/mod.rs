@@ -48,6 +48,7 @@ use crate::engine::gateway::PipelineSteps;
 use crate::engine::gateway::SignInState;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::pool::Pool;
+use crate::engine::routing::Router;
 use crate::http;
 use crate::http::AdminServices;
 use crate::http::ApiServices;
@@ -61,6 +62,7 @@ use crate::server::DrainSummary;
 use crate::server::Shutdown;
 use crate::services::tasks::Tasks;
 use crate::services::uploads::Uploads;
+use crate::storage::files::Files;
 
 use accounting::Accounting;
 use doctor::ServerDoctor;
@@ -176,15 +178,7 @@ impl App {
         let gateway = new_gateway(&context, workers);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
-        let turns = TurnPipeline::new(PipelineSteps {
-            admission: Arc::new(accounting.admission(&context, &router)),
-            files: Arc::new(Uploads::new(
-                files.clone(),
-                config_map::uploads_config(settings),
-            )),
-            hooks: PipelineHooks::new(context.hooks.clone(), http::describe_for_hooks),
-            gateway: Arc::new(gateway),
-        });
+        let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
         let services = context.start_client_services(&turns, &files, &keys).await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         let ledger = accounting.ledger.reader();
@@ -340,6 +334,22 @@ async fn wait_for_agents(tasks: Option<Tasks>) {
     if let Some(tasks) = tasks {
         tasks.wait_until_ended().await;
     }
+}
+
+fn new_pipeline(
+    context: &StartupContext<'_>,
+    accounting: &Accounting,
+    router: &Arc<Router>,
+    files: &Files,
+    gateway: Gateway<ClaudeLauncher>,
+) -> TurnPipeline {
+    let config = config_map::uploads_config(context.settings);
+    TurnPipeline::new(PipelineSteps {
+        admission: Arc::new(accounting.admission(context, router)),
+        files: Arc::new(Uploads::new(files.clone(), config)),
+        hooks: PipelineHooks::new(context.hooks.clone(), http::describe_for_hooks),
+        gateway: Arc::new(gateway),
+    })
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -43,7 +43,7 @@ impl FrameOutput {
 
     /// Returns columns and lines for a frame.
     pub(super) fn size(&self) -> (usize, usize) {
-        if !io::stdout().is_terminal() {
+        if !self.is_terminal {
             return (usize::MAX, usize::MAX);
         }
         let size = rustix::termios::tcgetwinsize(io::stdout());

@@ -22,8 +22,9 @@ use crate::storage::store::sled_database::SledDatabase;
 const MAX_WRITE_GROUP: usize = 1000;
 
 /// Restores `backup` to `folder`, which must not exist. Nothing is created unless the backup
-/// verifies. The store is on disk when this returns. Reports the bytes of records that were read,
-/// each of which is read twice.
+/// verifies. The store is on disk when this returns.
+///
+/// Reports the bytes of records that were read, each of which is read twice.
 ///
 /// # Errors
 /// Fails when the backup is damaged, or something cannot be read or written.

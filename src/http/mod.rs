@@ -19,6 +19,7 @@ mod form;
 mod middleware;
 mod openapi;
 mod ops;
+mod page_file;
 mod report;
 mod root;
 mod route_table;

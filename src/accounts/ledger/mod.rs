@@ -44,6 +44,7 @@ mod render;
 mod render_savings;
 mod reused_answers;
 mod savings;
+mod spending;
 mod storage_keys;
 mod sweep;
 #[cfg(test)]
@@ -107,6 +108,7 @@ pub use render::to_table;
 pub use reused_answers::ReusedAnswer;
 pub use savings::SavingSplit;
 pub use savings::SavingSums;
+pub use spending::SpendingHistory;
 pub use transactions::resumable_id;
 pub use transactions::waiting_id;
 pub use usage::GroupBy;

@@ -15,6 +15,7 @@ use super::Clock;
 use super::Day;
 use super::Error;
 use super::ListedCharge;
+use super::SpendingHistory;
 use super::UsageQuery;
 use super::UsageReport;
 use super::VerifyReport;
@@ -25,6 +26,7 @@ use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::LedgerRecord as _;
 use super::reused_answers::ReusedAnswers;
+use super::spending;
 use super::storage_keys;
 use super::usage;
 use super::verify;
@@ -49,6 +51,8 @@ pub struct BudgetStatus {
     pub used: Amount,
     /// Cap of the budget.
     pub cap: Cap,
+    /// Start of the present day or month, in seconds of Unix time.
+    pub starts_at: u64,
     /// Time of the reset, in seconds of Unix time: start of the next day or month.
     pub resets_at: u64,
 }
@@ -61,6 +65,7 @@ impl BudgetStatus {
             window: account.window,
             used,
             cap,
+            starts_at: account.span.first_day().begins_at(),
             resets_at: account.span.ends_at(),
         }
     }
@@ -191,6 +196,27 @@ impl LedgerReader {
                 .into_iter()
                 .map(|standing| (standing.used, standing.cap)),
         ))
+    }
+
+    /// Returns the present time of the ledger, in seconds of Unix time.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Reads what each key has spent today, by hour. Reads each charge of the day.
+    ///
+    /// # Errors
+    /// Fails when the records cannot be read.
+    pub async fn spending_today(&self) -> Result<SpendingHistory, Error> {
+        spending::spending_today(&self.store, &self.clock).await
+    }
+
+    /// Reads what each key has spent this month, by day.
+    ///
+    /// # Errors
+    /// Fails when the records cannot be read.
+    pub async fn spending_this_month(&self) -> Result<SpendingHistory, Error> {
+        spending::spending_this_month(&self.store, &self.clock).await
     }
 
     /// Lists the single charges that are still kept.

@@ -124,6 +124,7 @@ impl BudgetRow {
             window,
             used,
             cap,
+            starts_at: _,
             resets_at,
         } = standing;
         let tokens = cap.tokens.map(|cap| {

@@ -51,7 +51,7 @@ pub(in crate::http) async fn metrics_layer(
 }
 
 /// Returns true if the request names this machine as its host.
-fn is_asked_by_own_name(request: &Request) -> bool {
+pub(in crate::http) fn is_asked_by_own_name(request: &Request) -> bool {
     let has_own_host = is_single(request.headers(), &header::HOST, |host| {
         host.parse::<Authority>()
             .is_ok_and(|authority| is_this_host(authority.host()))
@@ -61,7 +61,7 @@ fn is_asked_by_own_name(request: &Request) -> bool {
 
 /// Returns true if the header occurs once and `accepts` its value. A second one could bypass the
 /// check.
-pub(super) fn is_single(
+pub(in crate::http) fn is_single(
     headers: &HeaderMap,
     name: &HeaderName,
     accepts: impl Fn(&str) -> bool,

@@ -11,6 +11,7 @@ mod measured;
 mod model;
 mod reports;
 mod savings;
+mod spending;
 mod versions;
 
 use std::path::Path;

@@ -1,0 +1,181 @@
+//! `/dashboard/api/session`, `sessions` and `links`: signing in, signing out, and what is open.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Extension;
+use axum::extract::Path;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::json;
+
+use super::DashboardServices;
+use super::cookie;
+use super::links;
+use super::session_view::DashboardRole;
+use super::session_view::DashboardSession;
+use super::session_view::SignInMethod;
+use crate::accounts::auth::Credentials;
+use crate::accounts::auth::Keys;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::typed;
+use crate::http::admin;
+use crate::http::connection::Connection;
+use crate::http::error::ApiError;
+use crate::http::error::ErrorKind;
+use crate::http::extract::RequestBody;
+
+/// Fields of `POST /dashboard/api/session`, of which one is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignInFields {
+    code: Option<String>,
+    key: Option<String>,
+}
+
+/// Proof that a browser may sign in.
+enum SignInProof {
+    Code(String),
+    Key(String),
+}
+
+/// Begins a session for the code of a link or for the admin key.
+pub(super) async fn sign_in(
+    Extension(dashboard): Extension<DashboardServices>,
+    State(keys): State<Arc<Keys>>,
+    connection: Option<Extension<Connection>>,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Result<Response, ApiError> {
+    let address = connection.map(|Extension(connection)| connection.address);
+    let counted = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    dashboard
+        .attempts
+        .admit(counted)
+        .map_err(too_many_attempts)?;
+    let proof = body.decode(sign_in_proof).await?;
+    let (role, method) = check_proof(&dashboard, &keys, &proof)?;
+    let begun = dashboard.sessions.begin(role, method, address);
+    let (session, secret) = begun.map_err(links::no_random_bytes)?;
+    tracing::info!(session.id = session.id, role = role.as_str(), "dashboard sign-in");
+    let mut response = admin::json(StatusCode::OK, &session.to_json(Some(&session.id)));
+    let cookie = cookie::set_cookie(&headers, &secret);
+    response
+        .headers_mut()
+        .extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+/// Returns the session of the request.
+pub(super) async fn show_session(Extension(session): Extension<DashboardSession>) -> Response {
+    admin::json(StatusCode::OK, &session.to_json(Some(&session.id)))
+}
+
+/// Ends the session of the request.
+pub(super) async fn sign_out(
+    Extension(dashboard): Extension<DashboardServices>,
+    Extension(session): Extension<DashboardSession>,
+    headers: HeaderMap,
+) -> Response {
+    dashboard.sessions.revoke(&session.id);
+    let mut response = admin::json(StatusCode::OK, &deleted(&session.id));
+    let cookie = cookie::remove_cookie(&headers);
+    response
+        .headers_mut()
+        .extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
+}
+
+/// Lists the sessions, the newest first.
+pub(super) async fn list_sessions(
+    Extension(dashboard): Extension<DashboardServices>,
+    Extension(session): Extension<DashboardSession>,
+) -> Response {
+    let all = dashboard.sessions.list();
+    let all: Vec<Value> = all
+        .iter()
+        .map(|other| other.to_json(Some(&session.id)))
+        .collect();
+    admin::json(StatusCode::OK, &json!({"object": "list", "data": all}))
+}
+
+/// Ends a session.
+pub(super) async fn revoke_session(
+    Extension(dashboard): Extension<DashboardServices>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    if !dashboard.sessions.revoke(&id) {
+        return Err(links::unknown_session());
+    }
+    Ok(admin::json(StatusCode::OK, &deleted(&id)))
+}
+
+/// Makes a link, at the address by which the browser knows this server.
+pub(super) async fn create_link(
+    Extension(dashboard): Extension<DashboardServices>,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Result<Response, ApiError> {
+    let role = body.decode(links::link_role).await?;
+    let origin = headers.get(header::ORIGIN);
+    let origin = origin.and_then(|origin| origin.to_str().ok());
+    links::answer_link(&dashboard.sessions, origin.unwrap_or_default(), role)
+}
+
+/// Renders the confirmation that a session has ended.
+pub(in crate::http) fn deleted(id: &str) -> Value {
+    json!({"object": "dashboard.session.deleted", "id": id, "deleted": true})
+}
+
+fn sign_in_proof(body: &[u8]) -> Result<SignInProof, InvalidRequest> {
+    let needs = "`code` or `key`";
+    let fields: SignInFields = typed::parse_typed(body, needs)?;
+    match (fields.code, fields.key) {
+        (Some(code), _) => Ok(SignInProof::Code(code)),
+        (None, Some(key)) => Ok(SignInProof::Key(key)),
+        (None, None) => Err(typed::missing("code")),
+    }
+}
+
+fn check_proof(
+    dashboard: &DashboardServices,
+    keys: &Keys,
+    proof: &SignInProof,
+) -> Result<(DashboardRole, SignInMethod), ApiError> {
+    match proof {
+        SignInProof::Code(code) => {
+            let role = dashboard.sessions.redeem(code);
+            Ok((role.ok_or_else(link_used)?, SignInMethod::Link))
+        }
+        SignInProof::Key(key) => {
+            let credentials = Credentials {
+                api_key: Some(key),
+                ..Credentials::default()
+            };
+            keys.authenticate_admin(&credentials)?;
+            Ok((DashboardRole::Full, SignInMethod::Key))
+        }
+    }
+}
+
+fn link_used() -> ApiError {
+    ApiError::new(
+        ErrorKind::DashboardLinkUsed,
+        "This link was used already or is older than a minute. `claude-switchboard dashboard` prints another.",
+    )
+}
+
+fn too_many_attempts(wait: Duration) -> ApiError {
+    ApiError::new(
+        ErrorKind::DashboardAttempts,
+        "There were too many attempts to sign in from this address. Try again in a minute.",
+    )
+    .retry_after(wait)
+}

@@ -22,6 +22,8 @@ use super::AppState;
 use super::Config;
 use super::admin;
 use super::canonical_path;
+use super::dashboard;
+use super::dashboard::DashboardReach;
 use super::docs_page;
 use super::error::ApiError;
 use super::error::ErrorKind;
@@ -110,6 +112,16 @@ pub fn router(state: AppState) -> Router {
         metrics: state.metrics.process.http.clone(),
         tracer: state.tracer.clone(),
     };
+    // Inside of the outer layers alone: the dashboard has cookies in place of keys, and no CORS.
+    let page = state.dashboard.as_ref().filter(|_| state.admin.is_some());
+    let router = match page {
+        Some(page) => router.merge(dashboard::router(
+            &state,
+            page,
+            DashboardReach::ThisMachine,
+        )),
+        None => router,
+    };
     let router = with_outer_layers(router, telemetry).with_state(state);
     // Outside of the router, because it changes the path that is routed by.
     let canonical =
@@ -180,11 +192,13 @@ fn hint(nearest: Option<&str>) -> String {
 }
 
 /// Builds the router of the admin API alone. With `keys`, requests need the admin key; without,
-/// access must be restricted by other means, such as the permissions of the socket.
+/// access must be restricted by other means, such as the permissions of the socket. With the `state`
+/// of the server, its dashboard is served as well.
 pub fn admin_router(
     admin: &AdminServices,
     config: &Arc<Config>,
     keys: Option<Arc<Keys>>,
+    state: Option<&AppState>,
 ) -> Router {
     let listed = without_ids(admin::routes().iter().map(|(path, _)| *path)).join(", ");
     let there_is = format!("Here is the admin API alone: {listed}.");
@@ -202,6 +216,14 @@ pub fn admin_router(
             AuthGuard::admin(keys),
             authenticate::layer,
         )),
+        None => router,
+    };
+    let page = state.and_then(|state| Some((state, state.dashboard.as_ref()?)));
+    let router = match page {
+        Some((state, page)) => {
+            let page = dashboard::router(state, page, DashboardReach::Listener);
+            router.merge(page.with_state(state.clone()))
+        }
         None => router,
     };
     with_outer_layers(router, untraced(admin.metrics.clone()))

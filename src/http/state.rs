@@ -7,11 +7,14 @@ use axum::extract::FromRef;
 use futures::future::BoxFuture;
 
 use super::Config;
+use super::dashboard_sessions::DashboardLinks;
+use super::node_facts::NodeFacts;
 use super::shutdown::DrainExpired;
 use super::shutdown::ShutdownStarted;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
 use crate::accounts::ledger::LedgerReader;
+use crate::accounts::pricing::Prices;
 use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
@@ -48,6 +51,8 @@ pub struct AppState {
     pub drain_expired: DrainExpired,
     /// State of the admin API, if it is served on this listener.
     pub admin: Option<AdminServices>,
+    /// State of the dashboard; `None` where it is not served.
+    pub dashboard: Option<DashboardServices>,
     /// Read access to usage and budgets.
     pub ledger: LedgerReader,
     /// Sources of the metrics endpoint.
@@ -133,8 +138,23 @@ pub struct AdminServices {
     pub doctor: Option<Arc<dyn SetupDoctor>>,
     /// Sources of the status; `None` if a command serves the API.
     pub live: Option<LiveSources>,
+    /// Sign-ins of the dashboard; `None` if no server runs that has one.
+    pub dashboard: Option<DashboardLinks>,
     /// Metrics of the requests to the admin API.
     pub metrics: HttpMetrics,
+}
+
+/// State of the dashboard, beside what other handlers have.
+#[derive(Debug, Clone)]
+pub struct DashboardServices {
+    /// State of the admin API, whose handlers the dashboard has too.
+    pub admin: AdminServices,
+    /// Sign-ins of the dashboard, the same as those of the admin API.
+    pub links: DashboardLinks,
+    /// Prices of models, for costs that are not charged yet.
+    pub prices: Arc<Prices>,
+    /// Facts about this server that do not change while it runs.
+    pub node: Arc<NodeFacts>,
 }
 
 impl fmt::Debug for AppState {

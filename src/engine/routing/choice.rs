@@ -18,7 +18,7 @@ pub struct RoutingChoice {
 
 /// Routing rules, in the order in which they are tried. `SavingBudget` is applied to the result of
 /// the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoutingRule {
     /// Hardly any tokens of the budget are left.
     ScarceBudget,

@@ -4,6 +4,7 @@
 //! Independent of callers and of the ledger; the gateway checks that the model exists.
 
 mod choice;
+mod choice_counts;
 mod config;
 mod features;
 mod router;
@@ -12,6 +13,7 @@ pub(crate) mod testing;
 mod words;
 
 pub use choice::{RoutingChoice, RoutingRule};
+pub use choice_counts::RoutingCount;
 pub use config::Config;
 pub use features::RoutingFeatures;
 pub use router::Router;

@@ -7,6 +7,8 @@ use crate::domain::BudgetState;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 
+use super::choice_counts::ChoiceCounts;
+use super::choice_counts::RoutingCount;
 use super::words::{are_simple, first_hard_stem, is_short};
 use super::{Config, RoutingChoice, RoutingFeatures, RoutingRule};
 
@@ -15,21 +17,34 @@ use super::{Config, RoutingChoice, RoutingFeatures, RoutingRule};
 pub struct Router {
     config: Config,
     prices: Arc<Prices>,
+    counts: ChoiceCounts,
 }
 
 impl Router {
     /// Creates a router with the rules of `config`; tokens are estimated by `prices`.
     pub fn new(config: Config, prices: Arc<Prices>) -> Self {
-        Self { config, prices }
+        Self {
+            config,
+            prices,
+            counts: ChoiceCounts::default(),
+        }
     }
 
-    /// Chooses the model for `turn` of a caller with this state of its budgets.
+    /// Chooses the model for `turn` of a caller with this state of its budgets, and counts the
+    /// choice.
     pub fn route(&self, turn: &Turn, budget: BudgetState) -> RoutingChoice {
-        self.choose(&RoutingFeatures::from_turn(
+        let choice = self.choose(&RoutingFeatures::from_turn(
             turn,
             self.prices.prompt_tokens(turn),
             budget,
-        ))
+        ));
+        self.counts.add(&choice);
+        choice
+    }
+
+    /// Lists how often which rule has chosen which model for a turn, since the start.
+    pub fn choice_counts(&self) -> Vec<RoutingCount> {
+        self.counts.list()
     }
 
     /// Chooses the model for these features.

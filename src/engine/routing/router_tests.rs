@@ -202,3 +202,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn choices_for_turns_are_counted_by_rule_and_model() {
+    let router = router();
+    assert_eq!(router.choice_counts(), []);
+    let simple = turn(&[], vec![Part::text("Hello!")]);
+    for _ in 0..2 {
+        router.clone().route(&simple, BudgetState::default());
+    }
+    router.route(&simple, budget(Some(1), None));
+    let counts = router.choice_counts().into_iter();
+    let counts: Vec<_> = counts.map(|count| (count.rule.name(), count.turns)).collect();
+    assert_eq!(counts, [("scarce_budget", 1), ("simple_prompt", 2)]);
+}

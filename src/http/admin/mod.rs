@@ -4,6 +4,7 @@
 //! usage is recorded by [`ledger`](crate::accounts::ledger).
 
 mod cache;
+mod dashboard;
 mod doctor;
 mod field_values;
 mod fields;
@@ -28,9 +29,11 @@ use serde_json::Value;
 
 use super::AdminServices;
 use super::Config;
+use super::dashboard_sessions::DashboardLinks;
 use super::error::ApiError;
 use super::extract::number;
 use super::openapi::DescribedMethods;
+use super::openapi::delete;
 use super::openapi::get;
 use super::openapi::operations;
 use super::openapi::post;
@@ -59,8 +62,14 @@ pub(super) struct AdminState {
     hooks: Hooks,
     doctor: Option<Arc<dyn SetupDoctor>>,
     live: Option<LiveSources>,
+    dashboard: Option<DashboardLinks>,
     config: Arc<Config>,
 }
+
+/// Path prefix of the admin API.
+const PREFIX: &str = "/admin";
+/// Paths that the dashboard does not have: its own sign-ins, and the export of all charges.
+const NOT_BELOW_DASHBOARD: [&str; 2] = ["/admin/dashboard", "/admin/ledger/backup"];
 
 /// Builds the router of the admin API.
 pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S> {
@@ -69,6 +78,31 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods.into_router())
         });
+    router.with_state(AdminState::new(admin, config))
+}
+
+/// Builds the router of the same handlers below `prefix`, for the dashboard.
+pub(super) fn router_below<S>(
+    prefix: &str,
+    admin: &AdminServices,
+    config: &Arc<Config>,
+) -> Router<S> {
+    let is_served = |path: &str| {
+        let mut left_out = NOT_BELOW_DASHBOARD.iter();
+        !left_out.any(|other| path.starts_with(other))
+    };
+    let routes = routes().into_iter();
+    let router = routes
+        .filter(|(path, _)| is_served(path))
+        .fold(Router::new(), |router, (path, methods)| {
+            let rest = path.strip_prefix(PREFIX).unwrap_or(path);
+            router.route(&format!("{prefix}{rest}"), methods.into_router())
+        });
+    router.with_state(AdminState::new(admin, config))
+}
+
+impl AdminState {
+    fn new(admin: &AdminServices, config: &Arc<Config>) -> Self {
     let AdminServices {
         registry,
         ledger,
@@ -78,9 +112,10 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         hooks,
         doctor,
         live,
+        dashboard,
         metrics: _,
     } = admin.clone();
-    router.with_state(AdminState {
+    Self {
         registry,
         ledger,
         cache,
@@ -89,8 +124,10 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         hooks,
         doctor,
         live,
+        dashboard,
         config: Arc::clone(config),
-    })
+    }
+    }
 }
 
 /// Returns the routes of the admin API.
@@ -163,12 +200,30 @@ pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
             "/admin/status",
             get(&operations::GET_STATUS, status::status),
         ),
+        (
+            "/admin/dashboard/links",
+            post(&operations::CREATE_DASHBOARD_LINK, dashboard::create_link),
+        ),
+        (
+            "/admin/dashboard/sessions",
+            get(
+                &operations::LIST_DASHBOARD_SESSIONS,
+                dashboard::list_sessions,
+            ),
+        ),
+        (
+            "/admin/dashboard/sessions/{id}",
+            delete(
+                &operations::REVOKE_DASHBOARD_SESSION,
+                dashboard::revoke_session,
+            ),
+        ),
     ]
 }
 
 /// Paths of the admin API with their methods, for tests that visit all of them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 15] = [
+pub(super) const PATHS: [(&str, &[&str]); 18] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -184,6 +239,9 @@ pub(super) const PATHS: [(&str, &[&str]); 15] = [
     ("/admin/cache", &["GET", "DELETE"]),
     ("/admin/doctor", &["GET"]),
     ("/admin/status", &["GET"]),
+    ("/admin/dashboard/links", &["POST"]),
+    ("/admin/dashboard/sessions", &["GET"]),
+    ("/admin/dashboard/sessions/{id}", &["DELETE"]),
 ];
 
 fn page(query: &HashMap<String, String>) -> Result<RegistryPage, ApiError> {
@@ -194,7 +252,8 @@ fn page(query: &HashMap<String, String>) -> Result<RegistryPage, ApiError> {
     })
 }
 
-fn json(status: StatusCode, body: &Value) -> Response {
+/// Builds a response whose body is JSON and is not kept by caches.
+pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     // Some bodies contain secrets.
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

@@ -7,6 +7,7 @@ use super::field_values::MAX_TIMESTAMP;
 use super::fields::MAX_GRACE_SECONDS;
 use crate::api::request_schema::Field;
 use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
 use crate::api::request_schema::FieldType::Integer;
 use crate::api::request_schema::FieldType::Object;
 use crate::api::request_schema::FieldType::Text;
@@ -100,6 +101,16 @@ pub(in crate::http) static ROTATION: ObjectSchema = ObjectSchema {
         "grace_seconds",
         Integer(0, MAX_GRACE_SECONDS),
         "Time for which the previous secret stays valid. Default: not at all.",
+    )],
+};
+
+/// Fields of `POST /admin/dashboard/links`.
+pub(in crate::http) static LINK: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[honoured(
+        "read_only",
+        Bool,
+        "True for a session that can change nothing. Default: false.",
     )],
 };
 

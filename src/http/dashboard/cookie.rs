@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::header;
 
-use super::sessions::MAX_LIFETIME;
+use crate::http::dashboard_sessions::MAX_LIFETIME;
 use crate::http::middleware::host_check::is_single;
 
 /// Cookie over TLS, which browsers accept from this very host alone.

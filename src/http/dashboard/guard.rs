@@ -20,13 +20,13 @@ use tokio::time::sleep_until;
 
 use super::SESSION_PATH;
 use super::cookie;
-use super::session_view::DashboardRole;
-use super::sessions::DashboardSessions;
-use super::sessions::OpenRequest;
-use super::sessions::OpenedSession;
 use crate::domain::Caller;
 use crate::domain::LogText;
 use crate::http::connection::Connection;
+use crate::http::dashboard_sessions::DashboardRole;
+use crate::http::dashboard_sessions::DashboardSessions;
+use crate::http::dashboard_sessions::OpenRequest;
+use crate::http::dashboard_sessions::OpenedSession;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::RequestNotes;

@@ -10,6 +10,7 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::http::connection::Connection;
+use crate::http::dashboard_sessions::NO_ADMIN_KEY;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::host_check::is_asked_by_own_name;
@@ -35,9 +36,6 @@ const PROXY_HEADERS: [&str; 6] = [
 const OTHER_MACHINE: &str = "The dashboard of this listener is for browsers of the server's machine alone. To reach it \
     from elsewhere, set `admin.listen` in the configuration, which gives the admin API and the dashboard a listener of \
     their own, or use `ssh -L`.";
-const NO_ADMIN_KEY: &str = "The dashboard is off, because this server has no admin key. Set SWITCHBOARD_ADMIN_KEY to 16 \
-    characters or more and start the server again; started on a terminal, it makes a key by itself. Then \
-    `claude-switchboard dashboard` prints a link.";
 
 /// Refuses browsers of other machines.
 pub(super) async fn local_layer(request: Request, next: Next) -> Response {
@@ -50,11 +48,6 @@ pub(super) async fn local_layer(request: Request, next: Next) -> Response {
 /// Answers every request on a server without an admin key.
 pub(super) async fn without_admin_key(headers: HeaderMap) -> Response {
     off(&headers, NO_ADMIN_KEY)
-}
-
-/// Error: the dashboard is off on a server without an admin key.
-pub(in crate::http) fn no_admin_key() -> ApiError {
-    ApiError::new(ErrorKind::DashboardOff, NO_ADMIN_KEY)
 }
 
 fn is_local(request: &Request) -> bool {

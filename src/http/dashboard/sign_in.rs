@@ -16,18 +16,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
-use super::DashboardServices;
+use super::attempts::SignInAttempts;
 use super::cookie;
-use super::links;
-use super::session_view::DashboardRole;
-use super::session_view::DashboardSession;
-use super::session_view::SignInMethod;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::typed;
 use crate::http::admin;
 use crate::http::connection::Connection;
+use crate::http::dashboard_sessions;
+use crate::http::dashboard_sessions::DashboardRole;
+use crate::http::dashboard_sessions::DashboardSession;
+use crate::http::dashboard_sessions::DashboardSessions;
+use crate::http::dashboard_sessions::SignInMethod;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::extract::RequestBody;
@@ -48,7 +49,8 @@ enum SignInProof {
 
 /// Begins a session for the code of a link or for the admin key.
 pub(super) async fn sign_in(
-    Extension(dashboard): Extension<DashboardServices>,
+    Extension(sessions): Extension<DashboardSessions>,
+    Extension(attempts): Extension<SignInAttempts>,
     State(keys): State<Arc<Keys>>,
     connection: Option<Extension<Connection>>,
     headers: HeaderMap,
@@ -56,14 +58,11 @@ pub(super) async fn sign_in(
 ) -> Result<Response, ApiError> {
     let address = connection.map(|Extension(connection)| connection.address);
     let counted = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    dashboard
-        .attempts
-        .admit(counted)
-        .map_err(too_many_attempts)?;
+    attempts.admit(counted).map_err(too_many_attempts)?;
     let proof = body.decode(sign_in_proof).await?;
-    let (role, method) = check_proof(&dashboard, &keys, &proof)?;
-    let begun = dashboard.sessions.begin(role, method, address);
-    let (session, secret) = begun.map_err(links::no_random_bytes)?;
+    let (role, method) = check_proof(&sessions, &keys, &proof)?;
+    let begun = sessions.begin(role, method, address);
+    let (session, secret) = begun.map_err(dashboard_sessions::no_random_bytes)?;
     tracing::info!(session.id = session.id, role = role.as_str(), "dashboard sign-in");
     let mut response = admin::json(StatusCode::OK, &session.to_json(Some(&session.id)));
     let cookie = cookie::set_cookie(&headers, &secret);
@@ -80,12 +79,12 @@ pub(super) async fn show_session(Extension(session): Extension<DashboardSession>
 
 /// Ends the session of the request.
 pub(super) async fn sign_out(
-    Extension(dashboard): Extension<DashboardServices>,
+    Extension(sessions): Extension<DashboardSessions>,
     Extension(session): Extension<DashboardSession>,
     headers: HeaderMap,
 ) -> Response {
-    dashboard.sessions.revoke(&session.id);
-    let mut response = admin::json(StatusCode::OK, &deleted(&session.id));
+    sessions.revoke(&session.id);
+    let mut response = admin::json(StatusCode::OK, &dashboard_sessions::render_deletion(&session.id));
     let cookie = cookie::remove_cookie(&headers);
     response
         .headers_mut()
@@ -95,10 +94,10 @@ pub(super) async fn sign_out(
 
 /// Lists the sessions, the newest first.
 pub(super) async fn list_sessions(
-    Extension(dashboard): Extension<DashboardServices>,
+    Extension(sessions): Extension<DashboardSessions>,
     Extension(session): Extension<DashboardSession>,
 ) -> Response {
-    let all = dashboard.sessions.list();
+    let all = sessions.list();
     let all: Vec<Value> = all
         .iter()
         .map(|other| other.to_json(Some(&session.id)))
@@ -108,30 +107,26 @@ pub(super) async fn list_sessions(
 
 /// Ends a session.
 pub(super) async fn revoke_session(
-    Extension(dashboard): Extension<DashboardServices>,
+    Extension(sessions): Extension<DashboardSessions>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    if !dashboard.sessions.revoke(&id) {
-        return Err(links::unknown_session());
+    if !sessions.revoke(&id) {
+        return Err(dashboard_sessions::unknown_session());
     }
-    Ok(admin::json(StatusCode::OK, &deleted(&id)))
+    Ok(admin::json(StatusCode::OK, &dashboard_sessions::render_deletion(&id)))
 }
 
 /// Makes a link, at the address by which the browser knows this server.
 pub(super) async fn create_link(
-    Extension(dashboard): Extension<DashboardServices>,
+    Extension(sessions): Extension<DashboardSessions>,
     headers: HeaderMap,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let role = body.decode(links::link_role).await?;
+    let role = body.decode(dashboard_sessions::link_role).await?;
     let origin = headers.get(header::ORIGIN);
     let origin = origin.and_then(|origin| origin.to_str().ok());
-    links::answer_link(&dashboard.sessions, origin.unwrap_or_default(), role)
-}
-
-/// Renders the confirmation that a session has ended.
-pub(in crate::http) fn deleted(id: &str) -> Value {
-    json!({"object": "dashboard.session.deleted", "id": id, "deleted": true})
+    let link = dashboard_sessions::new_link(&sessions, origin.unwrap_or_default(), role)?;
+    Ok(admin::json(StatusCode::CREATED, &link))
 }
 
 fn sign_in_proof(body: &[u8]) -> Result<SignInProof, InvalidRequest> {
@@ -145,13 +140,13 @@ fn sign_in_proof(body: &[u8]) -> Result<SignInProof, InvalidRequest> {
 }
 
 fn check_proof(
-    dashboard: &DashboardServices,
+    sessions: &DashboardSessions,
     keys: &Keys,
     proof: &SignInProof,
 ) -> Result<(DashboardRole, SignInMethod), ApiError> {
     match proof {
         SignInProof::Code(code) => {
-            let role = dashboard.sessions.redeem(code);
+            let role = sessions.redeem(code);
             Ok((role.ok_or_else(link_used)?, SignInMethod::Link))
         }
         SignInProof::Key(key) => {

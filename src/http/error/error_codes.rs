@@ -38,6 +38,15 @@ pub(in crate::http) enum ErrorKind {
     NotAdmin,
     /// Request for the metrics without their own key.
     NotScraper,
+    /// Request to the dashboard without a session.
+    DashboardSignedOut,
+    /// Link to the dashboard that was used, or is too old.
+    DashboardLinkUsed,
+    /// Change in a read-only session of the dashboard.
+    DashboardReadOnly,
+    /// Dashboard of a server without an admin key, or asked for from another machine.
+    DashboardOff,
+    UnknownDashboardSession,
     UnknownUrl,
     /// Path of the `OpenAI` API without a counterpart in Claude.
     UnsupportedEndpoint,
@@ -62,6 +71,8 @@ pub(in crate::http) enum ErrorKind {
     TaskOver,
     /// Hand-over of a task that has not ended.
     TaskNotOver,
+    /// Message to a task that has not ended.
+    TaskRunning,
     /// Limit of running and queued tasks reached.
     TooManyTasks,
     /// Server without tasks.
@@ -103,6 +114,8 @@ pub(in crate::http) enum ErrorKind {
     TooManyProbes,
     /// Memory limit for large bodies of one key reached.
     TooManyBodies,
+    /// Limit of attempts to sign in to the dashboard reached.
+    DashboardAttempts,
     /// Rate limit of the caller reached.
     Limited,
     /// Budget of the caller used up.
@@ -153,7 +166,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 76] = [
+    pub(in crate::http) const ALL: [Self; 83] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -173,6 +186,11 @@ impl ErrorKind {
         Self::CancelledByOperator,
         Self::NotAdmin,
         Self::NotScraper,
+        Self::DashboardSignedOut,
+        Self::DashboardLinkUsed,
+        Self::DashboardReadOnly,
+        Self::DashboardOff,
+        Self::UnknownDashboardSession,
         Self::UnknownUrl,
         Self::UnsupportedEndpoint,
         Self::UnknownModel,
@@ -189,6 +207,7 @@ impl ErrorKind {
         Self::TaskExists,
         Self::TaskOver,
         Self::TaskNotOver,
+        Self::TaskRunning,
         Self::TooManyTasks,
         Self::TasksOff,
         Self::UnknownKey,
@@ -211,6 +230,7 @@ impl ErrorKind {
         Self::TooManySockets,
         Self::TooManyProbes,
         Self::TooManyBodies,
+        Self::DashboardAttempts,
         Self::Limited,
         Self::OverBudget,
         Self::RateLimited,
@@ -282,6 +302,11 @@ impl ErrorKind {
             Self::CancelledByOperator => (403, Some("cancelled_by_operator")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::NotScraper => (403, Some("metrics_token_required")),
+            Self::DashboardSignedOut => (401, Some("dashboard_signed_out")),
+            Self::DashboardLinkUsed => (401, Some("dashboard_link_used")),
+            Self::DashboardReadOnly => (403, Some("dashboard_read_only")),
+            Self::DashboardOff => (404, Some("dashboard_off")),
+            Self::UnknownDashboardSession => (404, Some("dashboard_session_not_found")),
             Self::UnknownUrl => (404, Some("unknown_url")),
             Self::UnsupportedEndpoint => (404, Some("unsupported_endpoint")),
             Self::UnknownModel => (404, Some("model_not_found")),
@@ -300,6 +325,7 @@ impl ErrorKind {
             Self::UnknownProject => (404, Some("project_not_found")),
             Self::MethodNotAllowed => (405, Some("method_not_allowed")),
             Self::TaskExists => (409, Some("task_exists")),
+            Self::TaskRunning => (409, Some("task_running")),
             Self::ProjectExists => (409, Some("project_exists")),
             Self::SessionBusy => (409, Some("session_busy")),
             Self::ConversationLocked => (409, Some("conversation_locked")),
@@ -319,6 +345,7 @@ impl ErrorKind {
             Self::TooManySockets => (429, Some("too_many_sockets")),
             Self::TooManyProbes => (429, Some("too_many_probes")),
             Self::TooManyBodies => (429, Some("too_many_large_requests")),
+            Self::DashboardAttempts => (429, Some("dashboard_attempts")),
             Self::OverBudget => (429, Some("insufficient_quota")),
             Self::ServerBusy => (429, Some("server_busy")),
             Self::Internal => (500, Some("internal_error")),

@@ -107,5 +107,5 @@ macro_rules! additions {
     };
 }
 
-creators!(get post put);
+creators!(get post put delete);
 additions!(get post put patch delete);

@@ -181,13 +181,17 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
     let is_socket = matches!(operation.body, OperationBody::Socket(_));
     let has_input = has_body || !operation.query.is_empty() || !operation.headers.is_empty();
     match kind {
-        // Answers to requests for which there is no operation.
+        // Answers to requests for which there is no operation, those of the dashboard included.
         ErrorKind::UnknownUrl
         | ErrorKind::UnsupportedEndpoint
         | ErrorKind::MethodNotAllowed
-        // Answers of the dashboard's own API, which is not described.
         | ErrorKind::UnknownRequest
-        | ErrorKind::TooManyViewers => false,
+        | ErrorKind::TooManyViewers
+        | ErrorKind::DashboardSignedOut
+        | ErrorKind::DashboardLinkUsed
+        | ErrorKind::DashboardReadOnly
+        | ErrorKind::DashboardAttempts
+        | ErrorKind::TaskRunning => false,
         ErrorKind::ForbiddenHost
         | ErrorKind::ForbiddenOrigin
         | ErrorKind::Internal
@@ -212,6 +216,8 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         ErrorKind::NotAdmin
         | ErrorKind::UnknownKey
         | ErrorKind::UnknownProject
+        | ErrorKind::DashboardOff
+        | ErrorKind::UnknownDashboardSession
         | ErrorKind::ProjectExists => is_admin && operation.tag == Tag::Admin,
         ErrorKind::NotSignedIn | ErrorKind::SignInFailed | ErrorKind::UnknownModel => {
             operation.runs_model || is_one_of(&[Tag::Models])

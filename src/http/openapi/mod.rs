@@ -22,6 +22,7 @@ mod tests;
 
 pub(super) use described::DescribedMethods;
 pub(super) use described::DescribedRoute;
+pub(super) use described::delete;
 pub(super) use described::get;
 pub(super) use described::post;
 pub(super) use described::put;

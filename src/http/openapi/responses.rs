@@ -145,6 +145,9 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("DELETE", "/admin/cache", 200, "CacheCleared"),
     json("GET", "/admin/doctor", 200, "DoctorReport"),
     json("GET", "/admin/status", 200, "ServerStatus"),
+    json("POST", "/admin/dashboard/links", 201, "DashboardLink"),
+    json("GET", "/admin/dashboard/sessions", 200, "DashboardSessionList"),
+    json("DELETE", "/admin/dashboard/sessions/{id}", 200, "DashboardSessionDeleted"),
 ];
 
 const fn json(
@@ -236,6 +239,10 @@ const COMPONENTS: &[(&str, &str)] = schema_files![
     "CompletionUsage",
     "Conversation",
     "ConversationDeleted",
+    "DashboardLink",
+    "DashboardSession",
+    "DashboardSessionDeleted",
+    "DashboardSessionList",
     "DoctorReport",
     "File",
     "FileDeleted",

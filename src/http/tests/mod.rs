@@ -63,6 +63,7 @@ use super::AdminServices;
 use super::ApiServices;
 use super::AppState;
 use super::Config;
+use super::DashboardLinks;
 use super::DrainExpired;
 use super::MetricsSources;
 use super::SetupDoctor;
@@ -315,6 +316,7 @@ fn app_state(
         drain_expired,
         shutdown_started: ShutdownStarted::default(),
         admin: None,
+        dashboard: None,
         ledger: LedgerReader::temporary(),
         metrics: MetricsSources {
             process: Metrics::default(),
@@ -408,6 +410,7 @@ fn admin_of(registry: &Registry) -> AdminServices {
         hooks: Hooks::default(),
         doctor: Some(Arc::new(ScriptedDoctor)),
         live: None,
+        dashboard: Some(DashboardLinks::new("http://localhost:8080".to_owned(), true)),
         metrics: Metrics::new().http.clone(),
     }
 }

@@ -254,6 +254,7 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
         &admin,
         &Arc::new(config()),
         Some(Arc::new(keys)),
+        None,
     ));
     for path in ["/admin/keys", "/v1/models", "/health"] {
         assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");
@@ -262,7 +263,8 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
         status(&alone, "GET", "/admin/keys", Some("secret-admin")).await,
         200
     );
-    let private = checked(routes::admin_router(&admin, &Arc::new(config()), None));
+    let config = Arc::new(config());
+    let private = checked(routes::admin_router(&admin, &config, None, None));
     assert_eq!(status(&private, "GET", "/admin/keys", None).await, 200);
     let (status, error) = error(send(private, request("GET", "/v1/models", &[], "")).await).await;
     assert_eq!(status, StatusCode::NOT_FOUND);

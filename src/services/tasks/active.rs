@@ -253,6 +253,7 @@ impl TaskRecorder {
         let mut task = self.task();
         change(&mut task);
         task.questions.clear();
+        task.asked_at.clear();
         task.running_tools.clear();
         let event = TaskEvent::new(task.events, task.final_event_kind());
         task.ended_at = Some(event.created_at);

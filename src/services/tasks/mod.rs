@@ -4,6 +4,7 @@
 //! events. Independent of HTTP, and of how an agent is run (see [`agent`](crate::engine::agent)).
 
 mod active;
+mod all_owners;
 mod checks;
 mod chosen_id;
 mod config;
@@ -34,6 +35,7 @@ pub(crate) mod testing;
 mod tests;
 mod workspace;
 
+pub use all_owners::OwnedTask;
 pub use chosen_id::ChosenId;
 pub use config::Config;
 pub use error::Error;

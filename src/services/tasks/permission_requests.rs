@@ -7,6 +7,7 @@ use super::run::TaskRun;
 use super::run::TaskRunState;
 use super::run::parse_json;
 use super::task_event::TaskEventKind;
+use crate::domain::unix_now;
 use crate::engine::agent::PermissionDecision;
 use crate::engine::agent::PermissionRequest;
 use crate::storage::store;
@@ -54,8 +55,10 @@ impl TaskRun {
         if let Some(answer) = answer {
             state.agent.answer_permission(question, answer);
         }
-        self.recorder
-            .change(|task| task.questions.retain(|asked| asked.id != question));
+        self.recorder.change(|task| {
+            task.questions.retain(|asked| asked.id != question);
+            task.asked_at.remove(question);
+        });
         let request_id = question.to_owned();
         let decision = decision.to_owned();
         self.recorder
@@ -96,7 +99,10 @@ impl TaskRun {
                     input: parse_json(&question.input),
                     reason: question.reason.clone(),
                 };
-                self.recorder.change(|task| task.questions.push(question));
+                self.recorder.change(|task| {
+                    task.asked_at.insert(question.id.clone(), unix_now());
+                    task.questions.push(question);
+                });
                 self.recorder.record_event(kind).await?;
             }
         }

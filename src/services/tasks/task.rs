@@ -1,5 +1,6 @@
 //! Tasks as they are stored. Clients see a view, which `http` makes.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -92,6 +93,10 @@ pub struct Task {
     /// Open permission requests, not stored.
     #[serde(skip)]
     pub questions: Vec<PermissionRequest>,
+    /// Times at which the open permission requests were made, by their ids, in Unix seconds; not
+    /// stored.
+    #[serde(skip)]
+    pub asked_at: BTreeMap<String, u64>,
     /// Running tool calls, as id and tool name, not stored.
     #[serde(skip)]
     pub running_tools: Vec<(String, String)>,
@@ -204,6 +209,7 @@ impl Task {
             events: 0,
             handovers: Vec::new(),
             questions: Vec::new(),
+            asked_at: BTreeMap::new(),
             running_tools: Vec::new(),
             children: Vec::new(),
             family_budget: None,

@@ -120,6 +120,13 @@ impl TaskStore {
         bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
+    /// Returns the owner of the task with this generated id.
+    pub(super) async fn owner_of(&self, id: &str) -> Result<Option<String>, Error> {
+        let keys = self.tasks.list_keys().await?;
+        let owner = keys.into_iter().find(|(_, found)| found == id);
+        Ok(owner.map(|(owner, _)| owner))
+    }
+
     /// Returns all readable tasks with their owners, and the number of unreadable ones, which are
     /// logged.
     pub(super) async fn load_all(&self) -> Result<(Vec<(String, Task)>, usize), Error> {

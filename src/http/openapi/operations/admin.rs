@@ -143,3 +143,23 @@ pub(in crate::http) static GET_STATUS: Operation = operation(
     "getStatus",
     "Returns the state of the server, its totals since the start, and the usage of today.",
 );
+
+pub(in crate::http) static CREATE_DASHBOARD_LINK: Operation = operation(
+    "createDashboardLink",
+    "Creates a link that signs in to the dashboard, once and within a minute.",
+)
+.body(
+    RequestObject::of("CreateDashboardLinkRequest", &[&tables::LINK]).closed(),
+    r#"{"read_only": true}"#,
+)
+.optional();
+
+pub(in crate::http) static LIST_DASHBOARD_SESSIONS: Operation = operation(
+    "listDashboardSessions",
+    "Lists the sessions of the dashboard, the newest first.",
+);
+
+pub(in crate::http) static REVOKE_DASHBOARD_SESSION: Operation = operation(
+    "revokeDashboardSession",
+    "Ends a session of the dashboard, and what it has open.",
+);

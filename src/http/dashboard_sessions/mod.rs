@@ -3,6 +3,9 @@
 //! All of it is in memory, so a restart of the server signs everybody out. Of codes and of cookies
 //! only hashes are kept.
 
+mod links;
+mod session_view;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,15 +21,23 @@ use sha2::Sha256;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::session_view::DashboardRole;
-use super::session_view::DashboardSession;
-use super::session_view::SignInMethod;
 use crate::domain::unix_now;
 
+pub use links::DashboardLinks;
+pub(super) use links::NO_ADMIN_KEY;
+pub(super) use links::link_role;
+pub(super) use links::new_link;
+pub(super) use links::no_random_bytes;
+pub(super) use links::render_deletion;
+pub(super) use links::unknown_session;
+pub(super) use session_view::DashboardRole;
+pub(super) use session_view::DashboardSession;
+pub(super) use session_view::SignInMethod;
+
 /// Time for which a link can be used.
-pub(super) const LINK_LIFETIME: Duration = Duration::from_secs(60);
+const LINK_LIFETIME: Duration = Duration::from_secs(60);
 /// Time without a request after which a session ends.
-pub(super) const IDLE_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+const IDLE_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Time after which a session ends in any case.
 pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Maximum number of sessions; a further one ends the one that was idle for longest.
@@ -42,14 +53,14 @@ type SecretHash = [u8; 32];
 
 /// Open links and sessions of the dashboard. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct DashboardSessions(Arc<Mutex<SessionTable>>);
+pub(super) struct DashboardSessions(Arc<Mutex<SessionTable>>);
 
 /// One-time link that was just made.
-pub(in crate::http) struct NewLink {
+pub(super) struct NewLink {
     /// Code that the page exchanges for a session. Shown this once.
-    pub(in crate::http) code: String,
+    pub(super) code: String,
     /// End of the link, in seconds of Unix time.
-    pub(in crate::http) expires_at: u64,
+    pub(super) expires_at: u64,
 }
 
 /// Session as requests use it: its public part, and the signal of its end.
@@ -94,7 +105,7 @@ impl DashboardSessions {
     ///
     /// # Errors
     /// Fails when the system gives no random bytes.
-    pub(in crate::http) fn create_link(
+    pub(super) fn create_link(
         &self,
         role: DashboardRole,
     ) -> Result<NewLink, getrandom::Error> {
@@ -173,7 +184,7 @@ impl DashboardSessions {
     }
 
     /// Lists the sessions, the newest first.
-    pub(in crate::http) fn list(&self) -> Vec<DashboardSession> {
+    pub(super) fn list(&self) -> Vec<DashboardSession> {
         let mut table = self.table();
         table.remove_ended();
         let entries = table.sessions.values();
@@ -183,7 +194,7 @@ impl DashboardSessions {
     }
 
     /// Ends the session with this id, also what it has open. Returns false if there is none.
-    pub(in crate::http) fn revoke(&self, id: &str) -> bool {
+    pub(super) fn revoke(&self, id: &str) -> bool {
         let mut table = self.table();
         table.remove_ended();
         let is_meant = |entry: &SessionEntry| entry.opened.session.id == id;
@@ -273,5 +284,4 @@ fn session_id(hash: &SecretHash) -> String {
 }
 
 #[cfg(test)]
-#[path = "sessions_tests.rs"]
 mod tests;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde_json::Value;
 use serde_json::json;
 
-use super::sessions::IDLE_LIFETIME;
-use super::sessions::MAX_LIFETIME;
+use super::IDLE_LIFETIME;
+use super::MAX_LIFETIME;
 
 /// Rights of a session of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

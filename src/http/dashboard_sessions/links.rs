@@ -1,21 +1,22 @@
 //! Links to the dashboard, which sign in once: made by the admin API and by the dashboard itself.
 
-use axum::http::StatusCode;
-use axum::response::Response;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::json;
 
-use super::reach;
-use super::session_view::DashboardRole;
-use super::sessions::DashboardSessions;
+use super::DashboardRole;
+use super::DashboardSessions;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::typed;
-use crate::http::admin;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 
 /// Path of the page, with the slash that its relative paths need.
 const PAGE: &str = "/dashboard/";
+/// Reason why a server without an admin key has no dashboard.
+pub(in crate::http) const NO_ADMIN_KEY: &str = "The dashboard is off, because this server has no admin key. Set \
+    SWITCHBOARD_ADMIN_KEY to 16 characters or more and start the server again; started on a terminal, it makes a key by \
+    itself. Then `claude-switchboard dashboard` prints a link.";
 
 /// Sign-ins of the dashboard, as far as the admin API makes and ends them.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct DashboardLinks {
 /// Fields of `POST /admin/dashboard/links`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct LinkFields {
+struct LinkFields {
     read_only: Option<bool>,
 }
 
@@ -52,7 +53,7 @@ impl DashboardLinks {
         if self.is_on {
             Ok(&self.sessions)
         } else {
-            Err(reach::no_admin_key())
+            Err(ApiError::new(ErrorKind::DashboardOff, NO_ADMIN_KEY))
         }
     }
 
@@ -75,29 +76,33 @@ pub(in crate::http) fn link_role(body: &[u8]) -> Result<DashboardRole, InvalidRe
     Ok(DashboardRole::of_link(fields.read_only.unwrap_or(false)))
 }
 
-/// Answers with a new link in `role` to the dashboard at `base_url`.
+/// Creates a link in `role` to the dashboard at `base_url`, and renders it.
 ///
 /// # Errors
 /// Fails when the system gives no random bytes.
-pub(in crate::http) fn answer_link(
+pub(in crate::http) fn new_link(
     sessions: &DashboardSessions,
     base_url: &str,
     role: DashboardRole,
-) -> Result<Response, ApiError> {
+) -> Result<Value, ApiError> {
     let link = sessions.create_link(role).map_err(no_random_bytes)?;
     // In the fragment, which browsers send to nobody.
     let url = format!("{base_url}{PAGE}#enter={}", link.code);
-    let body = json!({
+    Ok(json!({
         "object": "dashboard.link",
         "url": url,
         "read_only": role == DashboardRole::ReadOnly,
         "expires_at": link.expires_at,
-    });
-    Ok(admin::json(StatusCode::CREATED, &body))
+    }))
+}
+
+/// Renders the confirmation that a session has ended.
+pub(in crate::http) fn render_deletion(id: &str) -> Value {
+    json!({"object": "dashboard.session.deleted", "id": id, "deleted": true})
 }
 
 /// Error: the system gives no random bytes.
-pub(super) fn no_random_bytes(error: getrandom::Error) -> ApiError {
+pub(in crate::http) fn no_random_bytes(error: getrandom::Error) -> ApiError {
     ApiError::new(
         ErrorKind::Internal,
         "This server gets no random bytes from its system. Try again.",
@@ -111,4 +116,18 @@ pub(in crate::http) fn unknown_session() -> ApiError {
         ErrorKind::UnknownDashboardSession,
         "There is no such session of the dashboard: it is over, was revoked, or never was.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::request_schema::document::check_own;
+    use crate::api::request_schema::document::check_struct;
+    use crate::http::admin::tables;
+
+    #[test]
+    fn document_lists_link_fields() {
+        check_struct::<LinkFields>(&tables::LINK);
+        check_own("dashboard link fields", &[&tables::LINK]);
+    }
 }

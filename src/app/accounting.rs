@@ -22,7 +22,6 @@ use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
-use crate::http::SetupDoctor;
 use crate::storage::store;
 
 /// Services that meter and bound what callers spend.
@@ -127,11 +126,10 @@ impl Accounting {
         }
     }
 
-    /// Collects what the admin API reads and changes, with the checks of `doctor`.
+    /// Collects what the admin API reads and changes. Parts of a running server are left out.
     pub(super) fn admin(
         &self,
         context: &StartupContext<'_>,
-        doctor: Arc<dyn SetupDoctor>,
     ) -> AdminServices {
         AdminServices {
             registry: context.registry.clone(),
@@ -140,9 +138,9 @@ impl Accounting {
             backups: context.backups.clone(),
             webhooks: Arc::clone(&self.sender),
             hooks: context.hooks.clone(),
-            doctor: Some(doctor),
-            // Set once the services run.
+            doctor: None,
             live: None,
+            dashboard: None,
             metrics: context.metrics.http.clone(),
         }
     }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use super::StartupContext;
@@ -76,16 +77,30 @@ fn print_admin_key(text: &KeyText) -> std::io::Result<()> {
     )
 }
 
-/// Serves the admin API on the local socket and, if configured, on its own TCP address, which is
-/// returned.
+/// Listens on the TCP address of the admin API, if it has its own. Returns the listener with its
+/// address.
 ///
 /// # Errors
-/// Fails when the TCP address cannot be bound. A failure of the local socket is only logged.
-pub(super) async fn serve(
+/// Fails when the address cannot be bound.
+pub(super) async fn listen(
+    settings: &Settings,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
+    let Some(address) = settings.admin.listen else {
+        return Ok(None);
+    };
+    let listener = super::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok(Some((listener, address)))
+}
+
+/// Serves the admin API on the local socket and, if it has one, on its own `listener`, where the
+/// dashboard is too. A failure of the local socket is only logged.
+pub(super) fn serve(
     context: &StartupContext<'_>,
     admin: &AdminServices,
-    keys: &Arc<Keys>,
-) -> anyhow::Result<Option<SocketAddr>> {
+    listener: Option<(TcpListener, SocketAddr)>,
+    state: &AppState,
+) {
     let StartupContext {
         settings,
         shutdown,
@@ -96,14 +111,13 @@ pub(super) async fn serve(
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
         tracing::warn!(%error, path = %path.display(), hint = "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server", "admin socket not available");
     }
-    let Some(address) = settings.admin.listen else {
-        return Ok(None);
+    let Some((listener, address)) = listener else {
+        return;
     };
-    let config = Arc::new(config_map::http_config(settings));
-    let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
-    let address = serve_apart(context, address, router).await?;
+    let keys = Some(Arc::clone(&state.keys));
+    let router = http::admin_router(admin, &state.config, keys, Some(state));
+    serve_apart(context, listener, router);
     tracing::info!(%address, "admin API listening");
-    Ok(Some(address))
 }
 
 /// Serves the metrics on their own TCP address, which is returned, if one is configured.
@@ -118,25 +132,25 @@ pub(super) async fn serve_metrics(
         return Ok(None);
     };
     let router = http::metrics_router(state.clone());
-    let address = serve_apart(context, address, router).await?;
+    let listener = super::bind(address).await?;
+    let address = listener.local_addr()?;
+    serve_apart(context, listener, router);
     tracing::info!(%address, "metrics listening");
     Ok(Some(address))
 }
 
-/// Serves `router` on a TCP address of its own, which is returned.
-async fn serve_apart(
+/// Serves `router` on a TCP listener of its own.
+fn serve_apart(
     context: &StartupContext<'_>,
-    address: SocketAddr,
+    listener: TcpListener,
     router: impl HttpService + Sync,
-) -> anyhow::Result<SocketAddr> {
+) {
     let StartupContext {
         settings,
         shutdown,
         tracker,
         ..
     } = context;
-    let listener = super::bind(address).await?;
-    let address = listener.local_addr()?;
     let config = config_map::server_config(settings, file_descriptors::MAX_FURTHER_CONNECTIONS);
     tracker.spawn(server::serve(
         listener,
@@ -145,7 +159,6 @@ async fn serve_apart(
         shutdown.child(),
         tracker.clone(),
     ));
-    Ok(address)
 }
 
 /// Serves the admin API on a Unix socket at `path`, for processes of this user.
@@ -160,7 +173,8 @@ pub(super) fn serve_locally(
     tracker: &TaskTracker,
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
-    let router = http::admin_router(admin, &Arc::new(config_map::http_config(settings)), None);
+    let config = Arc::new(config_map::http_config(settings));
+    let router = http::admin_router(admin, &config, None, None);
     let config = config_map::server_config(settings, file_descriptors::MAX_FURTHER_CONNECTIONS);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())

@@ -136,10 +136,10 @@ impl AdminClient {
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
             // Only the server notifies hooks.
             hooks: Hooks::default(),
-            // A command has no server to check.
+            // Parts of a running server.
             doctor: None,
-            // There is no server.
             live: None,
+            dashboard: None,
             // Nothing scrapes a command's own socket.
             metrics: Metrics::new().http.clone(),
         };

@@ -7,6 +7,7 @@ mod alerts;
 mod cli_version;
 mod client_services;
 mod config_map;
+mod dashboard;
 mod doctor;
 mod figures;
 mod file_descriptors;
@@ -38,6 +39,7 @@ use crate::config::Settings;
 use crate::domain::unix_now;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
+use crate::engine::claude::CliVersionReader;
 use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::gateway::Breaker;
@@ -173,6 +175,7 @@ impl App {
             turns: workers,
             agents,
             cli,
+            claude,
         } = workers::start(&context, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let gateway = new_gateway(&context, workers);
@@ -182,27 +185,28 @@ impl App {
         let services = context.start_client_services(&turns, &files, &keys).await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         let ledger = accounting.ledger.reader();
-        let registry = context.registry.clone();
-        let doctor = ServerDoctor::new(settings, environment, registry, turns.clone(), cli);
-        let admin = AdminServices {
-            live: Some(LiveSources {
-                turns: turns.clone(),
-                batches: services.batches.clone(),
-                tasks: tasks.clone(),
-                metrics: context.metrics.clone(),
-                sign_in: choose_sign_in(settings, environment).map(SignIn::describe),
-                started_at: unix_now(),
-            }),
-            ..accounting.admin(&context, Arc::new(doctor))
+        let admin_listener = admin::listen(settings).await?;
+        let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
+        let live = LiveSources {
+            turns: turns.clone(),
+            batches: services.batches.clone(),
+            tasks: tasks.clone(),
+            metrics: context.metrics.clone(),
+            sign_in: claude.sign_in.map(SignIn::describe),
+            started_at: unix_now(),
         };
-        let admin_address = admin::serve(&context, &admin, &keys).await?;
+        let admin = running_admin(&context, environment, &accounting, live, cli);
+        let facts = dashboard::node_facts(settings, address, admin_address, claude);
+        let dashboard = context.dashboard(&accounting, admin, &keys, facts);
+        let admin = dashboard.admin.clone();
         let state = AppState {
             turns,
             keys: Arc::clone(&keys),
             config: Arc::new(config_map::http_config(settings)),
             drain_expired: DrainExpired(context.shutdown.drain_expired()),
             shutdown_started: ShutdownStarted(context.shutdown.started()),
-            admin: admin_address.is_none().then_some(admin),
+            admin: admin_address.is_none().then(|| admin.clone()),
+            dashboard: Some(dashboard),
             ledger,
             metrics: MetricsSources {
                 process: context.metrics.clone(),
@@ -224,6 +228,7 @@ impl App {
             router,
         };
         context.start_figures(&state).await?;
+        admin::serve(&context, &admin, admin_listener, &state);
         let metrics_address = admin::serve_metrics(&context, &state).await?;
         let routes = http::router(state);
         let config = config_map::server_config(settings, connections);
@@ -350,6 +355,24 @@ fn new_pipeline(
         hooks: PipelineHooks::new(context.hooks.clone(), http::describe_for_hooks),
         gateway: Arc::new(gateway),
     })
+}
+
+/// Collects what the admin API of a running server reads and changes.
+fn running_admin(
+    context: &StartupContext<'_>,
+    environment: &Environment,
+    accounting: &Accounting,
+    live: LiveSources,
+    cli: Option<CliVersionReader>,
+) -> AdminServices {
+    let registry = context.registry.clone();
+    let turns = live.turns.clone();
+    let doctor = ServerDoctor::new(context.settings, environment, registry, turns, cli);
+    AdminServices {
+        doctor: Some(Arc::new(doctor)),
+        live: Some(live),
+        ..accounting.admin(context)
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -35,6 +35,7 @@ fn describe_server(address: SocketAddr, sign_in: Option<SignIn>, is_open: bool) 
          \x20 sign-in   {sign_in}\n\
          \x20 keys      {keys}\n\
          \x20 try       claude-switchboard chat --url {url}\n\
+         \x20 dashboard claude-switchboard dashboard, which prints a link to it\n\
          \x20 clients   claude-switchboard connect --list\n\n"
     )
 }
@@ -53,6 +54,7 @@ mod tests {
           sign-in   the API key in ANTHROPIC_API_KEY
           keys      none, so programs of this machine alone are served
           try       claude-switchboard chat --url http://127.0.0.1:8080
+          dashboard claude-switchboard dashboard, which prints a link to it
           clients   claude-switchboard connect --list
         ");
     }

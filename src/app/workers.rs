@@ -23,6 +23,17 @@ pub(super) struct Workers {
     pub(super) agents: Option<Arc<dyn AgentRunner>>,
     /// Reader of the CLI's version; `None` without a sign-in.
     pub(super) cli: Option<CliVersionReader>,
+    /// Facts about the CLI.
+    pub(super) claude: ClaudeFacts,
+}
+
+/// Facts about the Claude CLI, to be shown.
+#[derive(Debug, Default)]
+pub(super) struct ClaudeFacts {
+    /// Version of the CLI, if it is known.
+    pub(super) version: Option<String>,
+    /// Sign-in to Claude, if there is one.
+    pub(super) sign_in: Option<SignIn>,
 }
 
 /// Starts the worker pool and the agent runner, if there is a sign-in.
@@ -49,6 +60,7 @@ pub(super) async fn start(
                 turns: SignInState::Missing(missing.0),
                 agents: None,
                 cli: None,
+                claude: ClaudeFacts::default(),
             });
         }
     };
@@ -59,7 +71,8 @@ pub(super) async fn start(
         data_dir: settings.server.data_dir.clone(),
     };
     let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
-    metrics.set_cli_version(launcher.version());
+    let version = launcher.version();
+    metrics.set_cli_version(version);
     let agents = runner(&launcher, settings).await?;
     let cli = launcher.version_reader();
     let pool = Pool::start(
@@ -72,6 +85,10 @@ pub(super) async fn start(
         turns: SignInState::SignedIn(pool),
         agents: Some(agents),
         cli: Some(cli),
+        claude: ClaudeFacts {
+            version: Some(version.to_string()),
+            sign_in: Some(sign_in),
+        },
     })
 }
 

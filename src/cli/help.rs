@@ -13,6 +13,7 @@ Get started:
   serve         Serve until a signal to stop, then let running requests finish
   chat          Chat with a running server on the terminal
   connect       Set a client up for a server, such as Codex or Claude Code
+  dashboard     Print a link that signs in to the dashboard, or list sessions
 
 Use a running server:
   tasks         Run an agent, follow it and answer its questions

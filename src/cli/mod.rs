@@ -6,6 +6,7 @@ mod chat;
 mod connect;
 mod control_characters;
 mod cost;
+mod dashboard;
 mod doctor;
 mod duration;
 mod endpoint;
@@ -55,6 +56,7 @@ use batch::BatchArguments;
 use chat::ChatArguments;
 use connect::ConnectArguments;
 use control_characters::without_control_characters;
+use dashboard::DashboardArguments;
 use doctor::DoctorArguments;
 use health::HealthArguments;
 use hooks::HooksCommand;
@@ -121,6 +123,8 @@ enum CliCommand {
     /// List the hooks, or show what they do with a request, without a server and without a key.
     #[command(subcommand)]
     Hooks(HooksCommand),
+    /// Print a link that signs in to the dashboard of the running server, or list its sessions.
+    Dashboard(DashboardArguments),
     /// Create, list, rotate and revoke keys, whether or not the server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -180,6 +184,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
         CliCommand::Connect(arguments) => connect::run(arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         CliCommand::Hooks(command) => print(hooks::run(&command, &environment)?.as_bytes()),
+        CliCommand::Dashboard(arguments) => print(arguments.run(&environment)?.as_bytes()),
         CliCommand::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
         CliCommand::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
         CliCommand::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),

@@ -20,6 +20,8 @@ pub struct AdminSettings {
     /// Own address of the admin API; `None` to serve it on the main listener.
     #[serde(deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
+    /// True if the dashboard is served beside the admin API.
+    pub dashboard: bool,
 }
 
 impl AdminSettings {

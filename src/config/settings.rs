@@ -1,6 +1,7 @@
 //! All settings together, from raw text to validated values.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use super::admin::AdminSettings;
 use super::environment::Environment;
@@ -98,6 +99,8 @@ pub struct Settings {
     pub server_tools: ServerToolConfig,
     /// Log filter and format.
     pub log: logs::Config,
+    /// Configuration file that was read, if one was named; no section of it.
+    pub file: Option<PathBuf>,
     /// Notices for the operator, such as which of two settings wins; no section of the file. They
     /// contain no values.
     pub notices: Vec<String>,
@@ -127,6 +130,7 @@ impl Settings {
         otel_names::add_aliases(&mut layers, environment)?;
         paths::resolve(&mut layers, environment)?;
         let mut settings = Self::read(&layers)?;
+        settings.file = file.map(Path::to_path_buf);
         settings.check(&layers)?;
         notices.extend(environment.api_key_notice(settings.claude.sign_in));
         settings.notices = [layers.notices(), notices].concat();
@@ -168,6 +172,7 @@ impl Settings {
             web_search: layers.section("web_search")?,
             server_tools: layers.section("server_tools")?,
             log: layers.section("log")?,
+            file: None,
             notices: Vec::new(),
             printed: layers.to_toml(),
         })

@@ -49,6 +49,7 @@ pub(crate) mod tests;
 pub use config::Config;
 pub use connection::Connection;
 pub use dashboard_sessions::DashboardLinks;
+pub use dashboard_sessions::DashboardState;
 pub use error::client_error;
 pub use error::describe_for_hooks;
 pub use error::response_error;

@@ -115,11 +115,7 @@ pub fn router(state: AppState) -> Router {
     // Inside of the outer layers alone: the dashboard has cookies in place of keys, and no CORS.
     let page = state.dashboard.as_ref().filter(|_| state.admin.is_some());
     let router = match page {
-        Some(page) => router.merge(dashboard::router(
-            &state,
-            page,
-            DashboardReach::ThisMachine,
-        )),
+        Some(page) => router.merge(dashboard::router(&state, page, DashboardReach::ThisMachine)),
         None => router,
     };
     let router = with_outer_layers(router, telemetry).with_state(state);

@@ -305,6 +305,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "storage::store",
             "accounts::auth",
             "accounts::ledger",
+            "accounts::pricing",
             "accounts::rate_limit",
             "accounts::webhooks",
             "engine::agent",

@@ -77,6 +77,14 @@ impl ConfiguredKeys {
         self.0.iter().filter(|key| key.is_present).count()
     }
 
+    /// Names of the present keys, in their order.
+    pub(super) fn names(&self) -> Vec<String> {
+        let present = self.0.iter().enumerate().filter(|(_, key)| key.is_present);
+        present
+            .map(|(index, _)| format!("{NAME_PREFIX}{}", index + 1))
+            .collect()
+    }
+
     /// Name of the key with this digest.
     pub(super) fn name(&self, given: &KeyDigest) -> Option<String> {
         self.find_name(|known| known.matches(given))
@@ -127,6 +135,7 @@ mod tests {
             (names(&second).as_str(), second.len()),
             (" key-2 key-3 ", 2)
         );
+        assert_eq!(second.names(), ["key-2", "key-3"]);
         let removed = Caller::named("key-1");
         assert!(
             !second.is_present(&removed)

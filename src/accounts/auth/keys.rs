@@ -128,6 +128,21 @@ impl Keys {
         Self { admin, ..self }
     }
 
+    /// True if there is a key of the admin API.
+    pub fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+
+    /// Returns the names of callers that no stored key stands for: the configured keys or, on a server
+    /// without keys, the one of every client.
+    pub fn unstored_callers(&self) -> Vec<String> {
+        let mut names = self.configured().names();
+        if self.is_open() {
+            names.push(LOCAL_CALLER.to_owned());
+        }
+        names
+    }
+
     /// Sets the key for the metrics. Without one no request for them is authenticated.
     #[must_use]
     pub fn with_scraper(self, scraper: Option<AdminKey>) -> Self {

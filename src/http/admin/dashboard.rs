@@ -49,7 +49,10 @@ pub(super) async fn revoke_session(
         return Err(dashboard_sessions::unknown_session());
     }
     tracing::info!(session.id = id, "dashboard session revoked");
-    Ok(json(StatusCode::OK, &dashboard_sessions::render_deletion(&id)))
+    Ok(json(
+        StatusCode::OK,
+        &dashboard_sessions::render_deletion(&id),
+    ))
 }
 
 /// Returns the dashboard of the server; a command that answers in its place has none.

@@ -92,41 +92,42 @@ pub(super) fn router_below<S>(
         !left_out.any(|other| path.starts_with(other))
     };
     let routes = routes().into_iter();
-    let router = routes
-        .filter(|(path, _)| is_served(path))
-        .fold(Router::new(), |router, (path, methods)| {
+    let router = routes.filter(|(path, _)| is_served(path)).fold(
+        Router::new(),
+        |router, (path, methods)| {
             let rest = path.strip_prefix(PREFIX).unwrap_or(path);
             router.route(&format!("{prefix}{rest}"), methods.into_router())
-        });
+        },
+    );
     router.with_state(AdminState::new(admin, config))
 }
 
 impl AdminState {
     fn new(admin: &AdminServices, config: &Arc<Config>) -> Self {
-    let AdminServices {
-        registry,
-        ledger,
-        cache,
-        backups,
-        webhooks,
-        hooks,
-        doctor,
-        live,
-        dashboard,
-        metrics: _,
-    } = admin.clone();
-    Self {
-        registry,
-        ledger,
-        cache,
-        backups,
-        webhooks,
-        hooks,
-        doctor,
-        live,
-        dashboard,
-        config: Arc::clone(config),
-    }
+        let AdminServices {
+            registry,
+            ledger,
+            cache,
+            backups,
+            webhooks,
+            hooks,
+            doctor,
+            live,
+            dashboard,
+            metrics: _,
+        } = admin.clone();
+        Self {
+            registry,
+            ledger,
+            cache,
+            backups,
+            webhooks,
+            hooks,
+            doctor,
+            live,
+            dashboard,
+            config: Arc::clone(config),
+        }
     }
 }
 

@@ -43,7 +43,10 @@ fn quoted_after<'a>(content: &'a str, start: &str) -> Vec<&'a str> {
     parts
         .filter_map(|rest| {
             let rest = rest.trim_start_matches([' ', '(']);
-            let quote = rest.chars().next().filter(|first| "\"'`".contains(*first))?;
+            let quote = rest
+                .chars()
+                .next()
+                .filter(|first| "\"'`".contains(*first))?;
             rest[1..].split(quote).next()
         })
         .collect()
@@ -74,7 +77,8 @@ fn imports_and_references_lead_to_served_files() {
             _ => &[],
         };
         let references = starts.iter().flat_map(|start| quoted_after(content, start));
-        let is_file = |reference: &&str| !reference.starts_with(['#', '?']) && reference.contains('.');
+        let is_file =
+            |reference: &&str| !reference.starts_with(['#', '?']) && reference.contains('.');
         for reference in references.filter(is_file) {
             let path = resolve(name, reference);
             assert!(find(&path).is_some(), "{name} refers to {reference}");
@@ -104,5 +108,8 @@ fn references_are_resolved_from_their_file_on() {
     assert_eq!(resolve("main.js", "./views/live.js"), "views/live.js");
     assert_eq!(resolve("views/live.js", "../dom.js"), "dom.js");
     assert_eq!(resolve("index.html", "main.js"), "main.js");
-    assert_eq!(quoted_after("import { h } from './dom.js';", " from "), ["./dom.js"]);
+    assert_eq!(
+        quoted_after("import { h } from './dom.js';", " from "),
+        ["./dom.js"]
+    );
 }

@@ -27,9 +27,8 @@ fn is_https(headers: &HeaderMap) -> bool {
 /// True if the page that sends the request is of this server: `Origin` is scheme and `Host`.
 pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let scheme = if is_https(headers) { "https" } else { "http" };
-    let is_own_host = |host: &str| {
-        is_single(headers, &header::HOST, |own| own.eq_ignore_ascii_case(host))
-    };
+    let is_own_host =
+        |host: &str| is_single(headers, &header::HOST, |own| own.eq_ignore_ascii_case(host));
     is_single(headers, &header::ORIGIN, |origin| {
         let parts = origin.split_once("://");
         parts.is_some_and(|(given, host)| given == scheme && is_own_host(host))
@@ -114,7 +113,10 @@ mod tests {
 
     #[test]
     fn cookie_is_found_among_others_by_the_name_of_its_scheme() {
-        let list = [("cookie", "a=1; switchboard-dashboard=s1"), ("cookie", "__Host-switchboard=s2")];
+        let list = [
+            ("cookie", "a=1; switchboard-dashboard=s1"),
+            ("cookie", "__Host-switchboard=s2"),
+        ];
         assert_eq!(session_secret(&headers(&list)), Some("s1"));
         let tls = [list[0], list[1], ("x-forwarded-proto", "https")];
         assert_eq!(session_secret(&headers(&tls)), Some("s2"));

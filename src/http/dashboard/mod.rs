@@ -16,6 +16,7 @@ mod models;
 mod nodes;
 mod owners;
 mod page;
+mod period;
 mod playground;
 mod reach;
 mod sign_in;
@@ -26,6 +27,7 @@ mod tasks;
 
 use axum::Extension;
 use axum::Router;
+use axum::http::HeaderMap;
 use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
@@ -48,25 +50,32 @@ const API: &str = "/dashboard/api";
 /// Path of the own session: sign-in, sign-out and state.
 const SESSION_PATH: &str = "/dashboard/api/session";
 
-/// Builds the router of the dashboard on a listener of this `reach`. Without an admin key it says
-/// how to switch the dashboard on.
+/// Builds the router of the dashboard on a listener of this `reach`. Where it is off, the router says
+/// how to switch it on.
 pub(super) fn router(
     state: &AppState,
     dashboard: &DashboardServices,
     reach: DashboardReach,
 ) -> Router<AppState> {
-    let router = match dashboard.links.sessions() {
-        Ok(sessions) => pages().merge(api(state, dashboard, sessions)),
-        Err(_) => Router::new()
-            .route("/dashboard", any(reach::without_admin_key))
-            .route("/dashboard/", any(reach::without_admin_key))
-            .route("/dashboard/{*rest}", any(reach::without_admin_key)),
+    let links = &dashboard.links;
+    let router = match (links.off_reason(), links.sessions()) {
+        (None, Ok(sessions)) => pages().merge(api(state, dashboard, sessions)),
+        (reason, _) => off_routes(reason.unwrap_or_default()),
     };
     let router = match reach {
         DashboardReach::Listener => router,
         DashboardReach::ThisMachine => router.layer(from_fn(reach::local_layer)),
     };
     router.layer(from_fn(page::protect_layer))
+}
+
+/// Routes of a dashboard that is off for this `reason`.
+fn off_routes(reason: &'static str) -> Router<AppState> {
+    let answer = async move |headers: HeaderMap| reach::off(&headers, reason);
+    Router::new()
+        .route("/dashboard", any(answer))
+        .route("/dashboard/", any(answer))
+        .route("/dashboard/{*rest}", any(answer))
 }
 
 /// Routes of the files of the page.

@@ -10,7 +10,6 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::http::connection::Connection;
-use crate::http::dashboard_sessions::NO_ADMIN_KEY;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::host_check::is_asked_by_own_name;
@@ -45,11 +44,6 @@ pub(super) async fn local_layer(request: Request, next: Next) -> Response {
     off(request.headers(), OTHER_MACHINE)
 }
 
-/// Answers every request on a server without an admin key.
-pub(super) async fn without_admin_key(headers: HeaderMap) -> Response {
-    off(&headers, NO_ADMIN_KEY)
-}
-
 fn is_local(request: &Request) -> bool {
     let connection = request.extensions().get::<Connection>();
     let is_peer_local =
@@ -60,7 +54,7 @@ fn is_local(request: &Request) -> bool {
 }
 
 /// Answers that there is no dashboard, and why: a page for browsers, an error for all others.
-fn off(headers: &HeaderMap, reason: &'static str) -> Response {
+pub(super) fn off(headers: &HeaderMap, reason: &'static str) -> Response {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/html")) {

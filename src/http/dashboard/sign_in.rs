@@ -25,10 +25,10 @@ use crate::api::request_schema::typed;
 use crate::http::admin;
 use crate::http::connection::Connection;
 use crate::http::dashboard_sessions;
+use crate::http::dashboard_sessions::DashboardProof;
 use crate::http::dashboard_sessions::DashboardRole;
 use crate::http::dashboard_sessions::DashboardSession;
 use crate::http::dashboard_sessions::DashboardSessions;
-use crate::http::dashboard_sessions::SignInMethod;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::extract::RequestBody;
@@ -63,7 +63,11 @@ pub(super) async fn sign_in(
     let (role, method) = check_proof(&sessions, &keys, &proof)?;
     let begun = sessions.begin(role, method, address);
     let (session, secret) = begun.map_err(dashboard_sessions::no_random_bytes)?;
-    tracing::info!(session.id = session.id, role = role.as_str(), "dashboard sign-in");
+    tracing::info!(
+        session.id = session.id,
+        role = role.as_str(),
+        "dashboard sign-in"
+    );
     let mut response = admin::json(StatusCode::OK, &session.to_json(Some(&session.id)));
     let cookie = cookie::set_cookie(&headers, &secret);
     response
@@ -84,7 +88,10 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
 ) -> Response {
     sessions.revoke(&session.id);
-    let mut response = admin::json(StatusCode::OK, &dashboard_sessions::render_deletion(&session.id));
+    let mut response = admin::json(
+        StatusCode::OK,
+        &dashboard_sessions::render_deletion(&session.id),
+    );
     let cookie = cookie::remove_cookie(&headers);
     response
         .headers_mut()
@@ -113,7 +120,10 @@ pub(super) async fn revoke_session(
     if !sessions.revoke(&id) {
         return Err(dashboard_sessions::unknown_session());
     }
-    Ok(admin::json(StatusCode::OK, &dashboard_sessions::render_deletion(&id)))
+    Ok(admin::json(
+        StatusCode::OK,
+        &dashboard_sessions::render_deletion(&id),
+    ))
 }
 
 /// Makes a link, at the address by which the browser knows this server.
@@ -143,11 +153,11 @@ fn check_proof(
     sessions: &DashboardSessions,
     keys: &Keys,
     proof: &SignInProof,
-) -> Result<(DashboardRole, SignInMethod), ApiError> {
+) -> Result<(DashboardRole, DashboardProof), ApiError> {
     match proof {
         SignInProof::Code(code) => {
             let role = sessions.redeem(code);
-            Ok((role.ok_or_else(link_used)?, SignInMethod::Link))
+            Ok((role.ok_or_else(link_used)?, DashboardProof::Link))
         }
         SignInProof::Key(key) => {
             let credentials = Credentials {
@@ -155,7 +165,7 @@ fn check_proof(
                 ..Credentials::default()
             };
             keys.authenticate_admin(&credentials)?;
-            Ok((DashboardRole::Full, SignInMethod::Key))
+            Ok((DashboardRole::Full, DashboardProof::Key))
         }
     }
 }

@@ -14,9 +14,24 @@ use crate::http::error::ErrorKind;
 /// Path of the page, with the slash that its relative paths need.
 const PAGE: &str = "/dashboard/";
 /// Reason why a server without an admin key has no dashboard.
-pub(in crate::http) const NO_ADMIN_KEY: &str = "The dashboard is off, because this server has no admin key. Set \
+const NO_ADMIN_KEY: &str = "The dashboard is off, because this server has no admin key. Set \
     SWITCHBOARD_ADMIN_KEY to 16 characters or more and start the server again; started on a terminal, it makes a key by \
     itself. Then `claude-switchboard dashboard` prints a link.";
+
+/// Reason why the settings of a server turn its dashboard off.
+const TURNED_OFF: &str =
+    "The dashboard of this server is turned off: `admin.dashboard` in its configuration is false.";
+
+/// State of the dashboard of a server, by its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DashboardState {
+    /// Served beside the admin API.
+    On,
+    /// Off, because there is no admin key.
+    NoAdminKey,
+    /// Off, because the settings say so.
+    TurnedOff,
+}
 
 /// Sign-ins of the dashboard, as far as the admin API makes and ends them.
 #[derive(Debug, Clone)]
@@ -24,8 +39,7 @@ pub struct DashboardLinks {
     sessions: DashboardSessions,
     /// Base URL of the listener that serves the dashboard, such as `http://127.0.0.1:8080`.
     base_url: String,
-    /// True if the server has an admin key, without which there is no dashboard.
-    is_on: bool,
+    state: DashboardState,
 }
 
 /// Fields of `POST /admin/dashboard/links`.
@@ -36,12 +50,12 @@ struct LinkFields {
 }
 
 impl DashboardLinks {
-    /// Creates the sign-ins of a dashboard at `base_url`, which is on if the server has an admin key.
-    pub fn new(base_url: String, is_on: bool) -> Self {
+    /// Creates the sign-ins of a dashboard at `base_url`.
+    pub fn new(base_url: String, state: DashboardState) -> Self {
         Self {
             sessions: DashboardSessions::default(),
             base_url,
-            is_on,
+            state,
         }
     }
 
@@ -50,10 +64,18 @@ impl DashboardLinks {
     /// # Errors
     /// Fails when the dashboard is off.
     pub(in crate::http) fn sessions(&self) -> Result<&DashboardSessions, ApiError> {
-        if self.is_on {
-            Ok(&self.sessions)
-        } else {
-            Err(ApiError::new(ErrorKind::DashboardOff, NO_ADMIN_KEY))
+        match self.off_reason() {
+            None => Ok(&self.sessions),
+            Some(reason) => Err(ApiError::new(ErrorKind::DashboardOff, reason)),
+        }
+    }
+
+    /// Returns the reason why the dashboard is off; `None` if it is on.
+    pub(in crate::http) fn off_reason(&self) -> Option<&'static str> {
+        match self.state {
+            DashboardState::On => None,
+            DashboardState::NoAdminKey => Some(NO_ADMIN_KEY),
+            DashboardState::TurnedOff => Some(TURNED_OFF),
         }
     }
 

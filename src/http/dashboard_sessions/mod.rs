@@ -24,15 +24,15 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::unix_now;
 
 pub use links::DashboardLinks;
-pub(super) use links::NO_ADMIN_KEY;
+pub use links::DashboardState;
 pub(super) use links::link_role;
 pub(super) use links::new_link;
 pub(super) use links::no_random_bytes;
 pub(super) use links::render_deletion;
 pub(super) use links::unknown_session;
+pub(super) use session_view::DashboardProof;
 pub(super) use session_view::DashboardRole;
 pub(super) use session_view::DashboardSession;
-pub(super) use session_view::SignInMethod;
 
 /// Time for which a link can be used.
 const LINK_LIFETIME: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ type SecretHash = [u8; 32];
 
 /// Open links and sessions of the dashboard. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DashboardSessions(Arc<Mutex<SessionTable>>);
+pub(super) struct DashboardSessions(Arc<Mutex<DashboardSessionTable>>);
 
 /// One-time link that was just made.
 pub(super) struct NewLink {
@@ -81,19 +81,19 @@ pub(super) struct OpenRequest {
 }
 
 #[derive(Debug, Default)]
-struct SessionTable {
-    links: HashMap<SecretHash, LinkEntry>,
-    sessions: HashMap<SecretHash, SessionEntry>,
+struct DashboardSessionTable {
+    links: HashMap<SecretHash, DashboardLinkEntry>,
+    sessions: HashMap<SecretHash, DashboardSessionEntry>,
 }
 
 #[derive(Debug)]
-struct LinkEntry {
+struct DashboardLinkEntry {
     ends: Instant,
     role: DashboardRole,
 }
 
 #[derive(Debug)]
-struct SessionEntry {
+struct DashboardSessionEntry {
     opened: OpenedSession,
     seen: Instant,
     /// Number of requests that are being answered.
@@ -105,10 +105,7 @@ impl DashboardSessions {
     ///
     /// # Errors
     /// Fails when the system gives no random bytes.
-    pub(super) fn create_link(
-        &self,
-        role: DashboardRole,
-    ) -> Result<NewLink, getrandom::Error> {
+    pub(super) fn create_link(&self, role: DashboardRole) -> Result<NewLink, getrandom::Error> {
         let code = new_secret()?;
         let ends = Instant::now() + LINK_LIFETIME;
         let mut table = self.table();
@@ -116,7 +113,7 @@ impl DashboardSessions {
         if table.links.len() >= MAX_LINKS {
             table.remove_oldest_link();
         }
-        let entry = LinkEntry { ends, role };
+        let entry = DashboardLinkEntry { ends, role };
         table.links.insert(hash(&code), entry);
         let expires_at = unix_now() + LINK_LIFETIME.as_secs();
         Ok(NewLink { code, expires_at })
@@ -136,7 +133,7 @@ impl DashboardSessions {
     pub(super) fn begin(
         &self,
         role: DashboardRole,
-        signed_in_by: SignInMethod,
+        signed_in_by: DashboardProof,
         address: Option<IpAddr>,
     ) -> Result<(DashboardSession, String), getrandom::Error> {
         let secret = new_secret()?;
@@ -150,7 +147,7 @@ impl DashboardSessions {
             created_at: now,
             last_seen_at: now,
         };
-        let entry = SessionEntry {
+        let entry = DashboardSessionEntry {
             opened: OpenedSession {
                 session: session.clone(),
                 ended: CancellationToken::new(),
@@ -197,7 +194,7 @@ impl DashboardSessions {
     pub(super) fn revoke(&self, id: &str) -> bool {
         let mut table = self.table();
         table.remove_ended();
-        let is_meant = |entry: &SessionEntry| entry.opened.session.id == id;
+        let is_meant = |entry: &DashboardSessionEntry| entry.opened.session.id == id;
         let before = table.sessions.len();
         table.sessions.retain(|_, entry| {
             if is_meant(entry) {
@@ -208,12 +205,12 @@ impl DashboardSessions {
         table.sessions.len() < before
     }
 
-    fn table(&self) -> MutexGuard<'_, SessionTable> {
+    fn table(&self) -> MutexGuard<'_, DashboardSessionTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl SessionTable {
+impl DashboardSessionTable {
     /// Removes links and sessions whose time is over.
     fn remove_ended(&mut self) {
         let now = Instant::now();
@@ -243,7 +240,7 @@ impl SessionTable {
     }
 }
 
-impl SessionEntry {
+impl DashboardSessionEntry {
     fn is_over(&self, now: Instant) -> bool {
         let is_idle = self.open_requests == 0 && now >= self.seen + IDLE_LIFETIME;
         is_idle || now >= self.opened.ends

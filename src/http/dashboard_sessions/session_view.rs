@@ -19,7 +19,7 @@ pub(in crate::http) enum DashboardRole {
 
 /// Proof by which a session was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum SignInMethod {
+pub(in crate::http) enum DashboardProof {
     /// One-time link.
     Link,
     /// Admin key.
@@ -34,7 +34,7 @@ pub(in crate::http) struct DashboardSession {
     /// Rights of the session.
     pub(in crate::http) role: DashboardRole,
     /// Proof by which it was begun.
-    pub(super) signed_in_by: SignInMethod,
+    pub(super) signed_in_by: DashboardProof,
     /// Address of the browser at the sign-in, if it is known.
     pub(super) address: Option<IpAddr>,
     /// Time of the sign-in, in seconds of Unix time.
@@ -62,7 +62,7 @@ impl DashboardRole {
     }
 }
 
-impl SignInMethod {
+impl DashboardProof {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Link => "link",

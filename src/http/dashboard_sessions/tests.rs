@@ -5,7 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn signed_in(sessions: &DashboardSessions) -> (String, String) {
-    let begun = sessions.begin(DashboardRole::Full, SignInMethod::Key, None);
+    let begun = sessions.begin(DashboardRole::Full, DashboardProof::Key, None);
     let (session, secret) = begun.unwrap();
     (session.id, secret)
 }
@@ -92,7 +92,7 @@ async fn sessions_and_links_are_bounded() {
 fn secrets_are_in_no_debug_text() {
     let sessions = DashboardSessions::default();
     let (_, secret) = sessions
-        .begin(DashboardRole::Full, SignInMethod::Key, None)
+        .begin(DashboardRole::Full, DashboardProof::Key, None)
         .unwrap();
     let link = sessions.create_link(DashboardRole::Full).unwrap();
     let shown = format!("{sessions:?}");

@@ -64,6 +64,7 @@ use super::ApiServices;
 use super::AppState;
 use super::Config;
 use super::DashboardLinks;
+use super::DashboardState;
 use super::DrainExpired;
 use super::MetricsSources;
 use super::SetupDoctor;
@@ -410,7 +411,10 @@ fn admin_of(registry: &Registry) -> AdminServices {
         hooks: Hooks::default(),
         doctor: Some(Arc::new(ScriptedDoctor)),
         live: None,
-        dashboard: Some(DashboardLinks::new("http://localhost:8080".to_owned(), true)),
+        dashboard: Some(DashboardLinks::new(
+            "http://localhost:8080".to_owned(),
+            DashboardState::On,
+        )),
         metrics: Metrics::new().http.clone(),
     }
 }

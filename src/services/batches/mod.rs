@@ -11,6 +11,7 @@
 //!
 //! Independent of HTTP and of how failures are worded.
 
+mod all_projects;
 mod check;
 mod cleanup;
 mod config;
@@ -24,6 +25,8 @@ mod service;
 mod stored_batch;
 mod throttle;
 
+pub use all_projects::BatchFailure;
+pub use all_projects::OwnedBatch;
 pub use config::Config;
 pub use error::Error;
 pub use service::BatchDeps;

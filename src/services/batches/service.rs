@@ -323,6 +323,11 @@ impl Batches {
         id: &str,
     ) -> Result<Batch, Error> {
         self.get(caller, family, id).await?;
+        self.cancel_in(&caller.project, id).await
+    }
+
+    /// Cancels the batch with this id in `project`.
+    pub(super) async fn cancel_in(&self, project: &str, id: &str) -> Result<Batch, Error> {
         let work = |record: &mut BatchRecord, _: &mut Transaction<'_>| {
             if matches!(
                 record.batch.status,
@@ -333,7 +338,7 @@ impl Batches {
             }
             Ok(())
         };
-        let record = self.0.records.update(&caller.project, id, work).await?;
+        let record = self.0.records.update(project, id, work).await?;
         let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
         if !matches!(
             batch.status,
@@ -350,7 +355,7 @@ impl Batches {
             }
             .into());
         }
-        if let Some(running) = self.0.running.get(&caller.project, id) {
+        if let Some(running) = self.0.running.get(project, id) {
             running.cancel();
         }
         Ok(batch)
@@ -380,8 +385,17 @@ impl Batches {
 }
 
 impl BatchFamily {
+    /// Returns the family of `batch`.
+    pub(super) fn of(batch: &Batch) -> Self {
+        if batch.endpoint == ApiEndpoint::Messages.path() {
+            Self::Messages
+        } else {
+            Self::OpenAi
+        }
+    }
+
     fn includes(self, batch: &Batch) -> bool {
-        (batch.endpoint == ApiEndpoint::Messages.path()) == (self == Self::Messages)
+        Self::of(batch) == self
     }
 
     const fn prefix(self) -> &'static str {

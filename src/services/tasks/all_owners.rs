@@ -13,6 +13,7 @@ use super::permissions::AGENT_TOOLS;
 use super::service::Tasks;
 use super::spec::TaskSpec;
 use super::task::Task;
+use super::task::TaskEvent;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -47,6 +48,23 @@ impl Tasks {
         Ok(tasks)
     }
 
+    /// Lists the running tasks that wait for the answer to a permission request.
+    pub fn list_asking(&self) -> Vec<OwnedTask> {
+        self.0.active.read(|runs| {
+            let mut asking = Vec::new();
+            for ((owner, _), run) in runs {
+                let task = run.state();
+                if !task.questions.is_empty() {
+                    asking.push(OwnedTask {
+                        owner: owner.clone(),
+                        task: task.clone(),
+                    });
+                }
+            }
+            asking
+        })
+    }
+
     /// Returns the task with this generated id, whoever created it.
     ///
     /// # Errors
@@ -73,6 +91,21 @@ impl Tasks {
         let owner = store.owner_of(id).await?.ok_or_else(unknown)?;
         let task = store.load_task(&owner, id).await?.ok_or_else(unknown)?;
         Ok(OwnedTask { owner, task })
+    }
+
+    /// Reads the last events that a task has recorded up to now, at most `max`. Expired ones are
+    /// missing.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn last_events(&self, found: &OwnedTask, max: u64) -> Result<Vec<TaskEvent>, Error> {
+        let OwnedTask { owner, task } = found;
+        let store = &self.0.deps.store;
+        let mut events = Vec::new();
+        for number in task.events.saturating_sub(max)..task.events {
+            events.extend(store.load_event(owner, &task.id, number).await?);
+        }
+        Ok(events)
     }
 
     /// Reads the events of a task, starting with event number `first`.

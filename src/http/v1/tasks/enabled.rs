@@ -8,7 +8,7 @@ use crate::http::state::AppState;
 use crate::services::tasks::Tasks;
 
 /// Extractor of the task service; fails on a server without tasks.
-pub(in crate::http) struct EnabledTasks(pub(super) Tasks);
+pub(in crate::http) struct EnabledTasks(pub(in crate::http) Tasks);
 
 impl FromRequestParts<AppState> for EnabledTasks {
     type Rejection = ApiError;

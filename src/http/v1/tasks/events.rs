@@ -49,10 +49,20 @@ pub(in crate::http) async fn stream_events(
     FirstEvent(first): FirstEvent,
 ) -> Result<Response, ApiError> {
     let follower = tasks.follow(&caller, &id, first).await?;
+    Ok(stream_follower(follower, &config, drain_expired, notes))
+}
+
+/// Streams the events that `follower` reads.
+pub(in crate::http) fn stream_follower(
+    follower: TaskFollower,
+    config: &Config,
+    drain_expired: DrainExpired,
+    notes: RequestNotes,
+) -> Response {
     if follower.is_done() {
         // In the HTML standard, 204 is the only status that keeps an `EventSource` from
         // reconnecting.
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return StatusCode::NO_CONTENT.into_response();
     }
     let encoder = TaskEncoder {
         id: follower.task_id(),
@@ -65,7 +75,7 @@ pub(in crate::http) async fn stream_events(
         drain_expired,
         notes,
     );
-    Ok(stream.into_response())
+    stream.into_response()
 }
 
 /// Returns the events up to the first that cannot be read; a client that reconnects retries it.
@@ -79,7 +89,7 @@ pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = Foll
 }
 
 /// Sequence number of the first wanted event.
-pub(in crate::http) struct FirstEvent(pub(super) u64);
+pub(in crate::http) struct FirstEvent(pub(in crate::http) u64);
 
 impl<S: Sync> FromRequestParts<S> for FirstEvent {
     type Rejection = ApiError;

@@ -5,7 +5,7 @@ mod events;
 mod fields;
 mod request;
 mod socket;
-mod view;
+pub(in crate::http) mod view;
 
 use std::collections::HashMap;
 
@@ -17,7 +17,6 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use self::enabled::EnabledTasks;
 use self::request::CreateTaskRequest;
 use super::answer::json;
 use crate::accounts::auth;
@@ -40,11 +39,15 @@ use crate::services::tasks::Task;
 use crate::services::tasks::TaskSpec;
 use crate::services::tasks::Tasks;
 
+pub(in crate::http) use self::enabled::EnabledTasks;
+pub(in crate::http) use self::events::FirstEvent;
 pub(in crate::http) use self::events::stream_events;
+pub(in crate::http) use self::events::stream_follower;
 pub(in crate::http) use self::fields::DECISION;
 pub(in crate::http) use self::fields::HANDOVER;
 pub(in crate::http) use self::fields::SOCKET;
 pub(in crate::http) use self::fields::TASK;
+pub(in crate::http) use self::request::answer as decode_answer;
 pub(in crate::http) use self::socket::open as open_socket;
 
 const MAX_PAGE_SIZE: usize = 100;

@@ -259,7 +259,7 @@ fn to_request(
 ///
 /// # Errors
 /// Fails when the body is not a valid answer.
-pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> {
+pub(in crate::http) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> {
     let fields: DecisionFields = typed::parse_typed(body, "`decision`")?;
     decide(&fields.decision.0, fields.message)
 }

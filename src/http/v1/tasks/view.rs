@@ -13,7 +13,7 @@ use crate::services::tasks::TaskEventKind;
 use crate::services::tasks::TaskTokens;
 
 /// Renders a task.
-pub(super) fn task(task: &Task) -> Value {
+pub(in crate::http) fn task(task: &Task) -> Value {
     let error = task
         .error
         .as_ref()
@@ -70,7 +70,7 @@ pub(super) fn deleted(removed: &Task) -> Value {
 }
 
 /// Renders the confirmation of an answer to a permission request.
-pub(super) fn answered(question: &str, answer: &PermissionDecision) -> Value {
+pub(in crate::http) fn answered(question: &str, answer: &PermissionDecision) -> Value {
     let decision = if *answer == PermissionDecision::Allow {
         "allow"
     } else {

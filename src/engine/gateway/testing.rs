@@ -114,7 +114,7 @@ pub(crate) fn cache() -> AnswerCache {
 
 /// Returns prices for `m-1`: three nano-dollars for each prompt token, fifteen for each output
 /// token.
-fn prices() -> Prices {
+pub(crate) fn prices() -> Prices {
     let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003"
         .parse()
         .unwrap();

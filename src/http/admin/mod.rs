@@ -87,12 +87,8 @@ pub(super) fn router_below<S>(
     admin: &AdminServices,
     config: &Arc<Config>,
 ) -> Router<S> {
-    let is_served = |path: &str| {
-        let mut left_out = NOT_BELOW_DASHBOARD.iter();
-        !left_out.any(|other| path.starts_with(other))
-    };
     let routes = routes().into_iter();
-    let router = routes.filter(|(path, _)| is_served(path)).fold(
+    let router = routes.filter(|(path, _)| is_below_dashboard(path)).fold(
         Router::new(),
         |router, (path, methods)| {
             let rest = path.strip_prefix(PREFIX).unwrap_or(path);
@@ -100,6 +96,12 @@ pub(super) fn router_below<S>(
         },
     );
     router.with_state(AdminState::new(admin, config))
+}
+
+/// True for a path of the admin API that the dashboard has too.
+fn is_below_dashboard(path: &str) -> bool {
+    let mut left_out = NOT_BELOW_DASHBOARD.iter();
+    !left_out.any(|other| path.starts_with(other))
 }
 
 impl AdminState {

@@ -71,11 +71,11 @@ pub(super) fn router(
 
 /// Routes of a dashboard that is off for this `reason`.
 fn off_routes(reason: &'static str) -> Router<AppState> {
-    let answer = async move |headers: HeaderMap| reach::off(&headers, reason);
+    let answer = any(async move |headers: HeaderMap| reach::off(&headers, reason));
     Router::new()
-        .route("/dashboard", any(answer))
-        .route("/dashboard/", any(answer))
-        .route("/dashboard/{*rest}", any(answer))
+        .route("/dashboard", answer.clone())
+        .route("/dashboard/", answer.clone())
+        .route("/dashboard/{*rest}", answer)
 }
 
 /// Routes of the files of the page.

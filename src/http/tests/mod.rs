@@ -11,6 +11,7 @@ mod checked_answers;
 mod completions;
 mod conversations;
 mod cors;
+mod dashboard;
 mod docs_page;
 mod doctor;
 mod encodings;

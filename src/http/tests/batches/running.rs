@@ -278,3 +278,31 @@ async fn turns_of_lines_name_the_api_of_batches() {
         .await;
     assert_eq!(seen.take(), [Surface::Batches; 2]);
 }
+
+#[tokio::test]
+async fn operator_sees_batches_of_all_projects_and_their_failed_lines() {
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
+    let mut file = lines(4);
+    file[1]["body"]["temperature"] = json!("hot");
+    file[3]["body"]["stream"] = json!(true);
+    let id = server.create_batch(&file).await;
+    server.wait_for_status(&id, "completed").await;
+    let found = server.batches.find(&id).await.unwrap();
+    assert_eq!(
+        (found.project.as_str(), found.owner.as_str()),
+        ("default", "local")
+    );
+    let (failures, has_more) = server.batches.failures(&found, 1).await.unwrap();
+    assert_eq!((failures.len(), has_more), (1, true));
+    assert_eq!(
+        (failures[0].custom_id.as_str(), failures[0].status),
+        ("line 2", Some(400))
+    );
+    let (failures, has_more) = server.batches.failures(&found, 9).await.unwrap();
+    assert_eq!((failures.len(), has_more), (2, false));
+    let listed = server.batches.list_all_projects().await.unwrap();
+    assert_eq!(listed, [found.clone()]);
+    let over = server.batches.cancel_found(&found).await;
+    assert!(over.is_err(), "it has ended");
+    assert!(server.batches.find("batch_unknown").await.is_err());
+}

@@ -26,7 +26,7 @@ pub(crate) struct TaskFixture {
     pub(crate) keys: [String; 2],
     other: String,
     known: Keys,
-    registry: Registry,
+    pub(crate) registry: Registry,
 }
 
 impl TaskFixture {

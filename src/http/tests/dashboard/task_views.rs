@@ -91,7 +91,7 @@ async fn message_to_an_ended_task_becomes_a_task_in_its_session() {
     use_tool(&agent);
     agent.end(AgentStop::Completed, "0.25");
     let one = format!("tasks/{id}");
-    let ended = wait_for(&fixture, (&one, &cookie), |task| {
+    let ended = wait_for(&fixture, (one.as_str(), cookie.as_str()), |task| {
         task["status"] == "completed"
     })
     .await;
@@ -122,7 +122,7 @@ async fn task_is_followed_and_interrupted_whoever_owns_it() {
     use_tool(&agent);
     let spans = format!("tasks/{id}/spans");
     let is_running = |spans: &Value| spans["data"][2]["kind"] == "tool";
-    let running = wait_for(&fixture, (&spans, &cookie), is_running).await;
+    let running = wait_for(&fixture, (spans.as_str(), cookie.as_str()), is_running).await;
     let kinds: Vec<&Value> = running["data"]
         .as_array()
         .unwrap()
@@ -137,7 +137,7 @@ async fn task_is_followed_and_interrupted_whoever_owns_it() {
     assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
     agent.end(AgentStop::Interrupted, "0.25");
     let events = fixture.get(&format!("tasks/{id}/events"), &cookie).await;
-    assert_eq!(events.headers["content-type"], "text/event-stream");
+    assert_eq!(events.headers["content-type"], "text/event-stream; charset=utf-8");
     assert!(events.text.contains("event: tool_use"), "{}", events.text);
     assert!(events.text.contains("event: complete"), "{}", events.text);
     let again = fixture.page("POST", &interrupt, &cookie, Value::Null).await;

@@ -19,6 +19,7 @@ mod cli_batch;
 mod cli_chat;
 mod cli_connect;
 mod cli_doctor;
+mod cli_dashboard;
 mod cli_health;
 mod cli_init;
 mod cli_tasks;

@@ -78,6 +78,10 @@ pub(super) async fn session_layer(
         let status = response.status().as_u16();
         tracing::info!(session.id = session.id, %method, path, status, "dashboard change");
     }
+    // A whole body is sent to its end, also that of the answer to a sign-out.
+    if response.body().size_hint().exact().is_some() {
+        return Ok(response);
+    }
     Ok(response.map(|body| Body::new(SessionBody::new(body, opened, open))))
 }
 
@@ -117,7 +121,7 @@ fn is_of_session(request: &Request) -> bool {
 }
 
 /// Error: no session, or one that is over.
-pub(super) fn signed_out() -> ApiError {
+fn signed_out() -> ApiError {
     ApiError::new(
         ErrorKind::DashboardSignedOut,
         "You are signed out, or the session is over. `claude-switchboard dashboard` prints a link that signs in; the admin \
@@ -133,7 +137,7 @@ fn read_only() -> ApiError {
     )
 }
 
-/// Body that ends with the session. The session is not idle until it is dropped.
+/// Streamed body that ends with the session. The session is not idle until it is dropped.
 struct SessionBody {
     inner: Body,
     /// Completes at the end of the session.

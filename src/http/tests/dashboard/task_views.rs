@@ -137,11 +137,33 @@ async fn task_is_followed_and_interrupted_whoever_owns_it() {
     assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
     agent.end(AgentStop::Interrupted, "0.25");
     let events = fixture.get(&format!("tasks/{id}/events"), &cookie).await;
-    assert_eq!(events.headers["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(
+        events.headers["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     assert!(events.text.contains("event: tool_use"), "{}", events.text);
     assert!(events.text.contains("event: complete"), "{}", events.text);
     let again = fixture.page("POST", &interrupt, &cookie, Value::Null).await;
     assert_eq!(again.refusal(), "400 task_over");
     let unknown = fixture.get("tasks/task_unknown", &cookie).await;
     assert_eq!(unknown.refusal(), "404 task_not_found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_stream_ends_with_its_session() {
+    let (mut tasks, fixture, cookie) = open().await;
+    let (id, _agent) = tasks.start_task(json!({})).await;
+    let path = format!("/dashboard/api/tasks/{id}/events");
+    let asked = request("GET", &path, &[("cookie", &cookie)], "");
+    let asked = from_peer(asked, LOOPBACK);
+    let stream = send(fixture.router.clone(), asked).await;
+    let session = fixture.get("session", &cookie).await;
+    let path = format!("sessions/{}", session.json["id"].as_str().unwrap());
+    let revoked = fixture.page("DELETE", &path, &cookie, Value::Null).await;
+    assert_eq!(revoked.json["deleted"], true);
+    let ended = read(stream).await;
+    assert_eq!(ended.status, 200);
+    // Otherwise it would go on to the end of the task, at its timeout.
+    assert!(!ended.text.contains("event: error"), "{}", ended.text);
+    assert!(!ended.text.contains("event: complete"), "{}", ended.text);
 }

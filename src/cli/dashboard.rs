@@ -28,7 +28,6 @@ They ask the running server, on its machine and as its user.";
 
 const HINT: &str = "`claude-switchboard serve` starts a server, and `check-config` shows whether admin.dashboard is on";
 
-/// Link to the dashboard, or an operation on its sessions.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct DashboardArguments {

@@ -95,7 +95,7 @@ fn api(
     let router = own_routes()
         .merge(task_routes())
         .merge(live::routes())
-        .merge(admin::router_below(API, &dashboard.admin, &state.config))
+        .merge(admin_routes(state, dashboard))
         .route("/dashboard/api/{*rest}", any(page::unknown_path));
     router
         .layer(from_fn_with_state(sessions.clone(), guard::session_layer))
@@ -107,6 +107,11 @@ fn api(
         .layer(Extension(SignInAttempts::default()))
         .layer(Extension(sessions.clone()))
         .layer(Extension(dashboard.clone()))
+}
+
+/// Routes of the admin API, with its handlers.
+fn admin_routes(state: &AppState, dashboard: &DashboardServices) -> Router<AppState> {
+    admin::router_below(API, &dashboard.admin, &state.config)
 }
 
 fn own_routes() -> Router<AppState> {

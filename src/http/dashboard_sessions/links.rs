@@ -143,9 +143,9 @@ pub(in crate::http) fn unknown_session() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request_schema::document::check_own;
-    use crate::api::request_schema::document::check_struct;
     use crate::http::admin::tables;
+    use crate::http::schema_document::check_own;
+    use crate::http::schema_document::check_struct;
 
     #[test]
     fn document_lists_link_fields() {

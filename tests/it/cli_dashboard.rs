@@ -10,13 +10,10 @@ use crate::support::{RawClient, TestServer};
 const ADMIN: &str = "made-up-admin-key";
 
 /// Runs `dashboard` with further arguments on a data directory.
-async fn dashboard(data_dir: &Path, arguments: &'static [&'static str]) -> CommandOutput {
-    let data_dir = data_dir.to_str().unwrap().to_owned();
-    let run = tokio::task::spawn_blocking(move || {
-        let all = [&["dashboard"][..], arguments, &["--data-dir", &data_dir]].concat();
-        run(&all, &[])
-    });
-    run.await.unwrap()
+fn dashboard(data_dir: &Path, arguments: &[&str]) -> CommandOutput {
+    let data_dir = data_dir.to_str().unwrap();
+    let all = [&["dashboard"][..], arguments, &["--data-dir", data_dir]].concat();
+    tokio::task::block_in_place(|| run(&all, &[]))
 }
 
 /// Sends a request as the page does, and returns the whole head of the answer with its body.
@@ -37,7 +34,7 @@ async fn send(server: &TestServer, request: &str, body: &Value) -> String {
 async fn link_of_the_command_signs_in_to_the_running_server() {
     let server = TestServer::fake().set("SWITCHBOARD_ADMIN_KEY", ADMIN);
     let server = server.start().await;
-    let output = dashboard(server.data_dir(), &["--read-only", "--json"]).await;
+    let output = dashboard(server.data_dir(), &["--read-only", "--json"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     let link: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(link["read_only"], true);
@@ -54,7 +51,7 @@ async fn link_of_the_command_signs_in_to_the_running_server() {
     );
     let again = send(&server, "POST /dashboard/api/session", &proof).await;
     assert!(again.starts_with("HTTP/1.1 401 "), "{again}");
-    let listed = dashboard(server.data_dir(), &["sessions"]).await;
+    let listed = dashboard(server.data_dir(), &["sessions"]);
     assert!(listed.stdout.contains("read_only"), "{}", listed.stdout);
     server.end().await;
 }
@@ -62,12 +59,12 @@ async fn link_of_the_command_signs_in_to_the_running_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn command_without_a_dashboard_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = dashboard(folder.path(), &[]).await;
+    let missing = dashboard(folder.path(), &[]);
     assert_eq!(missing.code, Some(1));
     let reason = "error: No server runs on this data directory";
     assert!(missing.stderr.starts_with(reason), "{}", missing.stderr);
     let server = TestServer::fake().start().await;
-    let off = dashboard(server.data_dir(), &[]).await;
+    let off = dashboard(server.data_dir(), &[]);
     assert_eq!(off.code, Some(1));
     let reason = "error: The dashboard is off, because this server has no admin key.";
     assert!(off.stderr.starts_with(reason), "{}", off.stderr);

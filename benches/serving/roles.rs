@@ -290,6 +290,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         drain_expired: DrainExpired(shutdown.drain_expired()),
         shutdown_started: ShutdownStarted(shutdown.started()),
         admin: None,
+        dashboard: None,
         ledger: LedgerReader::new(store, Clock::system()),
         metrics: MetricsSources {
             process: Metrics::default(),

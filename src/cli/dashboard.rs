@@ -80,8 +80,9 @@ impl DashboardArguments {
             Some(DashboardCommand::Sessions { output, target }) => {
                 let path = "/admin/dashboard/sessions";
                 let listed = request_json(&target, environment, "GET", path, None);
-                let sessions = listed.map_err(with_hint)?["data"].take();
-                output.show(&sessions, || list_sessions(&sessions))
+                let listed = listed.map_err(with_hint)?;
+                let sessions = &listed["data"];
+                output.show(sessions, || list_sessions(sessions))
             }
             Some(DashboardCommand::Revoke {
                 session,

@@ -213,6 +213,8 @@ fn choices_for_turns_are_counted_by_rule_and_model() {
     }
     router.route(&simple, budget(Some(1), None));
     let counts = router.choice_counts().into_iter();
-    let counts: Vec<_> = counts.map(|count| (count.rule.name(), count.turns)).collect();
+    let counts: Vec<_> = counts
+        .map(|count| (count.rule.name(), count.turns))
+        .collect();
     assert_eq!(counts, [("scarce_budget", 1), ("simple_prompt", 2)]);
 }

@@ -18,7 +18,7 @@ const ASSETS: &[(&str, &str)] = asset_files!["index.html",];
 static FILES: LazyLock<HashMap<&'static str, PageFile>> = LazyLock::new(|| {
     let files = ASSETS.iter();
     files
-        .map(|(name, content)| (*name, PageFile::new(media_type(name), *content)))
+        .map(|(name, content)| (*name, PageFile::new(media_type(name), content)))
         .collect()
 });
 

@@ -28,10 +28,10 @@ use crate::http::error::ApiError;
 /// Maximum number of budgets in an answer.
 const MAX_BUDGETS: usize = 200;
 
-/// Spending histories of the present day and month.
+/// Spending histories of the present day and month, where budgets need them.
 struct SpendingWindows {
-    day: SpendingHistory,
-    month: SpendingHistory,
+    day: Option<SpendingHistory>,
+    month: Option<SpendingHistory>,
 }
 
 /// Lists the budgets of keys and projects that have a cap, the most used first.
@@ -44,7 +44,7 @@ pub(super) async fn list_budgets(
     budgets.sort_by_key(|(id, status)| (Reverse(permille_used(status)), id.clone()));
     let has_more = budgets.len() > MAX_BUDGETS;
     budgets.truncate(MAX_BUDGETS);
-    let histories = SpendingWindows::read(ledger).await?;
+    let histories = SpendingWindows::read(ledger, &budgets).await?;
     let now = ledger.now();
     let rows: Vec<Value> = budgets
         .iter()
@@ -87,17 +87,29 @@ async fn read_owners(dashboard: &DashboardServices) -> Result<NamedOwners, ApiEr
 }
 
 impl SpendingWindows {
-    async fn read(ledger: &LedgerReader) -> Result<Self, ApiError> {
-        Ok(Self {
-            day: ledger.spending_today().await?,
-            month: ledger.spending_this_month().await?,
-        })
+    async fn read(
+        ledger: &LedgerReader,
+        budgets: &[(String, BudgetStatus)],
+    ) -> Result<Self, ApiError> {
+        let has = |window: BudgetWindow| budgets.iter().any(|(_, status)| status.window == window);
+        let mut windows = Self {
+            day: None,
+            month: None,
+        };
+        // Reads each charge of the day.
+        if has(BudgetWindow::Day) {
+            windows.day = Some(ledger.spending_today().await?);
+        }
+        if has(BudgetWindow::Month) {
+            windows.month = Some(ledger.spending_this_month().await?);
+        }
+        Ok(windows)
     }
 
-    fn of(&self, window: BudgetWindow) -> &SpendingHistory {
+    fn of(&self, window: BudgetWindow) -> Option<&SpendingHistory> {
         match window {
-            BudgetWindow::Day => &self.day,
-            BudgetWindow::Month => &self.month,
+            BudgetWindow::Day => self.day.as_ref(),
+            BudgetWindow::Month => self.month.as_ref(),
         }
     }
 }
@@ -151,7 +163,10 @@ fn render_tokens(used: u64, cap: u64, times: BudgetTimes) -> Value {
     })
 }
 
-fn render_series(history: &SpendingHistory, scope: BudgetScope, id: &str) -> Value {
+fn render_series(history: Option<&SpendingHistory>, scope: BudgetScope, id: &str) -> Value {
+    let Some(history) = history else {
+        return Value::Null;
+    };
     let steps = history.cumulative(scope, id);
     let money: Vec<i64> = steps.iter().map(|step| step.money.nanos()).collect();
     let tokens: Vec<u64> = steps.iter().map(|step| step.tokens).collect();

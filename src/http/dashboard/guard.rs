@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body::Frame;
 use http_body::SizeHint;
+use http_body_util::Limited;
 use tokio::time::sleep_until;
 
 use super::SESSION_PATH;
@@ -34,6 +35,8 @@ use crate::http::middleware::request_id::RequestId;
 
 /// Header that a page of another site cannot send without asking.
 const WRITE_HEADER: &str = "x-switchboard-dashboard";
+/// Maximum size of a sign-in, in bytes: a stranger sends it.
+const MAX_SIGN_IN_BYTES: usize = 4096;
 /// Caller name of the dashboard in the access log.
 const DASHBOARD_CALLER: &str = "dashboard";
 
@@ -59,6 +62,7 @@ pub(super) async fn session_layer(
     next: Next,
 ) -> Result<Response, ApiError> {
     if is_sign_in(&request) {
+        let request = request.map(|body| Body::new(Limited::new(body, MAX_SIGN_IN_BYTES)));
         return Ok(next.run(request).await);
     }
     let secret = cookie::session_secret(request.headers());

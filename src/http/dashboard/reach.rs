@@ -25,13 +25,15 @@ pub(in crate::http) enum DashboardReach {
 
 /// Headers of a proxy, which answers for other machines.
 const PROXY_HEADERS: [&str; 6] = [
+    "cf-connecting-ip",
     "forwarded",
+    "true-client-ip",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
+    "x-client-ip",
     "x-real-ip",
 ];
+/// Start of the names of further ones.
+const PROXY_HEADER_PREFIX: &str = "x-forwarded-";
 const OTHER_MACHINE: &str = "The dashboard of this listener is for browsers of the server's machine alone. To reach it \
     from elsewhere, set `admin.listen` in the configuration, which gives the admin API and the dashboard a listener of \
     their own, or use `ssh -L`.";
@@ -48,9 +50,13 @@ fn is_local(request: &Request) -> bool {
     let connection = request.extensions().get::<Connection>();
     let is_peer_local =
         connection.is_some_and(|connection| connection.address.to_canonical().is_loopback());
-    let headers = request.headers();
-    let is_forwarded = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));
+    let mut names = request.headers().keys();
+    let is_forwarded = names.any(|name| is_of_proxy(name.as_str()));
     is_peer_local && !is_forwarded && is_asked_by_own_name(request)
+}
+
+fn is_of_proxy(header: &str) -> bool {
+    header.starts_with(PROXY_HEADER_PREFIX) || PROXY_HEADERS.contains(&header)
 }
 
 /// Answers that there is no dashboard, and why: a page for browsers, an error for all others.

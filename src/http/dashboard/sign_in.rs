@@ -58,10 +58,16 @@ pub(super) async fn sign_in(
 ) -> Result<Response, ApiError> {
     let address = connection.map(|Extension(connection)| connection.address);
     let counted = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    attempts.admit(counted).map_err(too_many_attempts)?;
-    let proof = body.decode(sign_in_proof).await?;
-    let (role, method) = check_proof(&sessions, &keys, &proof)?;
-    let begun = sessions.begin(role, method, address);
+    let admit = || attempts.admit(counted).map_err(too_many_attempts);
+    let (role, signed_in_by) = match body.decode(sign_in_proof).await? {
+        SignInProof::Code(code) => (redeem(&sessions, &code, admit)?, DashboardProof::Link),
+        SignInProof::Key(key) => {
+            admit()?;
+            check_admin_key(&keys, &key)?;
+            (DashboardRole::Full, DashboardProof::Key)
+        }
+    };
+    let begun = sessions.begin(role, signed_in_by, address);
     let (session, secret) = begun.map_err(dashboard_sessions::no_random_bytes)?;
     tracing::info!(
         session.id = session.id,
@@ -149,25 +155,26 @@ fn sign_in_proof(body: &[u8]) -> Result<SignInProof, InvalidRequest> {
     }
 }
 
-fn check_proof(
+/// Returns the rights of a link, which is used up. Wrong codes alone count as attempts: nobody
+/// guesses a good one, and behind a proxy all browsers have one address.
+fn redeem(
     sessions: &DashboardSessions,
-    keys: &Keys,
-    proof: &SignInProof,
-) -> Result<(DashboardRole, DashboardProof), ApiError> {
-    match proof {
-        SignInProof::Code(code) => {
-            let role = sessions.redeem(code);
-            Ok((role.ok_or_else(link_used)?, DashboardProof::Link))
-        }
-        SignInProof::Key(key) => {
-            let credentials = Credentials {
-                api_key: Some(key),
-                ..Credentials::default()
-            };
-            keys.authenticate_admin(&credentials)?;
-            Ok((DashboardRole::Full, DashboardProof::Key))
-        }
+    code: &str,
+    admit: impl FnOnce() -> Result<(), ApiError>,
+) -> Result<DashboardRole, ApiError> {
+    if let Some(role) = sessions.redeem(code) {
+        return Ok(role);
     }
+    admit()?;
+    Err(link_used())
+}
+
+fn check_admin_key(keys: &Keys, key: &str) -> Result<(), ApiError> {
+    let credentials = Credentials {
+        api_key: Some(key),
+        ..Credentials::default()
+    };
+    Ok(keys.authenticate_admin(&credentials)?)
 }
 
 fn link_used() -> ApiError {

@@ -129,6 +129,8 @@ impl Tasks {
     /// Fails when the task has ended.
     pub fn interrupt_found(&self, found: &OwnedTask) -> Result<(), Error> {
         let live = self.0.active.get(&found.owner, &found.task.id);
+        // A task is registered for a moment after its end.
+        let live = live.filter(|_| !found.task.status.is_over());
         live.ok_or(Error::TaskEnded)?.cancel();
         Ok(())
     }

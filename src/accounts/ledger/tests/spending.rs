@@ -22,7 +22,10 @@ async fn spending_of_a_day_adds_up_by_the_hour() {
     spend(&test_ledger.ledger, &b, money(4)).await;
     test_ledger.pass(HOUR);
     let history = test_ledger.ledger.reader().spending_today().await.unwrap();
-    assert_eq!((history.starts_at, history.step_seconds), (NOW - 10 * HOUR, HOUR));
+    assert_eq!(
+        (history.starts_at, history.step_seconds),
+        (NOW - 10 * HOUR, HOUR)
+    );
     let of_key = history.cumulative(BudgetScope::Key, "a");
     assert_eq!(nanos(&of_key), [1, 1, 3, 3]);
     let of_project = history.cumulative(BudgetScope::Project, "p");

@@ -24,6 +24,8 @@ async fn main_listener_shows_the_page_to_its_own_machine_alone() {
     }
     for (name, value) in [
         ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-server", "proxy"),
         ("forwarded", "for=192.0.2.1"),
         ("x-real-ip", "192.0.2.1"),
         ("via", "1.1 proxy"),

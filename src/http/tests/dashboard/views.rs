@@ -177,7 +177,10 @@ async fn playground_answers_as_the_chosen_key() {
     assert_eq!(whole.status, 200, "{}", whole.text);
     assert_eq!(whole.json["choices"][0]["message"]["content"], "Hello");
     let streamed = fixture.page("POST", &path, &cookie, chat(true)).await;
-    assert_eq!(streamed.headers["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(
+        streamed.headers["content-type"],
+        "text/event-stream; charset=utf-8"
+    );
     assert!(
         streamed.text.ends_with("data: [DONE]\n\n"),
         "{}",

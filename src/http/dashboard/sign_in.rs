@@ -174,7 +174,8 @@ fn check_admin_key(keys: &Keys, key: &str) -> Result<(), ApiError> {
         api_key: Some(key),
         ..Credentials::default()
     };
-    Ok(keys.authenticate_admin(&credentials)?)
+    keys.authenticate_admin(&credentials)
+        .map_err(ApiError::from)
 }
 
 fn link_used() -> ApiError {

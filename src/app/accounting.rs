@@ -127,10 +127,7 @@ impl Accounting {
     }
 
     /// Collects what the admin API reads and changes. Parts of a running server are left out.
-    pub(super) fn admin(
-        &self,
-        context: &StartupContext<'_>,
-    ) -> AdminServices {
+    pub(super) fn admin(&self, context: &StartupContext<'_>) -> AdminServices {
         AdminServices {
             registry: context.registry.clone(),
             ledger: self.ledger.reader(),

@@ -195,7 +195,7 @@ fn list(target: &ServerArguments, environment: &Environment) -> anyhow::Result<S
         return Ok(format!("there are no backups in {}\n", folder.display()));
     }
     paths.sort_unstable();
-    let line = |path: &PathBuf| match store::verify_backup(path) {
+    let line = |path: &PathBuf| match store::verify_backup(path, &mut |_, _| {}) {
         Ok(contents) => format!("{}: {}\n", path.display(), describe_contents(&contents)),
         Err(error) => format!("{}: {error}\n", path.display()),
     };

@@ -188,8 +188,9 @@ fn hint(nearest: Option<&str>) -> String {
 }
 
 /// Builds the router of the admin API alone. With `keys`, requests need the admin key; without,
-/// access must be restricted by other means, such as the permissions of the socket. With the `state`
-/// of the server, its dashboard is served as well.
+/// access must be restricted by other means, such as the permissions of the socket.
+///
+/// With the `state` of the server, its dashboard is served as well.
 pub fn admin_router(
     admin: &AdminServices,
     config: &Arc<Config>,

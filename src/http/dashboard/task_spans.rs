@@ -17,6 +17,7 @@ use crate::services::tasks::Tasks;
 const MAX_SPANS: usize = 2000;
 /// Maximum number of events that are read; the last ones count.
 const MAX_EVENTS: u64 = 2 * MAX_SPANS as u64;
+const MS_PER_SECOND: u64 = 1000;
 
 /// What an agent does during a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ enum TaskSpanKind {
     Wait,
 }
 
-/// Span of a task. Times are seconds of Unix time.
+/// Span of a task. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 struct TaskSpan {
     kind: TaskSpanKind,
@@ -68,10 +69,11 @@ impl TaskSpanList {
     /// Begins with the time in the queue, and the first turn if the task has started.
     fn of_task(task: &Task) -> Self {
         let mut list = Self::default();
-        let queue = TaskSpan::new(TaskSpanKind::Queue, task.created_at);
+        let queue = TaskSpan::new(TaskSpanKind::Queue, task.created_at * MS_PER_SECOND);
         match task.started_at {
             None => list.open.push(queue),
             Some(start) => {
+                let start = start * MS_PER_SECOND;
                 list.push_done(queue.ended(start, false));
                 list.open.push(TaskSpan::new(TaskSpanKind::Turn, start));
             }
@@ -80,7 +82,7 @@ impl TaskSpanList {
     }
 
     fn add(&mut self, event: &TaskEvent) {
-        let at = event.created_at;
+        let at = event.unix_ms();
         match &event.kind {
             TaskEventKind::ToolUse { id, name, input } => {
                 self.end_turn(at);
@@ -159,7 +161,7 @@ impl TaskSpanList {
     /// Renders the spans by their start. What is left open ends with the task, if it has ended.
     fn into_rows(mut self, task: &Task) -> Vec<Value> {
         if let Some(end) = task.ended_at {
-            self.end_all(end, false);
+            self.end_all(end * MS_PER_SECOND, false);
         }
         let mut all: Vec<TaskSpan> = self.done.into_iter().chain(self.open).collect();
         all.sort_by_key(|span| span.starts_at);
@@ -182,7 +184,8 @@ impl TaskSpan {
 
     fn ended(self, at: u64, is_error: bool) -> Self {
         Self {
-            ends_at: Some(at),
+            // Start and end of a task are whole seconds, its events are not.
+            ends_at: Some(at.max(self.starts_at)),
             is_error,
             ..self
         }
@@ -199,8 +202,8 @@ impl TaskSpan {
             "kind": kind,
             "name": self.name,
             "id": self.id,
-            "starts_at_ms": self.starts_at * 1000,
-            "ends_at_ms": self.ends_at.map(|end| end * 1000),
+            "starts_at_ms": self.starts_at,
+            "ends_at_ms": self.ends_at,
             "is_error": self.is_error,
             "path": self.path,
         })
@@ -211,10 +214,11 @@ impl TaskSpan {
 mod tests {
     use super::*;
 
-    fn event(created_at: u64, kind: TaskEventKind) -> TaskEvent {
+    fn event(at_ms: u64, kind: TaskEventKind) -> TaskEvent {
         TaskEvent {
-            sequence_number: created_at,
-            created_at,
+            sequence_number: at_ms,
+            created_at: at_ms / MS_PER_SECOND,
+            created_at_ms: Some(at_ms),
             kind,
         }
     }

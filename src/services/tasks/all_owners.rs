@@ -13,7 +13,7 @@ use super::permissions::AGENT_TOOLS;
 use super::service::Tasks;
 use super::spec::TaskSpec;
 use super::task::Task;
-use super::task::TaskEvent;
+use super::task_event::TaskEvent;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -200,6 +200,7 @@ impl Task {
         let tools = AGENT_TOOLS.iter().map(|(tool, _)| *tool);
         TaskSpec {
             chosen: None,
+            parent: None,
             prompt,
             workspace: self.workspace.clone(),
             model: ModelName::new(&self.model),

@@ -301,7 +301,7 @@ async fn operator_sees_batches_of_all_projects_and_their_failed_lines() {
     let (failures, has_more) = server.batches.failures(&found, 9).await.unwrap();
     assert_eq!((failures.len(), has_more), (2, false));
     let listed = server.batches.list_all_projects().await.unwrap();
-    assert_eq!(listed, [found.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&found));
     let over = server.batches.cancel_found(&found).await;
     assert!(over.is_err(), "it has ended");
     assert!(server.batches.find("batch_unknown").await.is_err());

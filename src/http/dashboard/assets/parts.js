@@ -90,14 +90,14 @@ export function segments(label, options, chosen, choose) {
     h("label", {}, h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }), text)));
 }
 
-/** Returns a bar that shows a share of a whole: `set(share, words)`. */
-export function meter(label) {
+/** Returns a bar that shows a share of a whole: `set(share, words)`. With `isCap` a large share is a bad one. */
+export function meter(label, { isCap = false } = {}) {
   const bar = h("i");
   const element = h("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, bar);
   const set = (share, text) => {
     const percent = Math.min(Math.max(share || 0, 0), 1) * 100;
     setProperty(bar, "width", `${percent.toFixed(1)}%`);
-    setAttribute(element, "data-level", share >= 1 ? "bad" : share >= 0.8 ? "warm" : "good");
+    if (isCap) setAttribute(element, "data-level", share >= 1 ? "bad" : share >= 0.8 ? "warm" : "good");
     setAttribute(element, "aria-valuenow", Math.round(percent));
     setAttribute(element, "aria-valuetext", text);
   };

@@ -120,11 +120,11 @@ function valuesTable(title, series, format, read) {
 }
 
 /**
- * Returns a plot: `element`, `set([times, ...values], step)`, `destroy()`. `series` are `{ label, tone?, dash?, isArea?, total? }`,
+ * Returns a plot: `element`, `set([times, ...values], step)`, `name(title)`, `destroy()`. `series` are `{ label, tone?, dash?, isArea?, total? }`,
  * `format` writes a value, `empty` says what to do when there is none.
  */
 export function plot(options) {
-  const { title, format = String, isStacked = false, empty = "No values yet.", read = "last" } = options;
+  const { title, format = String, isStacked = false, empty = "No values yet." } = options;
   const series = styled(options.series, isStacked);
   const isHidden = series.map(() => false);
   let columns = [[], ...series.map(() => [])];
@@ -137,16 +137,13 @@ export function plot(options) {
   const nothing = h("p", { class: "nothing", hidden: true }, empty);
   const names = legend(series, format, toggle);
   const table = valuesTable(title, series, format, () => ({ columns, step }));
-  const head = h("header", {}, h("h3", { text: title }), moment);
+  const heading = h("h3", { text: title });
+  const head = h("header", {}, heading, moment);
   const element = h("figure", { class: "plot card", "aria-label": title }, head, names.element, h("div", { class: "frame" }, place, nothing), table.element);
 
   function valuesAt(index) {
     if (index !== null && index !== undefined) return columns.slice(1).map((column) => column[index]);
-    return columns.slice(1).map((column) => {
-      const known = column.filter((value) => value !== null && value !== undefined);
-      if (read === "sum") return known.reduce((sum, value) => sum + value, 0);
-      return known.at(-1);
-    });
+    return columns.slice(1).map((column) => column.findLast((value) => value !== null && value !== undefined));
   }
   function showCursor(u) {
     const index = u.cursor.idx;
@@ -204,5 +201,5 @@ export function plot(options) {
     chart = undefined;
   }
   element.append(spoken);
-  return { element, set, destroy };
+  return { element, set, name: (text) => setText(heading, text), destroy };
 }

@@ -110,7 +110,7 @@ const inTable = [
   { label: "First token", number: true, wide: true, text: ({ phases }) => duration(phases.find(({ phase }) => phase === "stream")?.at_ms / 1000) },
   { label: "Time", number: true, text: ({ duration_ms: length }) => duration(length / 1000) },
   { label: "Tokens in, out", number: true, wide: true, text: (request) => `${short(tokensIn(request))}, ${short(request.tokens.output)}` },
-  { label: "Cost", number: true, text: ({ cost_nanos: nanos }) => money(ofNano(nanos ?? undefined)) },
+  { label: "Cost", number: true, text: ({ cost_nanos: nanos }) => money(ofNano(nanos)) },
 ];
 
 /** Filters of the finished requests, kept in the address. */

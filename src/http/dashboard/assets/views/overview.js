@@ -85,7 +85,7 @@ function showHealth(node, { is_ready: isReady, problems, circuits }) {
 }
 
 function budgetLine() {
-  const bar = meter("Used of the budget");
+  const bar = meter("Used of the budget", { isCap: true });
   const name = h("strong");
   const value = h("span", { class: "number" });
   const note = h("span", { class: "quiet small" });

@@ -87,3 +87,13 @@ export function repeat(work, seconds) {
     clearTimeout(timer);
   } };
 }
+
+/** Returns the address at which callers find the server, which may be another one than that of this page. */
+export async function callersOrigin() {
+  const { data } = await get("nodes").catch(() => ({ data: [] }));
+  const listeners = data.find(({ is_this: isThis }) => isThis)?.listeners ?? [];
+  const found = listeners.find(({ kind }) => kind === "api")?.address;
+  if (!found || !listeners.some(({ kind }) => kind === "admin")) return location.origin;
+  const isAnywhere = /^(0\.0\.0\.0|\[::\]):/.test(found);
+  return `http://${isAnywhere ? `${location.hostname}:${found.split(":").at(-1)}` : found}`;
+}

@@ -20,13 +20,13 @@ const isMissing = (value) => value === undefined || value === null || Number.isN
 export const count = (value) => (isMissing(value) ? NONE : whole.format(value));
 
 /** Returns a large number in short: `1.2M`. */
-export const short = (value) => (isMissing(value) ? NONE : Math.abs(value) < 1000 ? whole.format(value) : compact.format(value));
+export const short = (value) => (isMissing(value) ? NONE : Math.abs(value) < 1000 ? rate(value) : compact.format(value));
 
 /** Returns a rate with as many digits as it needs: `0.25`, `3.1`, `120`. */
 export function rate(value) {
   if (isMissing(value)) return NONE;
-  const digits = value === 0 ? 0 : Math.abs(value) < 1 ? 2 : Math.abs(value) < 100 ? 1 : 0;
-  return value.toFixed(digits);
+  if (Number.isInteger(value)) return whole.format(value);
+  return Math.abs(value) < 100 ? value.toFixed(Math.abs(value) < 1 ? 2 : 1) : whole.format(value);
 }
 
 /** Returns dollars; small amounts keep the digits that tell them from nothing. */
@@ -34,7 +34,7 @@ export function money(dollars) {
   if (isMissing(dollars)) return NONE;
   const value = Number(dollars);
   const size = Math.abs(value);
-  const digits = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 3 : size >= 0.0001 ? 5 : 7;
+  const digits = size === 0 || size >= 0.1 ? 2 : size >= 0.01 ? 3 : size >= 0.0001 ? 5 : 7;
   const text = size >= 10000 ? compact.format(size) : size.toLocaleString(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits });
   return `${value < 0 ? "−" : ""}$${text}`;
 }
@@ -106,8 +106,8 @@ export function ago(seconds, now = Date.now() / 1000) {
 /** Returns a word for one or the other for more: `1 key`, `2 keys`. */
 export const plural = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
 
-/** Returns a model's id without what all ids have in common. */
-export const modelName = (id) => String(id ?? NONE).replace(/^claude-/, "");
+/** Returns a model's id without what all ids have in common, and without its date. */
+export const modelName = (id) => String(id ?? NONE).replace(/^claude-/, "").replace(/-20\d{6}$/, "");
 
 /** Returns a word of the API as one would read it: `awaiting_permission` as `awaiting permission`. */
 export const words = (name) => String(name ?? NONE).replaceAll("_", " ");

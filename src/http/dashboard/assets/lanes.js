@@ -5,7 +5,7 @@ import { duration, time, words } from "./format.js";
 
 const LANE = 52;
 const BAND = 22;
-const TICKS = 5;
+const TICK_PIXELS = 110;
 const MIN_WIDTH = 1.5;
 const MIN_SECONDS = 30;
 const MAX_TABLE_ROWS = 100;
@@ -99,8 +99,8 @@ export function lanes() {
   const element = h("div", { class: "card flush" }, legendOf(), h("div", { class: "lanes" }, labels, place), table.element);
 
   function drawGrid(begin, xOf, height) {
-    const step = (now - begin) / TICKS;
-    const marks = Array.from({ length: TICKS }, (_, index) => begin + step * index);
+    const number = Math.max(Math.floor(width / TICK_PIXELS), 1);
+    const marks = Array.from({ length: number }, (_, index) => begin + ((now - begin) / number) * index);
     keyed(grid, marks.map((at, index) => ({ at, index })), ({ index }) => index, () => svg("g", {}, svg("line", { y1: 0 }), svg("text", { class: "number" })), (node, { at }) => {
       const x = xOf(at).toFixed(1);
       for (const name of ["x1", "x2"]) setAttribute(node.firstChild, name, x);

@@ -142,10 +142,10 @@ export function tile(label, { href, tone } = {}) {
 
 /**
  * Returns a table: `element`, `set(rows, total)`. A column is `{ label, text(row), number?, wide?, head? }`, or with
- * `make(row)` and `show(node, row)` where a cell is more than a text; `wide` ones are left out on small screens.
+ * `make(row)` and `show(node, row)` where a cell is more than a text; `wide` ones are left out on small screens, `mid` ones on phones; `tight` ones stay on one line.
  */
 export function table({ caption, columns, keyOf = ({ id }) => id, empty, isQuiet = () => false }) {
-  const classes = ({ number, wide }) => [number && "number", wide && "wide"].filter(Boolean).join(" ") || undefined;
+  const classes = ({ number, wide, mid, tight }) => [number && "number", wide && "wide", mid && "mid", tight && "tight"].filter(Boolean).join(" ") || undefined;
   const body = h("tbody");
   const head = columns.map((column) => h("th", { scope: "col", class: classes(column) }, column.isHidden ? h("span", { class: "hidden", text: column.label }) : column.label));
   const whole = h("div", { class: "scroll table", role: "region", tabindex: 0, "aria-label": caption }, h("table", {}, h("caption", { class: "hidden", text: caption }), h("thead", {}, h("tr", {}, ...head)), body));

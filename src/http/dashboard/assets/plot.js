@@ -9,6 +9,8 @@ const MAX_TABLE_ROWS = 60;
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [12, 5], [4, 2]];
 const INTEGERS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8, 1e9];
 const HEIGHT = 190;
+/** Points for which there is room at least, so that the first ones do not fill the plot. */
+const MIN_POINTS = 12;
 
 const probe = h("i", { hidden: true });
 
@@ -42,7 +44,7 @@ const swatch = (series) =>
 const styled = (series, isStacked) =>
   series.map((one, index) => {
     const number = one.tone ?? (index % 6) + 1;
-    return { ...one, dash: one.dash ?? DASHES[index % 6], isArea: one.isArea ?? isStacked, color: `--s${number}`, fill: `--f${number}` };
+    return { ...one, dash: one.dash ?? (isStacked ? [] : DASHES[index % 6]), isArea: one.isArea ?? isStacked, color: `--s${number}`, fill: `--f${number}` };
   });
 
 function axes(format, isWhole, step) {
@@ -69,9 +71,9 @@ function optionsOf({ series, format, isWhole, isStacked, sync, ceiling }, step, 
     width: 300,
     height: HEIGHT,
     legend: { show: false },
-    padding: [10, 8, 0, 0],
+    padding: [10, 16, 0, 0],
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 6 }, sync: sync ? { key: sync, scales: ["x", null] } : undefined },
-    scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, ceiling?.() ?? 0) * 1.08 || 1] } },
+    scales: { x: { range: (_, low, high) => (low === null ? [0, 1] : [Math.min(low, high - MIN_POINTS * step()), high]) }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, ceiling?.() ?? 0) * 1.08 || 1] } },
     axes: axes(format, isWhole, step),
     // The highest level of a stack is drawn first, so that the lower ones cover it.
     series: [{}, ...(isStacked ? lines.reverse() : lines)],
@@ -134,7 +136,7 @@ export function plot(options) {
   const place = h("div", { class: "canvas", tabindex: 0, role: "group", "aria-label": `${title}. Arrow keys read single points; the table below has them all.`, onkeydown: moveCursor });
   const moment = h("span", { class: "quiet number moment" });
   const spoken = h("span", { class: "hidden", role: "status" });
-  const nothing = h("p", { class: "nothing", hidden: true }, empty);
+  const nothing = h("p", { class: "nothing", hidden: true }, h("span", {}, empty));
   const names = legend(series, format, toggle);
   const table = valuesTable(title, series, format, () => ({ columns, step }));
   const heading = h("h3", { text: title });
@@ -173,7 +175,8 @@ export function plot(options) {
     showCursor(chart);
   }
   function set(next, nextStep = step) {
-    columns = next;
+    // A single point would have no axis.
+    columns = next[0].length === 1 ? next.map((column, index) => [index ? null : column[0] - nextStep, column[0]]) : next;
     step = nextStep;
     nothing.hidden = columns.slice(1).some((column) => column.some((value) => value > 0));
     draw();

@@ -52,8 +52,9 @@ const progressCell = () => {
   const bar = meter("Progress");
   const text = h("span", { class: "small number" });
   const node = h("div", { class: "thin" }, bar.element, text);
-  node.show = ({ progress, request_counts: counts }) => {
-    const told = counts?.total ? `${count(counts.completed + counts.failed)} of ${count(counts.total)}` : "being counted";
+  node.show = ({ progress, request_counts: counts, ...batch }) => {
+    const open = isOpen(batch);
+    const told = counts?.total ? `${count(counts.completed + counts.failed)} of ${count(counts.total)}` : open ? "being counted" : "no lines";
     bar.set(progress ?? 0, told);
     setText(text, `${told}${progress === null || progress === undefined ? "" : ` · ${percent(progress)}`}`);
   };
@@ -75,11 +76,11 @@ export function mount(place, app) {
     } },
     { label: "State", make: () => h("span", { class: "badge" }), show: (node, { status }) => showBadge(node, words(status), TONES[status]) },
     { label: "Progress", make: progressCell, show: (node, batch) => node.show(batch) },
-    { label: "Time", text: (batch) => timeOf(batch, list.now) },
-    { label: "Failed", number: true, text: (batch) => count(failures(batch)) },
+    { label: "Time", tight: true, text: (batch) => timeOf(batch, list.now) },
+    { label: "Failed", number: true, mid: true, text: (batch) => count(failures(batch)) },
     { label: "Cost", number: true, text: ({ cost_nano_usd: cost }) => money(ofNano(cost)) },
     { label: "Tokens", number: true, wide: true, text: ({ usage }) => short(usage?.total_tokens) },
-    { label: "Model", wide: true, text: ({ model }) => modelName(model) },
+    { label: "Model", wide: true, tight: true, text: ({ model }) => modelName(model) },
     { label: "Key", wide: true, text: ({ owner, project_id: project }) => owner?.name ?? owner?.id ?? project },
   ];
   if (app.canWrite) columns.push({ label: "Actions", isHidden: true, make: () => h("button", { type: "button", class: "small danger", text: "Cancel" }), show: (node, batch) => {

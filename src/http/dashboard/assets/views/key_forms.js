@@ -1,6 +1,6 @@
 // Forms of keys and projects.
 
-import { call, part } from "../api.js";
+import { call, callersOrigin, part } from "../api.js";
 import { askForm, showSecret } from "../dialog.js";
 import { h } from "../dom.js";
 import { field, select } from "../parts.js";
@@ -14,7 +14,7 @@ const PERMISSIONS = [
   ["server_tools", "code that Anthropic runs, MCP servers that it calls"],
 ];
 const GRACES = [["0", "End it now"], ["3600", "One hour"], ["86400", "One day"], ["604800", "One week"]];
-const LIMITS = [["requests_per_minute", "Requests a minute"], ["tokens_per_minute", "Tokens a minute"], ["concurrent_requests", "Requests at once"], ["weight", "Turns in the queue"]];
+const LIMITS = [["requests_per_minute", "Requests a minute"], ["tokens_per_minute", "Tokens a minute"], ["concurrent_requests", "Requests at once"], ["weight", "Weight in the queue"]];
 
 const text = (value, properties = {}) => h("input", { value: value ?? "", autocomplete: "off", spellcheck: "false", ...properties });
 const number = (value, properties = {}) => text(value, { type: "number", min: 1, step: 1, placeholder: "no limit", ...properties });
@@ -83,8 +83,8 @@ function keyInputs(key) {
 /** Removes what is `null` from the fields of something new, since absent means the same. */
 const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 
-const usage = (secret) => h("div", { class: "stack" }, h("p", { class: "quiet", text: "To try it:" }),
-  h("pre", { tabindex: 0, "aria-label": "Example", text: `export OPENAI_API_KEY=${secret}\nexport OPENAI_BASE_URL=${location.origin}/v1` }));
+const usage = (secret, origin) => h("div", { class: "stack" }, h("p", { class: "quiet", text: "To try it:" }),
+  h("pre", { tabindex: 0, "aria-label": "Example", text: `export OPENAI_API_KEY=${secret}\nexport OPENAI_BASE_URL=${origin}/v1` }));
 
 /** Makes a key and shows its secret; returns false if nothing was made. */
 export async function newKey(projects) {
@@ -98,7 +98,7 @@ export async function newKey(projects) {
     run: () => call("POST", "keys", given({ ...inputs.read(), project_id: project.value })),
   });
   if (!key) return false;
-  await showSecret({ title: `The key ${key.name}`, text: "This is the only time that it is shown. Store it where the caller reads it.", secret: key.key, lines: [usage(key.key)] });
+  await showSecret({ title: `The key ${key.name}`, text: "This is the only time that it is shown. Store it where the caller reads it.", secret: key.key, lines: [usage(key.key, await callersOrigin())] });
   return true;
 }
 

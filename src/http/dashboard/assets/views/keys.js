@@ -18,6 +18,9 @@ const limitsOf = (one) => [
   one.concurrent_requests && `${one.concurrent_requests} at once`,
 ].filter(Boolean).join(", ") || "no limits";
 
+/** Returns the limits of a key, with the models that it may use. */
+const keyLimits = (key) => (key.models ? `${limitsOf(key)}; ${key.models.map(modelName).join(", ")} only` : limitsOf(key));
+
 const budgetOf = ({ budget }) => ["daily", "monthly"].flatMap((window) => {
   const { money: dollars, tokens } = budget?.[window] ?? {};
   return [dollars && `${money(dollars)} ${window}`, tokens && `${short(tokens)} tokens ${window}`];
@@ -107,7 +110,12 @@ function budgetPart(app) {
   function show(data) {
     all = data;
     const current = all.find((one) => budgetKey(one) === chosen) ?? all[0];
-    if (!current) return place.replaceChildren(emptyState("No budgets", "Nothing limits what keys and projects spend. Edit a project and give it a daily or monthly budget."));
+    if (!current) {
+      chart?.destroy();
+      shownUnit = null;
+      keyed(list, [], budgetKey, make);
+      return place.replaceChildren(emptyState("No budgets", "Nothing limits what keys and projects spend. Edit a project and give it a daily or monthly budget."));
+    }
     chosen = budgetKey(current);
     keyed(list, all.slice(0, MAX_ROWS), budgetKey, make, update);
     const unit = current.money ? "money" : "tokens";
@@ -167,12 +175,11 @@ function keyTable(app, act) {
     button("Revoke", () => act.revoke(key), { class: "small danger", "aria-label": `Revoke the key ${key.name}` })]));
   const columns = [
     { label: "Key", head: true, make: nameCell },
-    { label: "Project", text: ({ project_id: id }) => id },
+    { label: "Project", mid: true, text: ({ project_id: id }) => id },
     { label: "State", make: (key) => badge(...stateOf(key)) },
-    { label: "Limits", wide: true, text: limitsOf },
+    { label: "Limits", wide: true, text: keyLimits },
     { label: "Budget", wide: true, text: budgetOf },
-    { label: "Models", wide: true, text: ({ models }) => models?.map(modelName).join(", ") ?? "all" },
-    { label: "Used", number: true, text: ({ last_used_at: at }) => ago(at) },
+    { label: "Last used", number: true, mid: true, text: ({ last_used_at: at }) => ago(at) },
   ];
   if (app.canWrite) columns.push({ label: "Actions", isHidden: true, make: actions });
   const empty = emptyState("No keys", "Callers need a key. Make one for each program or person, so that each can be limited and revoked by itself.");

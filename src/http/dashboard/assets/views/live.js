@@ -100,8 +100,8 @@ const inTable = [
     showBadge(node.firstChild, status, TONES[status]);
     setText(node.lastChild, code ? ` ${code}` : "");
   } },
-  { label: "Model", text: (request) => `${modelOf(request)}${request.is_routed ? " (routed)" : ""}` },
-  { label: "Key", text: ({ key }) => nameOf(key) },
+  { label: "Model", tight: true, text: (request) => `${modelOf(request)}${request.is_routed ? " (routed)" : ""}` },
+  { label: "Key", mid: true, text: ({ key }) => nameOf(key) },
   { label: "API", wide: true, text: ({ surface, start }) => `${surface}${start === "cached" ? ", cached" : ""}` },
   { label: "Phases", wide: true, make: bar, show: (node, request) => {
     showBar(node, request, request.duration_ms, Math.max(request.duration_ms, 1));

@@ -3,12 +3,12 @@
 import { call, get, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, keyed, setText } from "../dom.js";
-import { ago, bytes, count, modelName, money, ofNano, percent, plural, short } from "../format.js";
+import { ago, bytes, count, modelName, money, ofNano, percent, plural, short, words } from "../format.js";
 import { button, emptyState, meter, problem, segments, table, tile, toast } from "../parts.js";
 
 const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
 const COLUMNS = [
-  { label: "Model", head: true, text: ({ model }) => modelName(model) },
+  { label: "Model", head: true, tight: true, text: ({ model }) => modelName(model) },
   { label: "Requests", number: true, text: ({ requests }) => count(requests) },
   { label: "Input", number: true, wide: true, text: (one) => short(one.input_tokens) },
   { label: "Cache read", number: true, wide: true, text: (one) => short(one.cache_read_tokens) },
@@ -18,15 +18,27 @@ const COLUMNS = [
   { label: "Share", number: true, text: ({ share }) => percent(share) },
 ];
 
+/** Causes of savings: names of `saved`, names of `savings.by_cause`, titles, and what they mean where the server does not say. */
+const CAUSES = [
+  ["routing_nano_usd", "model_choice", "Other models", "against the baseline model"],
+  ["prompt_cache_nano_usd", "prompt_cache", "Prompt cache", "against prompts without it"],
+  ["response_cache_nano_usd", "response_cache", "Response cache", "answers that did not run again"],
+];
+
+/** What the requests have cost, and what they would have cost on the baseline, with the reasons. */
 function savings() {
-  const all = { prompt: tile("Prompt cache"), routing: tile("Routing"), response: tile("Response cache"), ratio: tile("Prompts read from the cache") };
-  const since = h("span", { class: "quiet small" });
-  const element = h("section", {}, h("div", { class: "section-head first" }, h("h2", { text: "Saved" }), since), h("div", { class: "tiles" }, ...Object.values(all).map((one) => one.element)));
-  const set = ({ saved, prompt_cache: cache, since: start }) => {
-    setText(since, `since the server was started, ${ago(start)}`);
-    all.prompt.set(money(ofNano(saved.prompt_cache_nano_usd)), "against prompts without it");
-    all.routing.set(money(ofNano(saved.routing_nano_usd)), "against the heaviest model");
-    all.response.set(money(ofNano(saved.response_cache_nano_usd)), "answers that did not run again");
+  const all = { whole: tile("Saved in all"), ...Object.fromEntries(CAUSES.map(([, cause, title]) => [cause, tile(title)])), ratio: tile("Read from the prompt cache") };
+  const summary = h("p", { class: "note" });
+  const element = h("section", {}, h("h2", { class: "first", text: "Savings" }), summary, h("div", { class: "tiles" }, ...Object.values(all).map((one) => one.element)));
+  const set = ({ saved, savings: whole, prompt_cache: cache }) => {
+    const isCompared = Boolean(whole) && whole.baseline_nano_usd > 0;
+    setText(summary, isCompared ? whole.summary : "Nothing was compared with the baseline in this time.");
+    all.whole.element.hidden = !isCompared;
+    if (isCompared) all.whole.set(percent(whole.share), `${money(ofNano(whole.cost_nano_usd))} instead of ${money(ofNano(whole.baseline_nano_usd))}`);
+    for (const [name, cause, , meaning] of CAUSES) {
+      const found = whole?.by_cause?.[cause];
+      all[cause].set(money(ofNano(found?.saved_nano_usd ?? saved?.[name])), found ? `${percent(found.share)} of the baseline. ${found.meaning ?? ""}` : meaning);
+    }
     all.ratio.set(percent(cache.hit_ratio), `${short(cache.read_tokens)} read, ${short(cache.written_tokens)} written, ${short(cache.uncached_tokens)} beside it`);
   };
   return { element, set };
@@ -36,14 +48,16 @@ function savings() {
 function routing() {
   const list = h("ol", { class: "bars" });
   const nothing = h("p", { class: "quiet" }, "Nothing was routed yet. A request whose model is ", h("code", { text: "auto" }), " gets the lightest model that is good enough.");
+  const note = h("p", { class: "quiet small" });
   const cells = new WeakMap();
   const make = ({ rule, model }) => {
     const own = { value: h("span", { class: "number small" }), bar: meter(`Share of ${rule}`) };
-    const node = h("li", {}, h("div", { class: "row" }, h("span", {}, h("strong", { text: rule }), ` → ${model}`), own.value), own.bar.element);
+    const node = h("li", {}, h("div", { class: "row" }, h("span", {}, h("strong", { text: words(rule) }), ` → ${model}`), own.value), own.bar.element);
     cells.set(node, own);
     return node;
   };
-  const set = (rules) => {
+  const set = (rules, since) => {
+    setText(note, `Since the server was started, ${ago(since)}.`);
     const all = rules.reduce((sum, { turns }) => sum + turns, 0);
     keyed(list, [...rules].sort((one, other) => other.turns - one.turns), ({ rule, model }) => `${rule} ${model}`, make, (node, { turns }) => {
       setText(cells.get(node).value, `${plural(turns, "turn")} · ${percent(turns / all)}`);
@@ -51,7 +65,7 @@ function routing() {
     });
     nothing.hidden = rules.length > 0;
   };
-  return { element: h("div", { class: "card" }, h("h3", { text: "What routing chose" }), list, nothing), set };
+  return { element: h("div", { class: "card" }, h("h3", { text: "What routing chose" }), note, list, nothing), set };
 }
 
 function responseCache(app, changed) {
@@ -84,7 +98,7 @@ export function mount(place, app, head) {
     try {
       const [found, stored] = await Promise.all([get("models", { period }), get("cache")]);
       saved.set(found);
-      rules.set(found.routing);
+      rules.set(found.routing, found.since);
       models.set([...found.models].sort((one, other) => other.cost_nano_usd - one.cost_nano_usd));
       cache.set(stored);
       fault.replaceChildren();

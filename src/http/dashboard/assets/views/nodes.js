@@ -22,7 +22,7 @@ function workerBoxes({ workers }) {
 function nodeCard(node) {
   const ready = badge(node.ready ? "ready" : "not ready", node.ready ? "good" : "bad");
   return h("section", { class: "card stack" },
-    h("div", { class: "row" }, h("h3", { text: node.name }), ready, node.is_this ? h("span", { class: "quiet small", text: "serves this page" }) : null),
+    h("div", { class: "row" }, h("h2", { text: node.name }), ready, node.is_this ? h("span", { class: "quiet small", text: "serves this page" }) : null),
     ...(node.problems?.length ? [h("div", { class: "note", "data-tone": node.ready ? "warm" : "bad" }, ...node.problems.map((text) => h("p", { text })))] : []),
     workerBoxes(node),
     facts([

@@ -10,9 +10,36 @@ import { state } from "../store.js";
 const SPANS = [["10m", "10 minutes"], ["24h", "24 hours"], ["90d", "90 days"]];
 const RECENT = 60;
 const MAX_BUDGETS = 4;
+const MAX_CODES = 5;
 const SAVED = [["saved_prompt_cache_nanos", "Prompt cache"], ["saved_routing_nanos", "Routing"], ["saved_response_cache_nanos", "Response cache"]];
 
+/** Steps that are drawn as one point, so that single requests do not hide the course: five seconds, five minutes, an hour. */
+const GROUPS = { 1: 5, 60: 5, 3600: 1 };
+const MEANS = /^(workers_|waiting$|running$)/;
+const MAXIMA = /(_max|_ms)$/;
+
 const sum = (values) => values.reduce((total, value) => total + (value ?? 0), 0);
+const known = (values) => values.filter((value) => value !== null);
+
+/** Returns columns with fewer points: sums, means or maxima of those of some steps, without the step that goes on. */
+function coarsened({ time, ...columns }, step) {
+  const size = GROUPS[step] ?? 1;
+  const length = step === 1 ? time.length : time.length - 1;
+  const first = time.findIndex((second) => second % (size * step) === 0);
+  const starts = [];
+  for (let at = Math.max(first, 0); at + size <= length; at += size) starts.push(at);
+  const made = { time: starts.map((at) => time[at]) };
+  for (const [name, column] of Object.entries(columns)) {
+    made[name] = starts.map((at) => {
+      const values = known(column.slice(at, at + size));
+      if (!values.length) return null;
+      if (MAXIMA.test(name)) return Math.max(...values);
+      return MEANS.test(name) ? sum(values) / values.length : sum(values);
+    });
+  }
+  return made;
+}
+
 const perSecond = (column, step) => column.map((value) => (value === null ? null : value / step));
 const seconds = (column) => column.map((value) => (value === null ? null : value / 1000));
 const perHour = (column, step) => column.map((value) => (value === null ? null : (value / 1e9) * (3600 / step)));
@@ -28,7 +55,7 @@ const PLOTS = [
   (c, step) => [c.answered, c.refused, c.cancelled, c.failed].map((column) => perSecond(column, step))],
   [{ title: "Time to the first token", format: duration, empty: "Nothing was answered in this time.",
     series: [{ label: "p50", tone: 1, spansGaps: true }, { label: "p95", tone: 2, spansGaps: true }, { label: "p99", tone: 5, spansGaps: true }] },
-  (c) => [c.first_token_p50_ms, c.first_token_p95_ms, c.first_token_p99_ms].map(seconds)],
+  (c) => [c.first_token_p50_ms, c.first_token_p95_ms, c.first_token_p99_ms].map(seconds), "fine"],
   [{ title: "Tokens a second", format: short, isStacked: true, empty: "No tokens were charged in this time.",
     series: [{ label: "output", tone: 2 }, { label: "input", tone: 1 }, { label: "cache write", tone: 6 }, { label: "cache read", tone: 3 }] },
   (c, step) => [c.output_tokens, c.input_tokens, c.cache_write_tokens, c.cache_read_tokens].map((column) => perSecond(column, step))],
@@ -119,6 +146,31 @@ function budgets() {
   return { element, show };
 }
 
+/** Codes of the last requests that were not answered, the most frequent first. */
+function failures() {
+  const list = h("ol", { class: "bars" });
+  const nothing = h("p", { class: "quiet", text: "None of the last requests has failed." });
+  const parts = new WeakMap();
+  const make = ({ code }) => {
+    const own = { value: h("span", { class: "number small" }), bar: meter(`Share of ${code}`) };
+    const node = h("li", {}, h("div", { class: "row" }, h("a", { href: `#/live?q=${encodeURIComponent(code)}`, text: code }), own.value), own.bar.element);
+    parts.set(node, own);
+    return node;
+  };
+  const show = (finished) => {
+    const counts = new Map();
+    for (const { error_code: code } of finished) if (code) counts.set(code, (counts.get(code) ?? 0) + 1);
+    const sorted = [...counts].map(([code, number]) => ({ code, number })).sort((one, other) => other.number - one.number).slice(0, MAX_CODES);
+    keyed(list, sorted, ({ code }) => code, make, (node, { number }) => {
+      setText(parts.get(node).value, `${number} of ${finished.length}`);
+      parts.get(node).bar.set(number / finished.length, `${number} of ${finished.length}`);
+    });
+    nothing.hidden = sorted.length > 0;
+  };
+  const element = h("section", { class: "card stack whole-row", "aria-label": "Errors" }, h("h3", { text: "Errors among the last requests" }), list, nothing);
+  return { element, show };
+}
+
 /** Shows the view in `place`. */
 export function mount(place, app, head) {
   let span = app.param("span") || "10m";
@@ -126,9 +178,16 @@ export function mount(place, app, head) {
   const health = h("div", { class: "note", role: "status", hidden: true });
   const figures = tiles();
   const caps = budgets();
+  const errors = failures();
   const fault = h("div");
-  const plots = PLOTS.map(([options, columns]) => ({ ...plot({ ...options, sync: "overview" }), columns }));
-  const draw = (columns, step) => plots.forEach((one) => one.set([columns.time, ...one.columns(columns, step)], step));
+  const plots = PLOTS.map(([options, columns, detail]) => ({ ...plot({ ...options, sync: "overview" }), columns, isFine: detail === "fine" }));
+  const draw = (columns, step) => {
+    const coarse = coarsened(columns, step);
+    for (const one of plots) {
+      const [shown, length] = one.isFine ? [columns, step] : [coarse, step * (GROUPS[step] ?? 1)];
+      one.set([shown.time, ...one.columns(shown, length)], length);
+    }
+  };
   const load = async () => {
     if (span === "10m") return;
     const asked = span;
@@ -149,10 +208,11 @@ export function mount(place, app, head) {
   const updates = repeat(load, 60);
   const budgetUpdates = repeat(async () => caps.show((await get("budgets").catch(() => ({ data: [] }))).data), 20);
   head.append(h("div", { class: "push" }, segments("Time", SPANS, span, choose)));
-  place.append(health, figures.element, fault, h("div", { class: "grid" }, ...plots.map(({ element }) => element), caps.element));
+  place.append(health, figures.element, fault, h("h2", { class: "hidden", text: "Over time" }), h("div", { class: "grid" }, ...plots.map(({ element }) => element), caps.element, errors.element));
   return {
-    update({ gauges, columns }) {
+    update({ gauges, columns, finished }) {
       if (!columns) return;
+      errors.show(finished);
       showHealth(health, gauges);
       figures.set(state);
       if (span === "10m") draw(columns, 1);

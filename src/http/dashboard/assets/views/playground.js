@@ -1,6 +1,6 @@
 // Playground: a chat with any model, its parameters and tools, and the request as code.
 
-import { get, part, send } from "../api.js";
+import { callersOrigin, get, part, send } from "../api.js";
 import { h, keyed, setText } from "../dom.js";
 import { count, duration, modelName } from "../format.js";
 import { copyButton, emptyState, field, problem, segments, select, setOptions } from "../parts.js";
@@ -88,7 +88,7 @@ function codePart() {
     language = chosen;
     show();
   });
-  const element = h("section", { class: "card stack" }, h("div", { class: "row" }, h("h3", { text: "As code" }), choice, h("span", { class: "push" }), copyButton(() => texts[language])), h("pre", { tabindex: 0, "aria-label": "The request as code" }, code));
+  const element = h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", { text: "As code" }), choice, h("span", { class: "push" }), copyButton(() => texts[language])), h("pre", { tabindex: 0, "aria-label": "The request as code" }, code));
   return { element, set: (next) => {
     texts = next;
     show();
@@ -107,7 +107,7 @@ function conversation(answerTool) {
     cells.set(node, own);
     return node;
   };
-  const toolRow = (message, call) => {
+  const toolRow = (call) => {
     const result = h("input", { placeholder: "What the tool answers", "aria-label": `Result of ${call.function.name}` });
     return h("form", { class: "row", onsubmit: (event) => {
       event.preventDefault();
@@ -120,8 +120,9 @@ function conversation(answerTool) {
     setText(own.text, message.content ?? "");
     node.toggleAttribute("data-running", Boolean(message.isRunning));
     setText(own.note, message.note ?? "");
-    const isAsked = message.tool_calls?.length && !message.isRunning && !own.tools.children.length && !message.isAnswered;
-    if (isAsked) own.tools.replaceChildren(...message.tool_calls.map((call) => toolRow(message, call)));
+    if (own.isAsked || message.isRunning || !message.tool_calls?.length) return;
+    own.isAsked = true;
+    own.tools.replaceChildren(...message.tool_calls.map(toolRow));
   };
   const show = (messages) => keyed(list, messages.slice(-MAX_MESSAGES), (message) => message, make, update);
   return { element: list, show };
@@ -226,11 +227,10 @@ export function mount(place, app) {
   place.append(h("div", { class: "split wide-left" }, h("section", { class: "stack" }, nothing, talk.element, fault, form),
     h("section", { class: "stack" }, h("div", { class: "card stack" }, ...inputs.content), code.element)));
   get("playground").then(inputs.offer, (error) => fault.replaceChildren(problem(error)));
-  get("nodes").then(({ data }) => {
-    const api = data[0]?.listeners?.find(({ kind }) => kind === "api")?.address;
-    if (api && data[0].listeners.some(({ kind }) => kind === "admin")) origin = `http://${api}`;
+  callersOrigin().then((found) => {
+    origin = found;
     refresh();
-  }, () => {});
+  });
   refresh();
   return { destroy: () => controller?.abort() };
 }

@@ -41,12 +41,12 @@ function inbox(app, answered) {
   }
   const make = (question) => {
     const { task, request } = question;
-    const left = h("span", { class: "number quiet small" });
+    const left = h("span", { class: "number quiet small push" });
     const reason = h("input", { placeholder: "Why not, for the agent (optional)", "aria-label": "Message to the agent with a denial" });
     const controls = app.canWrite ? h("div", { class: "row" }, h("button", { type: "button", class: "primary", text: "Allow", onclick: () => answer(question, "allow") }),
       h("button", { type: "button", class: "danger", text: "Deny", onclick: () => answer(question, "deny", reason.value.trim()) }), reason) : null;
     const node = h("li", { class: "card question", onfocusin: () => choose(keyOf(question)), onpointerdown: () => choose(keyOf(question)) },
-      h("div", { class: "row" }, h("strong", { text: request.tool }), h("span", { class: "quiet small" }, "asked by ", h("a", { href: `#/tasks?task=${part(task.id)}`, text: titleOf(task) })), h("span", { class: "push" }), left),
+      h("div", { class: "row" }, h("strong", { text: request.tool }), h("span", { class: "quiet small cut" }, "asked by ", h("a", { href: `#/tasks?task=${part(task.id)}`, text: titleOf(task) })), left),
       h("pre", { text: inputText(request.input), tabindex: 0, "aria-label": `What ${request.tool} is to do` }), request.reason ? h("p", { text: request.reason }) : null,
       h("p", { class: "quiet small" }, "in ", h("code", { text: task.workspace }), ` · ${modelName(task.model)} · key ${task.owner?.name ?? task.owner?.id ?? "–"}`), controls);
     cells.set(node, { key: keyOf(question), left });
@@ -161,7 +161,7 @@ function board() {
     const own = cells.get(node);
     showStatus(own.state, task);
     const wait = task.permission_requests[0];
-    setText(own.doing, wait ? `asks for ${wait.tool}` : task.progress.tools.length ? `runs ${task.progress.tools.join(", ")}` : task.error ? `${task.error.code}: ${task.error.message}` : task.workspace);
+    setText(own.doing, wait ? `asks for ${wait.tool}` : !isOver(task) && task.progress.tools.length ? `runs ${task.progress.tools.join(", ")}` : task.error ? `${task.error.code}: ${task.error.message}` : task.workspace);
     own.bar.element.hidden = !task.max_budget_usd || isOver(task);
     own.bar.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
     const begun = task.started_at ?? task.created_at;

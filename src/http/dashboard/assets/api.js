@@ -4,7 +4,7 @@ const BASE = "api/";
 let signedOut = () => {};
 
 /** Error that the server answered, or that kept it from answering; its message says what to do. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, { message, code = null, param = null } = {}, retryAfter = null) {
     super(message ?? `The server answered with the status ${status}.`);
     Object.assign(this, { status, code, param, retryAfter });
@@ -17,7 +17,7 @@ export const onSignedOut = (action) => {
 };
 
 /** Returns the error of an answer, and ends the session of the page if it has none any more. */
-export async function errorOf(answer) {
+async function errorOf(answer) {
   const { error } = await answer.json().catch(() => ({}));
   const made = new ApiError(answer.status, error, answer.headers.get("retry-after"));
   if (made.code === "dashboard_signed_out") signedOut();

@@ -6,7 +6,7 @@ import { copyButton, problem } from "./parts.js";
 let titles = 0;
 
 /** Opens a dialog, and gives `make(close, id of the title)` the content to make; the promise has what `close` was given. */
-export function openDialog(make, { isLocked = false } = {}) {
+function openDialog(make, { isLocked = false } = {}) {
   const dialog = h("dialog");
   titles += 1;
   const id = `dialog-${titles}`;

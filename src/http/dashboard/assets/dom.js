@@ -68,7 +68,7 @@ export function keyed(parent, items, keyOf, make, update = () => {}) {
 
 /** Replaces the content of a node, and nothing if the node is shown as `key` already. */
 export function replaceOnce(node, key, make) {
-  if (node.dataset.shown === key) return;
+  if ((node.dataset.shown ?? "") === key) return;
   node.dataset.shown = key;
   node.replaceChildren(...[make()].flat(Infinity).filter(Boolean));
 }

@@ -116,7 +116,7 @@ function showState() {
     counts[name].hidden = !number;
     setText(counts[name], number);
     setAttribute(counts[name], "data-tone", tone);
-    setAttribute(counts[name], "aria-label", `${number} ${what}`);
+    setAttribute(counts[name], "title", `${number} ${what}`);
   }
   const title = `${waiting ? `(${waiting}) ` : ""}${shown?.title ?? "Dashboard"} · claude-switchboard`;
   if (document.title !== title) document.title = title;
@@ -144,6 +144,7 @@ function onKey(event) {
 }
 
 function leave() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   shown?.view.destroy?.();
   shown = null;
   session = null;

@@ -1,6 +1,6 @@
 // Parts of which the views are made.
 
-import { copyText, h, keyed, setAttribute, setProperty, setText, svg } from "./dom.js";
+import { copyText, h, keyed, replaceOnce, setAttribute, setProperty, setText, svg } from "./dom.js";
 
 /** Rows of a table that are shown at most, so that a page stays light. */
 export const MAX_ROWS = 200;
@@ -30,6 +30,16 @@ export function toast(text, tone) {
   const node = h("div", { class: "toast", "data-tone": tone, text });
   document.getElementById("toasts").append(node);
   setTimeout(() => node.remove(), TOAST_MS);
+}
+
+/** Runs `work`, and shows its error in `place`, which is empty otherwise. The same error is not shown anew. */
+export async function shownErrors(place, work) {
+  try {
+    await work();
+    replaceOnce(place, "", () => []);
+  } catch (error) {
+    replaceOnce(place, error.message, () => problem(error));
+  }
 }
 
 /** Runs an action, and shows its error as a notice; returns true if it succeeded. */
@@ -104,8 +114,30 @@ export function meter(label, { isCap = false } = {}) {
   return { element, set };
 }
 
+/** Returns a list of shares as bars: `set(items)`, each `{ name, value, share, href? }`; `empty` is shown in the place of none. */
+export function barList(empty) {
+  const list = h("ol", { class: "bars" });
+  const nothing = h("p", { class: "quiet" }, empty);
+  const cells = new WeakMap();
+  const make = ({ name, href }) => {
+    const own = { value: h("span", { class: "number small" }), bar: meter(name) };
+    const node = h("li", {}, h("div", { class: "row" }, h(href ? "a" : "span", { class: "cut", href, text: name }), own.value), own.bar.element);
+    cells.set(node, own);
+    return node;
+  };
+  const update = (node, { value, share }) => {
+    setText(cells.get(node).value, value);
+    cells.get(node).bar.set(share, value);
+  };
+  const set = (items) => {
+    keyed(list, items, ({ name }) => name, make, update);
+    nothing.hidden = items.length > 0;
+  };
+  return { element: h("div", {}, list, nothing), set };
+}
+
 /** Returns a small line without axes, for the shape of the last values alone: `set(values)`. */
-export function sparkline(tone = 1) {
+function sparkline(tone = 1) {
   const line = svg("path", { fill: "none", "stroke-width": 1.6, "vector-effect": "non-scaling-stroke", style: { stroke: `var(--s${tone})` } });
   const element = svg("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" }, line);
   const set = (values) => {

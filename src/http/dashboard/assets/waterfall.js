@@ -4,7 +4,7 @@ import { h, setAttribute, setProperty } from "./dom.js";
 import { duration, words } from "./format.js";
 
 /** Phases of a request in their usual order, with their meaning. */
-export const PHASES = [
+const PHASES = [
   ["admission", "rights, files, hooks, routing, limits and cache"],
   ["queue", "waits for a worker"],
   ["hold", "its highest cost is held on disk"],

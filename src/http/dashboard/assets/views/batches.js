@@ -4,7 +4,7 @@ import { call, get, part, repeat } from "../api.js";
 import { confirmed, showDialog } from "../dialog.js";
 import { h, setText } from "../dom.js";
 import { ago, count, dateTime, duration, modelName, money, ofNano, percent, plural, short, words } from "../format.js";
-import { badge, button, copyButton, emptyState, facts, field, meter, problem, select, showBadge, table, toast, tried } from "../parts.js";
+import { badge, button, copyButton, emptyState, facts, field, meter, select, showBadge, shownErrors, table, toast, tried } from "../parts.js";
 
 const TONES = { completed: "good", failed: "bad", expired: "warm", cancelled: "warm", in_progress: "cool", validating: "cool", finalizing: "cool", cancelling: "warm" };
 const STATES = [["", "All"], ["open", "Unfinished"], ["failed", "With failures"], ["ended", "Ended"]];
@@ -98,15 +98,10 @@ export function mount(place, app) {
   function show() {
     batches.set(list.data.filter(keeps[state.value]));
   }
-  const updates = repeat(async () => {
-    try {
-      list = await get("batches");
-      show();
-      fault.replaceChildren();
-    } catch (error) {
-      fault.replaceChildren(problem(error));
-    }
-  }, 3);
+  const updates = repeat(() => shownErrors(fault, async () => {
+    list = await get("batches");
+    show();
+  }), 3);
   place.append(fault, h("div", { class: "filters" }, field("Show", state)), batches.element);
   return { destroy: updates.stop };
 }

@@ -4,7 +4,7 @@ import { call, get, getAll, part, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, keyed, setText } from "../dom.js";
 import { ago, dateTime, duration, modelName, moment, money, percent, plural, short } from "../format.js";
-import { MAX_ROWS, badge, button, emptyState, field, meter, problem, segments, table, toast, tried } from "../parts.js";
+import { MAX_ROWS, badge, barList, button, emptyState, field, meter, segments, shownErrors, table, toast, tried } from "../parts.js";
 import { plot } from "../plot.js";
 import { loadNames, now } from "../store.js";
 import { editKey, editProject, newKey, newProject, rotateKey } from "./key_forms.js";
@@ -35,7 +35,7 @@ function stateOf(key) {
 }
 
 /** Points of a burn-down: what is left, what an even use would leave, and the forecast. */
-export function burnDown(budget) {
+function burnDown(budget) {
   const unit = budget.money ?? budget.tokens;
   const scale = budget.money ? 1e9 : 1;
   const cap = (budget.money ? unit.cap_nano_usd : unit.cap) / scale;
@@ -62,7 +62,7 @@ export function burnDown(budget) {
 }
 
 /** Returns how a budget will end, in words. */
-export function forecastOf(budget) {
+function forecastOf(budget) {
   const unit = budget.money ?? budget.tokens;
   const share = budget.money ? unit.used_nano_usd / unit.cap_nano_usd : unit.used / unit.cap;
   if (share >= 1) return [`Used up. Requests are refused until ${moment(budget.resets_at)}.`, "bad"];
@@ -139,31 +139,20 @@ function budgetPart(app) {
 
 /** Keys by what they have cost. */
 function spenderPart(app) {
-  const list = h("ol", { class: "bars" });
-  const parts = new WeakMap();
-  const make = () => {
-    const own = { name: h("span", { class: "cut" }), value: h("span", { class: "number small" }), bar: meter("Share of all cost") };
-    const node = h("li", {}, h("div", { class: "row" }, own.name, own.value), own.bar.element);
-    parts.set(node, own);
-    return node;
-  };
-  const update = (node, one) => {
-    const own = parts.get(node);
-    setText(own.name, `${one.name ?? one.key_id}${one.project_id ? ` · ${one.project_id}` : ""}`);
-    setText(own.value, `${money(one.cost_usd)} · ${plural(one.requests, "request")} · ${short(one.total_tokens)} tokens`);
-    own.bar.set(one.share, percent(one.share));
-  };
-  const nothing = h("p", { class: "quiet", text: "Nothing was charged in this time." });
+  const list = barList("Nothing was charged in this time.");
   const load = async () => {
     const { data } = await get("spenders", { period: app.param("period") || "month" });
-    keyed(list, data, ({ key_id: id }) => id, make, update);
-    nothing.hidden = data.length > 0;
+    list.set(data.map((one) => ({
+      name: `${one.name ?? one.key_id}${one.project_id ? ` · ${one.project_id}` : ""}`,
+      value: `${money(one.cost_usd)} · ${plural(one.requests, "request")} · ${short(one.total_tokens)} tokens`,
+      share: one.share,
+    })));
   };
   const choice = segments("Period of the spenders", PERIODS, app.param("period") || "month", (period) => {
     app.setParams({ period: period === "month" ? "" : period });
     tried(load);
   });
-  return { choice, element: h("div", { class: "card" }, list, nothing), load };
+  return { choice, element: h("div", { class: "card" }, list.element), load };
 }
 
 const nameCell = ({ name, prefix, id }) => h("span", {}, h("span", { class: "cut", text: name }), h("code", { class: "quiet", text: prefix ? `${prefix}…` : id }));
@@ -234,19 +223,14 @@ export function mount(place, app) {
     const found = keys.filter((key) => (withRevoked.checked || !key.revoked_at) && (!words || `${key.name} ${key.prefix} ${key.id} ${key.project_id}`.toLowerCase().includes(words)));
     keyList.set(found);
   }
-  const updates = repeat(async () => {
-    try {
-      const [allKeys, allProjects, capped] = await Promise.all([getAll("keys"), getAll("projects"), get("budgets"), spenders.load()]);
-      keys = allKeys.reverse();
-      projects = allProjects;
-      showKeys();
-      projectList.set(projects);
-      budgets.show(capped.data);
-      fault.replaceChildren();
-    } catch (error) {
-      fault.replaceChildren(problem(error));
-    }
-  }, 15);
+  const updates = repeat(() => shownErrors(fault, async () => {
+    const [allKeys, allProjects, capped] = await Promise.all([getAll("keys"), getAll("projects"), get("budgets"), spenders.load()]);
+    keys = allKeys.reverse();
+    projects = allProjects;
+    showKeys();
+    projectList.set(projects);
+    budgets.show(capped.data);
+  }), 15);
   const make = app.canWrite ? [
     button("New key", () => after(newKey(projects)), { class: "primary" }),
     button("New project", () => after(newProject(), "The project is made.")),

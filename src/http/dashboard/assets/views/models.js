@@ -2,9 +2,9 @@
 
 import { call, get, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
-import { h, keyed, setText } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { ago, bytes, count, modelName, money, ofNano, percent, plural, short, words } from "../format.js";
-import { button, emptyState, meter, problem, segments, table, tile, toast } from "../parts.js";
+import { barList, button, emptyState, meter, segments, shownErrors, table, tile, toast } from "../parts.js";
 
 const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
 const COLUMNS = [
@@ -46,26 +46,15 @@ function savings() {
 
 /** Rules of routing by how often they chose a model. */
 function routing() {
-  const list = h("ol", { class: "bars" });
-  const nothing = h("p", { class: "quiet" }, "Nothing was routed yet. A request whose model is ", h("code", { text: "auto" }), " gets the lightest model that is good enough.");
+  const list = barList(["Nothing was routed yet. A request whose model is ", h("code", { text: "auto" }), " gets the lightest model that is good enough."]);
   const note = h("p", { class: "quiet small" });
-  const cells = new WeakMap();
-  const make = ({ rule, model }) => {
-    const own = { value: h("span", { class: "number small" }), bar: meter(`Share of ${rule}`) };
-    const node = h("li", {}, h("div", { class: "row" }, h("span", {}, h("strong", { text: words(rule) }), ` → ${model}`), own.value), own.bar.element);
-    cells.set(node, own);
-    return node;
-  };
   const set = (rules, since) => {
-    setText(note, `Since the server was started, ${ago(since)}.`);
     const all = rules.reduce((sum, { turns }) => sum + turns, 0);
-    keyed(list, [...rules].sort((one, other) => other.turns - one.turns), ({ rule, model }) => `${rule} ${model}`, make, (node, { turns }) => {
-      setText(cells.get(node).value, `${plural(turns, "turn")} · ${percent(turns / all)}`);
-      cells.get(node).bar.set(turns / all, percent(turns / all));
-    });
-    nothing.hidden = rules.length > 0;
+    const sorted = [...rules].sort((one, other) => other.turns - one.turns);
+    setText(note, `Since the server was started, ${ago(since)}.`);
+    list.set(sorted.map(({ rule, model, turns }) => ({ name: `${words(rule)} → ${model}`, value: `${plural(turns, "turn")} · ${percent(turns / all)}`, share: turns / all })));
   };
-  return { element: h("div", { class: "card" }, h("h3", { text: "What routing chose" }), note, list, nothing), set };
+  return { element: h("div", { class: "card" }, h("h3", { text: "What routing chose" }), note, list.element), set };
 }
 
 function responseCache(app, changed) {
@@ -94,18 +83,13 @@ export function mount(place, app, head) {
   const rules = routing();
   const cache = responseCache(app, () => updates.now());
   const models = table({ caption: "Models", columns: COLUMNS, keyOf: ({ model }) => model, empty: emptyState("No model was used in this time", "Choose a longer time, or send a request.") });
-  const updates = repeat(async () => {
-    try {
-      const [found, stored] = await Promise.all([get("models", { period }), get("cache")]);
-      saved.set(found);
-      rules.set(found.routing, found.since);
-      models.set([...found.models].sort((one, other) => other.cost_nano_usd - one.cost_nano_usd));
-      cache.set(stored);
-      fault.replaceChildren();
-    } catch (error) {
-      fault.replaceChildren(problem(error));
-    }
-  }, 10);
+  const updates = repeat(() => shownErrors(fault, async () => {
+    const [found, stored] = await Promise.all([get("models", { period }), get("cache")]);
+    saved.set(found);
+    rules.set(found.routing, found.since);
+    models.set([...found.models].sort((one, other) => other.cost_nano_usd - one.cost_nano_usd));
+    cache.set(stored);
+  }), 10);
   const choose = (chosen) => {
     period = chosen;
     app.setParams({ period: period === "month" ? "" : period });

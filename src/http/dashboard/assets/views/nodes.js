@@ -3,7 +3,7 @@
 import { call, get, repeat } from "../api.js";
 import { h, keyed, setText } from "../dom.js";
 import { dateTime, duration, modelName, time, words } from "../format.js";
-import { badge, button, emptyState, facts, problem } from "../parts.js";
+import { badge, button, emptyState, facts, problem, shownErrors } from "../parts.js";
 
 const STATES = { pass: ["passes", "good"], warn: ["warns", "warm"], fail: ["fails", "bad"] };
 const ORDER = ["fail", "warn", "pass"];
@@ -86,16 +86,11 @@ function upkeep(app) {
 export function mount(place, app) {
   const fault = h("div");
   const nodes = h("div", { class: "grid" });
-  const updates = repeat(async () => {
-    try {
-      const { data } = await get("nodes");
-      // Nodes that have not changed stay as they are; the time that they run is no change.
-      keyed(nodes, data, ({ uptime_seconds: _, ...node }) => JSON.stringify(node), nodeCard);
-      fault.replaceChildren();
-    } catch (error) {
-      fault.replaceChildren(problem(error));
-    }
-  }, 5);
+  const updates = repeat(() => shownErrors(fault, async () => {
+    const { data } = await get("nodes");
+    // Nodes that have not changed stay as they are; the time that they run is no change.
+    keyed(nodes, data, ({ uptime_seconds: _, ...node }) => JSON.stringify(node), nodeCard);
+  }), 5);
   place.append(fault, nodes, doctor(), upkeep(app));
   return { destroy: updates.stop };
 }

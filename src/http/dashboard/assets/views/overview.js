@@ -3,7 +3,7 @@
 import { get, repeat } from "../api.js";
 import { h, keyed, setAttribute, setText } from "../dom.js";
 import { count, duration, modelName, moment, money, ofNano, rate, short } from "../format.js";
-import { meter, problem, segments, tile } from "../parts.js";
+import { barList, meter, segments, shownErrors, tile } from "../parts.js";
 import { plot } from "../plot.js";
 import { state } from "../store.js";
 
@@ -148,33 +148,19 @@ function budgets() {
 
 /** Codes of the last requests that were not answered, the most frequent first. */
 function failures() {
-  const list = h("ol", { class: "bars" });
-  const nothing = h("p", { class: "quiet", text: "None of the last requests has failed." });
-  const parts = new WeakMap();
-  const make = ({ code }) => {
-    const own = { value: h("span", { class: "number small" }), bar: meter(`Share of ${code}`) };
-    const node = h("li", {}, h("div", { class: "row" }, h("a", { href: `#/live?q=${encodeURIComponent(code)}`, text: code }), own.value), own.bar.element);
-    parts.set(node, own);
-    return node;
-  };
+  const list = barList("None of the last requests has failed.");
   const show = (finished) => {
     const counts = new Map();
     for (const { error_code: code } of finished) if (code) counts.set(code, (counts.get(code) ?? 0) + 1);
-    const sorted = [...counts].map(([code, number]) => ({ code, number })).sort((one, other) => other.number - one.number).slice(0, MAX_CODES);
-    keyed(list, sorted, ({ code }) => code, make, (node, { number }) => {
-      setText(parts.get(node).value, `${number} of ${finished.length}`);
-      parts.get(node).bar.set(number / finished.length, `${number} of ${finished.length}`);
-    });
-    nothing.hidden = sorted.length > 0;
+    const sorted = [...counts].sort(([, one], [, other]) => other - one).slice(0, MAX_CODES);
+    list.set(sorted.map(([code, number]) => ({ name: code, href: `#/live?q=${encodeURIComponent(code)}`, value: `${number} of ${finished.length}`, share: number / finished.length })));
   };
-  const element = h("section", { class: "card stack whole-row", "aria-label": "Errors" }, h("h3", { text: "Errors among the last requests" }), list, nothing);
-  return { element, show };
+  return { element: h("section", { class: "card stack whole-row", "aria-label": "Errors" }, h("h3", { text: "Errors among the last requests" }), list.element), show };
 }
 
 /** Shows the view in `place`. */
 export function mount(place, app, head) {
   let span = app.param("span") || "10m";
-  let series = null;
   const health = h("div", { class: "note", role: "status", hidden: true });
   const figures = tiles();
   const caps = budgets();
@@ -191,13 +177,10 @@ export function mount(place, app, head) {
   const load = async () => {
     if (span === "10m") return;
     const asked = span;
-    try {
-      series = await get("series", { span });
-      fault.replaceChildren();
-      if (asked === span) draw(series.columns, series.step_seconds);
-    } catch (error) {
-      fault.replaceChildren(problem(error));
-    }
+    await shownErrors(fault, async () => {
+      const { columns, step_seconds: step } = await get("series", { span });
+      if (asked === span) draw(columns, step);
+    });
   };
   const choose = (chosen) => {
     span = chosen;

@@ -3,7 +3,7 @@
 import { call, get, part, streamOf } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, setText } from "../dom.js";
-import { count, dateTime, duration, modelName, ofNano, percent, time, words } from "../format.js";
+import { count, dateTime, duration, modelName, money, ofNano, percent, time, words } from "../format.js";
 import { badge, button, facts, field, meter, problem, toast, tried } from "../parts.js";
 import { inputText, isOver, showStatus, spentOf } from "./task_words.js";
 
@@ -134,7 +134,9 @@ function factsOf(task) {
     ["Model", modelName(task.model)],
     ["Folder", h("code", { text: task.workspace })],
     ["Key, project", `${task.owner?.name ?? task.owner?.id ?? "–"}, ${task.project_id}`],
-    ["Started by", task.parent_task_id ? link(task.parent_task_id) : null],
+    ["Below", task.parent_task_id ? link(task.parent_task_id) : null],
+    ["Has started", task.child_task_ids?.length ? h("ul", { class: "plain" }, ...task.child_task_ids.map((id) => h("li", {}, link(id)))) : null],
+    ["Family's budget", task.family ? `${money(task.family.left_usd)} of ${money(task.family.max_budget_usd)} left` : null],
     ["Tools", task.tools?.join(", ")],
     ["Permission mode", task.permission_mode],
     ["Created", dateTime(task.created_at)],

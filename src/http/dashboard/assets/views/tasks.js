@@ -2,7 +2,7 @@
 
 import { call, get, part, repeat } from "../api.js";
 import { h, keyed, setAttribute, setText } from "../dom.js";
-import { ago, duration, modelName, ofNano, plural } from "../format.js";
+import { ago, duration, modelName, money, ofNano, plural } from "../format.js";
 import { lanes } from "../lanes.js";
 import { emptyState, meter, problem, select, setOptions, tried } from "../parts.js";
 import { showTask } from "./task.js";
@@ -21,6 +21,7 @@ function inbox(app, answered) {
   const element = h("section", { hidden: true, "aria-label": "Questions of agents" }, h("div", { class: "section-head first" }, h("h2", { text: "Questions that wait for an answer" }), number,
     app.canWrite ? h("span", { class: "quiet small" }, h("kbd", { text: "a" }), " allows, ", h("kbd", { text: "d" }), " denies, ", h("kbd", { text: "j" }), " ", h("kbd", { text: "k" }), " choose") : null), list);
   const cells = new WeakMap();
+  const sent = new Set();
   let questions = [];
   let chosen = null;
   let chosenAt = 0;
@@ -32,11 +33,12 @@ function inbox(app, answered) {
     for (const node of list.children) setAttribute(node, "aria-current", cells.get(node).key === chosen && "true");
   };
   async function answer({ task, request }, decision, message) {
-    const node = [...list.children].find((one) => cells.get(one).key === keyOf({ task, request }));
-    for (const control of node?.querySelectorAll("button") ?? []) control.disabled = true;
+    const key = keyOf({ task, request });
+    if (sent.has(key)) return;
+    sent.add(key);
     const body = message ? { decision, message } : { decision };
     const isDone = await tried(() => call("POST", `tasks/${part(task.id)}/permissions/${part(request.request_id)}`, body), decision === "allow" ? `${request.tool} is allowed.` : `${request.tool} is denied.`);
-    for (const control of node?.querySelectorAll("button") ?? []) control.disabled = false;
+    sent.delete(key);
     if (isDone) await answered();
   }
   const make = (question) => {
@@ -104,7 +106,8 @@ function lanePart(app) {
     showStatus(cell.state, task);
     cell.bar.element.hidden = !task.max_budget_usd;
     cell.bar.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
-    setText(cell.note, `${spentOf(task)} · ${plural(task.progress.turns, "turn")}`);
+    const family = task.family && !task.parent_task_id ? ` · family: ${money(task.family.left_usd)} left` : "";
+    setText(cell.note, `${spentOf(task)} · ${plural(task.progress.turns, "turn")}${family}`);
     return cell.element;
   }
   /** Chooses the tasks of the lanes: parents stand directly above what they have started. */

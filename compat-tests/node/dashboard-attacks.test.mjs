@@ -8,7 +8,8 @@ import { after, before, test } from "node:test";
 import { OwnBrowser, VIEWS, open, watched } from "./dashboard-page.mjs";
 import { ADMIN_KEY, MARKUP, OwnServer, isMissing } from "./dashboard-server.mjs";
 
-const REFUSED = /status of (401|403)/;
+/** Messages of the console about refusals, and about streams that end with their session. */
+const REFUSED = /status of (401|403)|ERR_INCOMPLETE_CHUNKED_ENCODING/;
 const WRITE_CONTROLS = /^(New |Edit|Rotate|Revoke|Delete|Cancel|Allow|Deny|Send|Interrupt|Empty it|Back up|Link )/;
 
 let server, owner, other, ownerPage, entered;

@@ -1,5 +1,5 @@
-// Made-up events of a busy server, for tests that need many of them. The functions run in the page as well, so they refer to nothing
-// outside of themselves.
+// Made-up events of a busy server, for tests that need many of them. The functions that make them run in the page, so they refer to
+// nothing outside of themselves.
 
 /** Returns the point of a second of the series. */
 export function secondOf(time, length = 1) {
@@ -77,3 +77,23 @@ export function requestOf(number, startedAt, length) {
       : {}),
   };
 }
+
+/** Puts the functions into a page before it is opened. Its policy allows no script but the server's own, so they come with the debugger. */
+export const bringData = (page) => page.addInitScript(`window.made = { second: ${secondOf}, request: ${requestOf} };`);
+
+/** Feeds the store of the page with `seconds` seconds of a busy server, `pause` milliseconds apart. */
+export const feed = (page, seconds, pause) =>
+  page.evaluate(async ([length, wait]) => {
+    const store = await import("/dashboard/store.js");
+    window.fed ??= 0;
+    for (let index = 0; index < length; index += 1) {
+      const time = Math.floor(Date.now() / 1000) + (window.fed += 1);
+      for (let one = 0; one < 3; one += 1) {
+        const number = window.fed * 3 + one;
+        store.apply("request", window.made.request(number, Date.now()));
+        if (number > 24) store.apply("finished", window.made.request(number - 24, Date.now() - 8000, 7000 + (number % 900)));
+      }
+      store.apply("second", { point: window.made.second(time), gauges: store.state.gauges, running_not_shown: 0 });
+      if (wait) await new Promise((done) => setTimeout(done, wait));
+    }
+  }, [seconds, pause]);

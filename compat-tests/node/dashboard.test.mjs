@@ -1,11 +1,11 @@
 // The dashboard in a real browser: every view with the data of a real server, what can be done in it, and a tab that is open for long.
 
 import assert from "node:assert/strict";
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { requestOf, secondOf } from "./dashboard-data.mjs";
+import { bringData, feed } from "./dashboard-data.mjs";
 import { OwnBrowser, VIEWS, brokenRules, open, setHidden, watched } from "./dashboard-page.mjs";
 import { MARKUP, OwnServer, eventually, isMissing } from "./dashboard-server.mjs";
 
@@ -22,7 +22,7 @@ before(async () => {
   if (isMissing) return;
   server = await OwnServer.start();
   key = (await server.makeKey({ name: MARKUP, permissions: PERMISSIONS, budget: { daily: { money: "5.00" }, monthly: { tokens: 1_000_000 } } })).key;
-  for (const prompt of ["[[tokens=20]]", "[[tokens=5]]", '[[thinking="Hm." say="Done."]]']) assert.equal((await server.chat(key, prompt)).status, 200);
+  for (const prompt of ["[[tokens=20]]", "[[tokens=5]]", '[[say="Done."]]']) assert.equal((await server.chat(key, prompt)).status, 200);
   assert.notEqual((await server.chat(key, '[[status=400 message="made up"]]')).status, 200);
   await server.startBatch(key, 3);
   const first = await server.startTask(key, "first");
@@ -42,8 +42,8 @@ after(async () => {
 });
 
 /** A test with a page of the dashboard, which fails with any fault of the page. */
-function pageTest(name, run, { timeout = 60_000, skip = false, expected } = {}) {
-  test(name, { skip: isMissing || skip, timeout }, async () => {
+function pageTest(name, run, { timeout = 60_000, expected } = {}) {
+  test(name, { skip: isMissing, timeout }, async () => {
     const page = await browser.context.newPage();
     const check = watched(page, server.origin, expected);
     try {
@@ -148,11 +148,11 @@ pageTest("a running request is shown with its phase and can be cancelled", async
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     body: JSON.stringify({ model: "haiku", stream: true, messages: [{ role: "user", content: "[[tokens=3000 gap_ms=30]]" }] }),
   }).then((given) => given.text());
-  const row = page.locator(".waterfall li");
-  await row.filter({ hasText: "stream" }).waitFor();
+  const row = page.locator(".waterfall li").filter({ hasText: "stream" }).first();
+  await row.waitFor();
   assert.match(await row.locator(".bar").getAttribute("aria-label"), /first token .* stream/);
   await row.getByRole("button").click();
-  await page.getByRole("button", { name: "Cancel the request" }).click();
+  await page.getByRole("button", { name: "Cancel the request", exact: true }).click();
   await page.getByRole("row").filter({ hasText: "cancelled_by_operator" }).first().waitFor();
   assert.match(await answer, /cancelled_by_operator/);
 });
@@ -301,27 +301,6 @@ pageTest("a hidden page has no connection, and goes on where it was", async (pag
   assert.match(opened[1], /from=\d+/);
 });
 
-/** Feeds the store of the page with `seconds` seconds of a busy server, `pause` milliseconds apart. */
-const feed = (page, seconds, pause) =>
-  page.evaluate(async ([length, wait, secondText, requestText]) => {
-    const [makeSecond, makeRequest] = [secondText, requestText].map((text) => window.made[text]);
-    const store = await import("/dashboard/store.js");
-    window.fed ??= 0;
-    for (let index = 0; index < length; index += 1) {
-      const time = Math.floor(Date.now() / 1000) + (window.fed += 1);
-      for (let one = 0; one < 3; one += 1) {
-        const number = window.fed * 3 + one;
-        store.apply("request", makeRequest(number, Date.now()));
-        if (number > 24) store.apply("finished", makeRequest(number - 24, Date.now() - 8000, 7000 + number % 900));
-      }
-      store.apply("second", { point: makeSecond(time), gauges: store.state.gauges, running_not_shown: 0 });
-      if (wait) await new Promise((done) => setTimeout(done, wait));
-    }
-  }, [seconds, pause, "second", "request"]);
-
-/** Puts functions into the page. The policy allows no script but the server's own, so they come with the browser's debugger. */
-const bringData = (page) => page.addInitScript(`window.made = { second: ${secondOf}, request: ${requestOf} };`);
-
 pageTest("a tab that is open for long keeps its memory: 30 minutes of events at 20 times the speed", async (page) => {
   await bringData(page);
   await show(page, "overview");
@@ -349,19 +328,3 @@ pageTest("a tab that is open for long keeps its memory: 30 minutes of events at 
   assert.ok(after.usedSize - before.usedSize < MAX_GROWTH_BYTES, `the heap grew from ${before.usedSize} to ${after.usedSize} bytes`);
   assert.ok(after.nodes < before.nodes * 1.2, `nodes of the page: ${before.nodes}, then ${after.nodes}`);
 }, { timeout: 240_000 });
-
-/** Pictures for docs/DASHBOARD.md, with a busy server's figures: `PICTURES=docs/pictures compat-tests/run node dashboard.test.mjs`. */
-pageTest("pictures of the views are taken", async (page) => {
-  await mkdir(process.env.PICTURES, { recursive: true });
-  await bringData(page);
-  await page.setViewportSize({ width: 1280, height: 860 });
-  await show(page, "overview");
-  await feed(page, 640, 0);
-  for (const [view, colorScheme] of [...VIEWS.map((name) => [name, "light"]), ["overview", "dark"]]) {
-    await page.emulateMedia({ colorScheme });
-    await show(page, view);
-    await page.locator("main :is(table, figure, .card)").filter({ visible: true }).first().waitFor();
-    await feed(page, 3, 40);
-    await page.screenshot({ path: join(process.env.PICTURES, `dashboard-${view}${colorScheme === "dark" ? "-dark" : ""}.png`) });
-  }
-}, { skip: !process.env.PICTURES && "PICTURES is not set", timeout: 120_000 });

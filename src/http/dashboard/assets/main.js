@@ -158,6 +158,7 @@ function signOut() {
 }
 
 function begin(given) {
+  if (session) leave();
   session = given;
   delete document.body.dataset.state;
   showMenu();

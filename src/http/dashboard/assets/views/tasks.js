@@ -99,7 +99,7 @@ function lanePart(app) {
     const known = cells.get(task.id);
     const cell = known ?? { name: h("a", { class: "cut", href: `#/tasks?task=${part(task.id)}` }), state: h("span", { class: "badge" }), bar: meter("Spent of the budget", { isCap: true }), note: h("span", { class: "quiet small number cut" }) };
     if (!known) {
-      cell.element = h("div", { class: "lane-label" }, h("div", { class: "row" }, cell.name, cell.state), cell.bar.element, cell.note);
+      cell.element = h("div", { class: "lane-label" }, cell.name, cell.bar.element, h("div", { class: "row" }, cell.state, cell.note));
       cells.set(task.id, cell);
     }
     setText(cell.name, `${task.parent_task_id ? "↳ " : ""}${titleOf(task)}`);

@@ -24,7 +24,7 @@ export function secondOf(time, length = 1) {
     output_tokens: answered * 210,
     estimated_tokens: 0,
     cost_nanos: answered * 1_100_000,
-    saved_routing_nanos: answered * 800_000,
+    saved_model_choice_nanos: answered * 800_000,
     saved_response_cache_nanos: answered * 150_000,
     saved_prompt_cache_nanos: answered * 1_600_000,
     cache_hits: Math.round(answered / 10),

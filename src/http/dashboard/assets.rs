@@ -13,7 +13,39 @@ macro_rules! asset_files {
 }
 
 /// Names of the files with their contents. A file of the folder that is missing here fails a test.
-const ASSETS: &[(&str, &str)] = asset_files!["index.html",];
+const ASSETS: &[(&str, &str)] = asset_files![
+    "account.js",
+    "api.js",
+    "dialog.js",
+    "dom.js",
+    "format.js",
+    "icon.svg",
+    "index.html",
+    "lanes.js",
+    "main.js",
+    "parts.js",
+    "plot.js",
+    "signin.js",
+    "store.js",
+    "style.css",
+    "uplot.css",
+    "uplot.js",
+    "views.css",
+    "views/batches.js",
+    "views/budget_words.js",
+    "views/key_forms.js",
+    "views/keys.js",
+    "views/live.js",
+    "views/models.js",
+    "views/nodes.js",
+    "views/overview.js",
+    "views/playground.js",
+    "views/snippets.js",
+    "views/task.js",
+    "views/task_words.js",
+    "views/tasks.js",
+    "waterfall.js",
+];
 
 static FILES: LazyLock<HashMap<&'static str, PageFile>> = LazyLock::new(|| {
     let files = ASSETS.iter();

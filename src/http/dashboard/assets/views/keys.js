@@ -3,10 +3,11 @@
 import { call, get, getAll, part, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, keyed, setText } from "../dom.js";
-import { ago, dateTime, duration, modelName, moment, money, percent, plural, short } from "../format.js";
+import { ago, dateTime, modelName, money, plural, short } from "../format.js";
 import { MAX_ROWS, badge, barList, button, emptyState, field, meter, segments, shownErrors, table, toast, tried } from "../parts.js";
 import { plot } from "../plot.js";
 import { loadNames, now } from "../store.js";
+import { budgetWords, burnDown } from "./budget_words.js";
 import { editKey, editProject, newKey, newProject, rotateKey } from "./key_forms.js";
 
 const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
@@ -34,43 +35,6 @@ function stateOf(key) {
   return ["active", "good"];
 }
 
-/** Points of a burn-down: what is left, what an even use would leave, and the forecast. */
-function burnDown(budget) {
-  const unit = budget.money ?? budget.tokens;
-  const scale = budget.money ? 1e9 : 1;
-  const cap = (budget.money ? unit.cap_nano_usd : unit.cap) / scale;
-  const spent = budget.money ? budget.series.spent_nano_usd : budget.series.spent_tokens;
-  const { starts_at: start, resets_at: end } = budget;
-  const step = budget.series.step_seconds;
-  const at = spent.map((_, index) => Math.min(start + (index + 1) * step, Math.max(now(), start + index * step + 1)));
-  const left = spent.map((value) => Math.max(cap - value / scale, 0));
-  const ahead = [];
-  for (let point = (at.at(-1) ?? start) + step; point < end; point += step) ahead.push(point);
-  const times = [start, ...at, ...ahead, end];
-  const atReset = (budget.money ? unit.forecast.at_reset_nano_usd : unit.forecast.at_reset) / scale;
-  const last = left.at(-1) ?? cap;
-  const lastAt = at.at(-1) ?? start;
-  const slope = (Math.max(last - (cap - atReset), 0)) / Math.max(end - lastAt, 1);
-  const known = at.length + 1;
-  return {
-    step,
-    columns: [times,
-      times.map((_, index) => (index === 0 ? cap : index < known ? left[index - 1] : null)),
-      times.map((time) => cap * (1 - (time - start) / (end - start))),
-      times.map((time, index) => (index < known - 1 ? null : Math.max(last - slope * (time - lastAt), 0)))],
-  };
-}
-
-/** Returns how a budget will end, in words. */
-function forecastOf(budget) {
-  const unit = budget.money ?? budget.tokens;
-  const share = budget.money ? unit.used_nano_usd / unit.cap_nano_usd : unit.used / unit.cap;
-  if (share >= 1) return [`Used up. Requests are refused until ${moment(budget.resets_at)}.`, "bad"];
-  if (unit.forecast.spent_by) return [`At this rate it is spent by ${moment(unit.forecast.spent_by)}, ${duration(budget.resets_at - unit.forecast.spent_by)} before it begins anew.`, "warm"];
-  const rest = budget.money ? money((unit.cap_nano_usd - unit.forecast.at_reset_nano_usd) / 1e9) : `${short(unit.cap - unit.forecast.at_reset)} tokens`;
-  return [`At this rate ${rest} will be left on ${moment(budget.resets_at)}.`, "good"];
-}
-
 const budgetKey = ({ scope, id, window }) => `${scope}:${id}:${window}`;
 
 /** Budgets as bars, of which one is shown as a burn-down. */
@@ -82,7 +46,7 @@ function budgetPart(app) {
   const parts = new WeakMap();
   let chosen = app.param("budget");
   let chart = null;
-  let shownUnit = null;
+  let shownFormat = null;
   let all = [];
   const choose = (key) => {
     chosen = key;
@@ -100,10 +64,9 @@ function budgetPart(app) {
   };
   const update = (node, budget) => {
     const own = parts.get(node);
-    const share = budget.money ? budget.money.used_nano_usd / budget.money.cap_nano_usd : budget.tokens.used / budget.tokens.cap;
-    const told = budget.money ? `${money(budget.money.used_usd)} of ${money(budget.money.cap_usd)}` : `${short(budget.tokens.used)} of ${short(budget.tokens.cap)} tokens`;
+    const { share, told, inPercent } = budgetWords(budget);
     setText(own.name, `${budget.name} · ${budget.scope}, ${budget.window}`);
-    setText(own.value, `${told} (${percent(share)})`);
+    setText(own.value, `${told} (${inPercent})`);
     own.bar.set(share, told);
     own.press.setAttribute("aria-pressed", String(budgetKey(budget) === chosen));
   };
@@ -112,25 +75,24 @@ function budgetPart(app) {
     const current = all.find((one) => budgetKey(one) === chosen) ?? all[0];
     if (!current) {
       chart?.destroy();
-      shownUnit = null;
+      shownFormat = null;
       keyed(list, [], budgetKey, make);
       return place.replaceChildren(emptyState("No budgets", "Nothing limits what keys and projects spend. Edit a project and give it a daily or monthly budget."));
     }
     chosen = budgetKey(current);
     keyed(list, all.slice(0, MAX_ROWS), budgetKey, make, update);
-    const unit = current.money ? "money" : "tokens";
-    if (shownUnit !== unit) {
+    const { format, forecast, tone } = budgetWords(current);
+    if (shownFormat !== format) {
       chart?.destroy();
-      shownUnit = unit;
+      shownFormat = format;
       const series = [{ label: "left", tone: 1, isArea: true }, { label: "even use", tone: 3, dash: [2, 4] }, { label: "forecast", tone: 2, dash: [7, 4] }];
-      chart = plot({ title: "What is left of the budget", format: unit === "money" ? money : short, series, empty: "The budget is used up." });
+      chart = plot({ title: "What is left of the budget", format, series, empty: "The budget is used up." });
       place.replaceChildren(chart.element, note);
     }
     const { columns, step } = burnDown(current);
-    const [words, tone] = forecastOf(current);
     chart.set(columns, step);
     chart.name(`${current.name}: what is left ${WINDOWS[current.window] ?? current.window}`);
-    setText(note, words);
+    setText(note, forecast);
     note.dataset.tone = tone;
     return undefined;
   }
@@ -185,6 +147,7 @@ function projectTable(app, act) {
     { label: "Created", wide: true, text: ({ created_at: at }) => dateTime(at) },
   ];
   if (app.canWrite) columns.push({ label: "Actions", isHidden: true, make: (project) => h("div", { class: "actions" },
+    project.webhook ? button("Test webhook", () => act.test(project), { class: "small", "aria-label": `Test the webhook of ${project.name}` }) : null,
     button("Edit", () => act.edit(project), { class: "small", "aria-label": `Edit the project ${project.name}` }),
     project.id === "default" ? null : button("Delete", () => act.remove(project), { class: "small danger", "aria-label": `Delete the project ${project.name}` })) });
   return table({ caption: "Projects", columns, keyOf: (project) => JSON.stringify(project) });
@@ -213,6 +176,10 @@ export function mount(place, app) {
   });
   const projectList = projectTable(app, {
     edit: (project) => after(editProject(project), "The project is changed."),
+    test: (project) => tried(async () => {
+      const { delivered, status, error } = await call("POST", `projects/${part(project.id)}/webhook/test`);
+      toast(delivered ? "The event was delivered." : `The event was not delivered: ${status ? `the receiver answered ${status}` : error}.`, delivered ? "good" : "bad");
+    }),
     remove: (project) => after(confirmed(`Delete ${project.name}?`, "Its keys must have been revoked. Its usage stays in the ledger.", "Delete the project", () => call("DELETE", `projects/${part(project.id)}`)), "The project is deleted."),
   });
   const search = h("input", { type: "search", value: app.param("q"), placeholder: "Name, prefix, project", oninput: () => showKeys() });

@@ -2,16 +2,17 @@
 
 import { get, repeat } from "../api.js";
 import { h, keyed, setAttribute, setText } from "../dom.js";
-import { count, duration, modelName, moment, money, ofNano, rate, short } from "../format.js";
+import { count, duration, modelName, money, ofNano, rate, short } from "../format.js";
 import { barList, meter, segments, shownErrors, tile } from "../parts.js";
 import { plot } from "../plot.js";
 import { state } from "../store.js";
+import { budgetWords } from "./budget_words.js";
 
 const SPANS = [["10m", "10 minutes"], ["24h", "24 hours"], ["90d", "90 days"]];
 const RECENT = 60;
 const MAX_BUDGETS = 4;
 const MAX_CODES = 5;
-const SAVED = [["saved_prompt_cache_nanos", "Prompt cache"], ["saved_routing_nanos", "Routing"], ["saved_response_cache_nanos", "Response cache"]];
+const SAVED = [["saved_prompt_cache_nanos", "Prompt cache"], ["saved_model_choice_nanos", "Choice of models"], ["saved_response_cache_nanos", "Response cache"]];
 
 /** Steps that are drawn as one point, so that single requests do not hide the course: five seconds, five minutes, an hour. */
 const GROUPS = { 1: 5, 60: 5, 3600: 1 };
@@ -117,14 +118,12 @@ function budgetLine() {
   const value = h("span", { class: "number" });
   const note = h("span", { class: "quiet small" });
   const element = h("div", { class: "budget" }, h("div", { class: "row" }, name, value), bar.element, note);
-  const set = ({ scope, name: title, window, money: dollars, tokens }) => {
-    const part = dollars ?? tokens;
-    const share = dollars ? dollars.used_nano_usd / dollars.cap_nano_usd : tokens.used / tokens.cap;
-    const told = dollars ? `${money(dollars.used_usd)} of ${money(dollars.cap_usd)}` : `${short(tokens.used)} of ${short(tokens.cap)} tokens`;
-    setText(name, `${scope} ${title}, ${window}`);
+  const set = (budget) => {
+    const { share, told, forecast } = budgetWords(budget);
+    setText(name, `${budget.scope} ${budget.name}, ${budget.window}`);
     setText(value, told);
     bar.set(share, told);
-    setText(note, share >= 1 ? "Used up: requests are refused until it begins anew." : part.forecast.spent_by ? `At this rate spent by ${moment(part.forecast.spent_by)}.` : "Lasts at this rate.");
+    setText(note, forecast);
   };
   return { element, set };
 }

@@ -62,7 +62,7 @@ const PLOTS = [
   (c, step) => [c.output_tokens, c.input_tokens, c.cache_write_tokens, c.cache_read_tokens].map((column) => perSecond(column, step))],
   [{ title: "Cost an hour", format: money, empty: "Nothing was charged in this time.", series: [{ label: "cost", tone: 2, isArea: true }] },
     (c, step) => [perHour(c.cost_nanos, step)]],
-  [{ title: "Saved since the beginning of the plot", format: money, isStacked: true, empty: "Caches and routing have saved nothing in this time.",
+  [{ title: "Saved since the beginning of the plot", format: money, isStacked: true, empty: "Nothing was saved in this time.",
     series: SAVED.map(([, label], index) => ({ label, tone: [3, 4, 1][index] })) },
   (c) => SAVED.map(([name]) => running(c[name]))],
   [{ title: "Workers", format: rate, isWhole: true, isStacked: true, empty: "No workers ran in this time.",
@@ -92,14 +92,14 @@ function showTiles(all, gauges, today, c) {
   const length = Math.min(RECENT, c.time.length) || 1;
   const firsts = recent("first_token_p50_ms").filter((value) => value !== null).sort((one, other) => one - other);
   const slow = Math.max(...recent("first_token_p95_ms").map((value) => value ?? 0), 0);
-  const saved = sum(SAVED.map(([name]) => sum(c[name])));
+  const saved = sum(SAVED.map(([name]) => sum(c[name]))) - sum(c.overspent_nanos ?? []);
   const { workers, waiting } = gauges;
   all.rate.set(rate(ended / length), ended ? `last minute, ${count(total[2])} failed` : "none in the last minute", recent("answered"));
   all.running.set(count(gauges.running), `${count(waiting)} waiting · ${workers.busy} of ${workers.max} workers busy`, recent("running"));
   all.first.set(firsts.length ? duration(firsts[firsts.length >> 1] / 1000) : "–", slow ? `last minute, p95 up to ${duration(slow / 1000)}` : "last minute", recent("first_token_p50_ms"));
   all.cost.set(today ? money(ofNano(today.cost_nanos)) : "–", today ? `now ${money(sum(recent("cost_nanos")) / 1e9 / length * 3600)} an hour` : "the ledger cannot be read", recent("cost_nanos"));
   all.tokens.set(today ? short(today.tokens) : "–", "read and written", recent("output_tokens"));
-  all.saved.set(money(ofNano(saved)), "by caches and routing", recent("saved_prompt_cache_nanos"));
+  all.saved.set(money(ofNano(saved)), "against the baseline", recent("saved_prompt_cache_nanos"));
 }
 
 /** Shows what keeps the server from answering: problems, circuits that are open, a queue. */

@@ -215,7 +215,7 @@ mod tests {
             "tasks": {"queued": 1, "running": 2, "awaiting_permission": 1},
             "budgets": [
                 {"scope": "key", "id": "key_1", "window": "daily", "used": "4.50", "cap": "5.00", "used_percent": 90.0},
-                {"scope": "project", "id": "team", "window": "monthly", "used": "12.00", "cap": "10.00", "used_percent": 120.0},
+                {"scope": "project", "id": "web", "window": "monthly", "used": "12.00", "cap": "10.00", "used_percent": 120.0},
             ],
         })
     }
@@ -245,7 +245,7 @@ mod tests {
         batches      1 in progress
         tasks        1 queued, 2 running, 1 waiting for a decision
         budgets      [##################--]  90 %  $4.50 of $5.00 daily, key key_1
-                     [####################] 120 %  $12.00 of $10.00 monthly, project team
+                     [####################] 120 %  $12.00 of $10.00 monthly, project web
         ");
     }
 

@@ -484,10 +484,12 @@ fn secrets_are_never_printed() {
 #[test]
 fn printed_settings_can_be_loaded_again() {
     let settings = Settings::load(None, &environment(&[]), &CommandLineFlags::default()).unwrap();
-    assert_eq!(
-        load(&settings.printed, &[], &CommandLineFlags::default()),
-        Ok(settings)
-    );
+    let again = load(&settings.printed, &[], &CommandLineFlags::default()).unwrap();
+    let without_file = Settings {
+        file: None,
+        ..again
+    };
+    assert_eq!(without_file, settings);
     assert!(load(DEFAULTS, &[], &CommandLineFlags::default()).is_ok());
 }
 

@@ -154,7 +154,7 @@ async fn series_has_columns_of_one_length_for_each_span() {
         assert_eq!(body["span"], span);
         assert_eq!(body["step_seconds"], step);
         let columns = body["columns"].as_object().unwrap();
-        assert_eq!(columns.len(), 27);
+        assert_eq!(columns.len(), 28);
         for (name, values) in columns {
             assert_eq!(values.as_array().unwrap().len(), steps, "{name}");
         }

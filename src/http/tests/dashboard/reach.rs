@@ -29,12 +29,13 @@ async fn main_listener_shows_the_page_to_its_own_machine_alone() {
         ("forwarded", "for=192.0.2.1"),
         ("x-real-ip", "192.0.2.1"),
         ("via", "1.1 proxy"),
-        // A second one beside that of this machine.
-        ("host", "evil.example"),
     ] {
         let answer = page_for(router, Some(LOOPBACK), &[(name, value)]).await;
         assert_eq!(answer.refusal(), "404 dashboard_off", "{name}");
     }
+    // A second host beside that of this machine.
+    let answer = page_for(router, Some(LOOPBACK), &[("host", "evil.example")]).await;
+    assert_eq!(answer.status, 400);
     let asked = request("GET", "/dashboard/api/session", &[], "");
     let answer = read(send(router.clone(), from_peer(asked, ELSEWHERE)).await).await;
     assert_eq!(answer.refusal(), "404 dashboard_off");

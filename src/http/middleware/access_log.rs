@@ -188,7 +188,7 @@ impl AccessLogLine {
 
     /// Returns the ids by which metrics name the request: the request id, and the trace id if the
     /// sampler keeps the trace however the request ends.
-    fn exemplar(&self) -> RequestExemplar {
+    pub(in crate::http) fn exemplar(&self) -> RequestExemplar {
         let exemplar = RequestExemplar::of_request(self.id.as_str());
         let context = self.trace.as_ref().map(|trace| trace.span().context());
         match context.filter(TraceContext::is_sampled) {

@@ -159,6 +159,29 @@ async fn each_choice_of_a_chat_passes_the_hooks_once() {
 }
 
 #[tokio::test]
+async fn hooks_of_choices_and_of_background_work_get_the_id_of_the_request() {
+    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"before\"]";
+    let chat = json!({"model": "sonnet", "messages": [user()], "n": 3, "stream": true});
+    let response = json!({"model": "sonnet", "input": "Hi", "background": true, "stream": true});
+    for (path, fields, count) in [
+        ("/v1/chat/completions", chat, 3),
+        ("/v1/responses", response, 1),
+    ] {
+        let hook = ScriptedHook::passing();
+        let router = server(scripted(vec![(toml, hook.clone())])).await;
+        let response = post_json(&router, path, &fields).await;
+        let id = response.headers()["x-request-id"].clone();
+        body(response).await;
+        let calls = hook.calls();
+        assert_eq!(calls.len(), count, "{path}");
+        for call in calls {
+            let facts = call.request.unwrap();
+            assert_eq!(&*facts.request_id, id.to_str().unwrap(), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn stored_answer_is_what_the_client_got() {
     let filter = "name = \"mask\"\nkind = \"filter\"\npoints = [\"after\"]\nwords = [\"hello\"]";
     let router = server(filters(&[filter])).await;

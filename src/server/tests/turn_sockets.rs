@@ -20,6 +20,7 @@ use crate::http::tests::play;
 use crate::http::tests::surfaces::SeenSurfaces;
 use crate::http::tests::traced::TestTraces;
 use crate::http::tests::with_keys::with_configured_key;
+use crate::telemetry::metrics::RequestExemplar;
 
 pub(super) async fn open(server: &Server) -> Socket {
     Socket::open_at(server, "/v1/stream").await
@@ -109,6 +110,30 @@ async fn turns_of_sockets_name_the_api_that_they_came_by() {
     socket.send(asked).await;
     socket.read_until("response.completed").await;
     assert_eq!(seen.take(), [Surface::Responses]);
+}
+
+/// Answers with the id of the request that the turn runs for.
+fn identified_turns() -> ScriptedTurns {
+    ScriptedTurns::new(|_, _| {
+        let id = RequestExemplar::current_id();
+        let words = http::text(id.as_deref().unwrap_or("none"));
+        Ok(play(vec![http::started(), words, http::finished()]))
+    })
+}
+
+#[tokio::test]
+async fn turns_of_sockets_have_the_id_of_the_request_that_opened_the_socket() {
+    let server = Server::start(identified_turns()).await;
+    let mut socket = open(&server).await;
+    socket.send(chat("a", "hi")).await;
+    let token = socket.read_until("token").await;
+    assert!(token["content"].as_str().unwrap().starts_with("req_"));
+    let mut socket = Socket::open_at(&server, "/v1/responses").await;
+    let asked = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
+    socket.send(asked).await;
+    let event = socket.read_until("response.completed").await;
+    let text = &event["response"]["output"][0]["content"][0]["text"];
+    assert!(text.as_str().unwrap().starts_with("req_"), "{text}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnPipeline;
+use crate::telemetry::metrics::RequestExemplar;
 
 /// Boxed stream of events that ends with the last event or with the first error.
 pub type AnswerEvents<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
@@ -78,6 +79,8 @@ pub async fn fan_out(
         let turns = turns.clone();
         let caller = caller.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
+        // Polled by the body of a stream, which is sent after its handler has ended.
+        let running = RequestExemplar::keep_current(running);
         running.into_stream().try_flatten().boxed()
     });
     let runs = std::iter::once(first.events).chain(rest).enumerate();

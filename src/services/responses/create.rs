@@ -34,6 +34,7 @@ use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
 use crate::services::conversations::LockedConversation;
+use crate::telemetry::metrics::RequestExemplar;
 
 /// A response that was started.
 #[derive(Debug)]
@@ -254,6 +255,7 @@ impl Responses {
         };
         let turns = self.0.turns.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
+        let running = RequestExemplar::keep_current(running);
         RunningTurn::new(info, Box::pin(running.into_stream().try_flatten()))
     }
 

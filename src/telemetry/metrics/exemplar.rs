@@ -69,6 +69,18 @@ impl RequestExemplar {
         REQUEST.scope(self, future)
     }
 
+    /// Runs `future` for the request that runs now, wherever it is polled. Without a request it is
+    /// left as it is.
+    pub fn keep_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        let current = REQUEST.try_with(Self::clone).ok();
+        async move {
+            match current {
+                Some(request) => request.scope(future).await,
+                None => future.await,
+            }
+        }
+    }
+
     /// Returns the request that runs now; `None` for background work, and for ids that are too long
     /// for an exemplar.
     pub fn current() -> Option<Self> {

@@ -24,7 +24,6 @@ use crate::api::openai::responses::SocketStreamId;
 use crate::api::openai::responses::decode_message;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::domain::RequestTrace;
 use crate::engine::hooks::HookNotes;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
@@ -177,7 +176,7 @@ impl ResponsesSocketSession {
             ),
         };
         let line = AccessLogLine::for_message(&self.id, Some(&self.caller), PATH);
-        let mut steps = self.steps(request, line.request_trace(), drain_expired);
+        let mut steps = self.steps(request, &line, drain_expired);
         let mut is_over = false;
         while !is_over || !socket.is_clear() {
             let is_clear = socket.is_clear();
@@ -203,17 +202,18 @@ impl ResponsesSocketSession {
     }
 
     /// Runs `request` and returns its steps, the first one with the remarks on the request and the
-    /// hooks of its turn. The work is recorded at `trace`.
+    /// hooks of its turn. The work is that of the message of `line`.
     ///
     /// A response that has begun reacts to the shutdown by itself.
     fn steps(
         &self,
         request: Result<CreateResponseRequest, ApiError>,
-        trace: RequestTrace,
+        line: &AccessLogLine,
         drain_expired: &DrainExpired,
     ) -> BoxStream<'static, Result<SocketStep, ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
         let origin = self.caller.origin;
+        let trace = line.request_trace();
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Inference))
@@ -243,8 +243,8 @@ impl ResponsesSocketSession {
             remarks.repaired.extend(turn_info.repaired);
             let mut first = Some((remarks, turn_info.hooks));
             Ok::<_, ApiError>(steps.map(move |step| Ok((first.take(), step))))
-        }
-        .boxed();
+        };
+        let begun = line.exemplar().scope(begun).boxed();
         let drain_expired = drain_expired.0.clone();
         let begun = async move {
             drain_expired

@@ -63,6 +63,7 @@ impl ActiveTurns {
         line: AccessLogLine,
     ) {
         let turns = turns.clone();
+        let exemplar = line.exemplar();
         let run = async move {
             let running = turns.run(caller, turn).await.map_err(ApiError::from)?;
             let events = running
@@ -73,7 +74,8 @@ impl ActiveTurns {
                 stream::iter([Ok(ActiveTurnStep::Admitted(running.info))]).chain(events),
             )
         };
-        let steps = run.boxed().into_stream().try_flatten().boxed();
+        let run = exemplar.scope(run).boxed();
+        let steps = run.into_stream().try_flatten().boxed();
         self.0.push_back(ActiveTurn {
             encoder,
             line,

@@ -13,6 +13,7 @@ use crate::accounts::rate_limit::LimitScope;
 use crate::accounts::rate_limit::RateLimited;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::engine::hooks::HookNotes;
 use crate::engine::hooks::HookStop;
 use crate::engine::pool::BusyReason;
 
@@ -96,17 +97,23 @@ pub enum Error {
     /// A hook stopped the turn.
     #[error(transparent)]
     Hook(#[from] HookStop),
-    /// The turn failed, and a hook replaced the message for the client.
-    #[error("{error}")]
-    Reworded {
-        /// Error of the turn.
-        error: Box<Self>,
-        /// Message for the client.
-        message: String,
-    },
+    /// The turn failed, and it had hooks.
+    #[error("{}", .0.error)]
+    Hooked(Box<HookedError>),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+/// Error of a turn that had hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookedError {
+    /// Error of the turn.
+    pub error: Error,
+    /// Verdicts of the hooks that were called.
+    pub notes: HookNotes,
+    /// Message for the client, if a hook replaced it.
+    pub message: Option<String>,
 }
 
 /// Reason why Anthropic may not run code or call MCP servers for a turn.
@@ -230,7 +237,7 @@ impl Error {
             | Self::ForbiddenModel(_)
             | Self::WebSearchOff { by_key: true }
             | Self::ServerToolsOff(ServerToolsOff::ByKey) => key,
-            Self::Reworded { error, .. } => error.refusal_scope(),
+            Self::Hooked(hooked) => hooked.error.refusal_scope(),
             _ => server,
         }
     }
@@ -257,7 +264,7 @@ impl Error {
             Self::File { .. } => "file",
             Self::Ledger(_) => "ledger",
             Self::Hook(_) => "hook",
-            Self::Reworded { error, .. } => error.refused_by(),
+            Self::Hooked(hooked) => hooked.error.refused_by(),
             Self::Failed(failure) if failure.is_workers_fault() => "workers",
             Self::Failed(_) => "upstream",
         }
@@ -268,7 +275,7 @@ impl Error {
     pub fn may_quote_the_request(&self) -> bool {
         match self {
             Self::Failed(failure) => failure.kind == FailureKind::InvalidRequest,
-            Self::Reworded { error, .. } => error.may_quote_the_request(),
+            Self::Hooked(hooked) => hooked.error.may_quote_the_request(),
             _ => false,
         }
     }

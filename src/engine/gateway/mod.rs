@@ -78,6 +78,7 @@ pub use config::ServerToolConfig;
 pub use config::WebSearchConfig;
 pub use error::Error;
 pub use error::FileFault;
+pub use error::HookedError;
 pub use error::ServerToolsOff;
 pub use error::SharedCause;
 pub use model_rules::ModelRules;

@@ -3,6 +3,7 @@
 use super::ApiError;
 use super::ErrorKind;
 use crate::engine::gateway::Error;
+use crate::engine::gateway::HookedError;
 use crate::engine::hooks::HookStop;
 use crate::engine::hooks::HookStopReason;
 use crate::engine::hooks::WireError;
@@ -51,11 +52,15 @@ impl ApiError {
         error
     }
 
-    /// Sets the message in the words of a hook.
-    pub(in crate::http) fn reworded(mut self, message: String) -> Self {
-        let parts = self.parts();
-        parts.message = message;
-        parts.openai_message = None;
-        self
+    /// Error of a turn that had hooks, with their verdicts and in their words.
+    pub(in crate::http) fn of_hooked_turn(hooked: &HookedError) -> Self {
+        let mut error = Self::from(hooked.error.clone());
+        let parts = error.parts();
+        parts.hooks = hooked.notes.clone();
+        if let Some(message) = &hooked.message {
+            parts.message.clone_from(message);
+            parts.openai_message = None;
+        }
+        error
     }
 }

@@ -179,9 +179,7 @@ impl From<Error> for ApiError {
             )
             .retry_after(RETRY_AFTER_RESTART),
             Error::Hook(stop) => Self::stopped_by_hook(stop),
-            Error::Reworded { error, message } => {
-                return Self::from((**error).clone()).reworded(message.clone());
-            }
+            Error::Hooked(hooked) => return Self::of_hooked_turn(hooked),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() {

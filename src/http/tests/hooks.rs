@@ -1,6 +1,8 @@
 //! Hooks on each surface, with and without a stream, in each mode: called exactly once.
 
 use super::*;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::engine::gateway::PipelineHooks;
 use crate::engine::gateway::PipelineSteps;
 use crate::engine::hooks::HookInput;
@@ -267,6 +269,29 @@ async fn hooks_are_told_of_errors_as_clients_see_them_and_reword_these() {
     let error = hook.calls().remove(0).content.error.unwrap();
     assert_eq!((error.status, error.code.as_str()), (401, "not_signed_in"));
     assert_eq!(error.message, "Sign in.");
+}
+
+#[tokio::test]
+async fn error_of_a_turn_names_the_hooks_that_were_called_before_it() {
+    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"before\"]";
+    let failure = || Failure::new(FailureKind::Crashed, "The worker ended.");
+    let begun = [started(), text("Hel"), Step::Fail(Error::Failed(failure()))];
+    for turns in [
+        ScriptedTurns::refusing(Error::Failed(failure())),
+        ScriptedTurns::playing(begun),
+    ] {
+        let hooks = scripted(vec![(toml, ScriptedHook::passing())]);
+        let state = app_state(
+            &ResponseTables::temporary(),
+            hooked(hooks, turns).await,
+            Keys::none(),
+            DrainExpired::default(),
+        );
+        let response = send(router(state), post(&chat(false))).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        let header = response.headers()["x-switchboard-hooks"].to_str().unwrap();
+        assert_eq!(header, "ear; point=before; verdict=pass");
+    }
 }
 
 #[tokio::test]

@@ -65,13 +65,13 @@ impl StagedAnswer {
     }
 }
 
-/// Reports an error in `events` to hooks, and passes it on with the message that they return.
-pub(super) fn with_reworded_errors(events: TurnStream, errors: TurnErrors) -> TurnStream {
+/// Reports an error in `events` to hooks, and passes it on with what they have done.
+pub(super) fn with_reported_errors(events: TurnStream, errors: TurnErrors) -> TurnStream {
     let state = (events, errors);
     Box::pin(stream::unfold(state, async |(mut events, errors)| {
         let event = match events.next().await? {
             Ok(event) => Ok(event),
-            Err(error) => Err(errors.reword(error).await),
+            Err(error) => Err(errors.report(error).await),
         };
         Some((event, (events, errors)))
     }))

@@ -155,7 +155,7 @@ impl PipelineSteps {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
                 measure.discard(&error);
-                Err(self.hooks.reword(hooks.as_ref(), error).await)
+                Err(self.hooks.report(hooks.as_ref(), error).await)
             }
         }
     }
@@ -222,10 +222,7 @@ impl PipelineSteps {
         };
         let is_free = info.cache == Some(CacheStatus::Hit);
         let events = hooked_stream::through_hooks(events, hooks.answer_stages(is_free));
-        match self.hooks.errors_of(hooks) {
-            Some(errors) => hooked_stream::with_reworded_errors(events, errors),
-            None => events,
-        }
+        hooked_stream::with_reported_errors(events, self.hooks.errors_of(hooks))
     }
 
     /// Replaces the ids of files in `turn` with their contents. The caller is admitted first: one

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::engine::gateway::Error;
+use crate::engine::gateway::HookedError;
 use crate::engine::hooks::HookPoint;
 use crate::engine::hooks::Hooks;
 use crate::engine::hooks::TurnHooks;
@@ -20,7 +21,7 @@ pub struct PipelineHooks {
     describe: ErrorDescriber,
 }
 
-/// Hooks of a turn that its errors are reported to.
+/// Hooks of a turn whose errors are reported to them.
 #[derive(Clone)]
 pub(super) struct TurnErrors {
     hooks: TurnHooks,
@@ -60,39 +61,41 @@ impl PipelineHooks {
         self.hooks.for_turn(caller, turn)
     }
 
-    /// Returns the receiver of errors among `hooks`; `None` if no hook is called at errors.
-    pub(super) fn errors_of(&self, hooks: &TurnHooks) -> Option<TurnErrors> {
-        hooks.are_at(HookPoint::Error).then(|| TurnErrors {
+    /// Returns the receiver of the errors of a turn with `hooks`.
+    pub(super) fn errors_of(&self, hooks: &TurnHooks) -> TurnErrors {
+        TurnErrors {
             hooks: hooks.clone(),
             describe: self.describe,
-        })
+        }
     }
 
-    /// Reports an error to `hooks`, and returns it with the message that they choose.
-    pub(super) async fn reword(&self, hooks: Option<&TurnHooks>, error: Error) -> Error {
-        match hooks.and_then(|hooks| self.errors_of(hooks)) {
-            Some(errors) => errors.reword(error).await,
+    /// Reports the error of a turn to its `hooks`, and returns it with what they have done.
+    pub(super) async fn report(&self, hooks: Option<&TurnHooks>, error: Error) -> Error {
+        match hooks {
+            Some(hooks) => self.errors_of(hooks).report(error).await,
             None => error,
         }
     }
 }
 
 impl TurnErrors {
-    /// Reports an error to the hooks, except the one that caused it. Returns it with the message
-    /// that they choose.
-    pub(super) async fn reword(&self, error: Error) -> Error {
+    /// Reports an error to the hooks that are called at errors, except the one that caused it.
+    /// Returns it with the verdicts of all hooks, and with the message that they choose.
+    pub(super) async fn report(&self, error: Error) -> Error {
         let caused_by = match &error {
             Error::Hook(stop) => Some(&*stop.hook),
             _ => None,
         };
-        let wire_error = (self.describe)(&error);
-        let reworded = self.hooks.report_error(wire_error, caused_by).await;
-        match reworded {
-            Some(message) => Error::Reworded {
-                error: Box::new(error),
-                message,
-            },
-            None => error,
-        }
+        let message = if self.hooks.are_at(HookPoint::Error) {
+            let wire_error = (self.describe)(&error);
+            self.hooks.report_error(wire_error, caused_by).await
+        } else {
+            None
+        };
+        Error::Hooked(Box::new(HookedError {
+            error,
+            notes: self.hooks.notes(),
+            message,
+        }))
     }
 }

@@ -40,9 +40,15 @@ impl Turns for PipelineSteps {
         let counted = async move {
             // The prompt goes upstream, so hooks are called before.
             let hooks = self.hooks.for_turn(&caller, &turn);
-            let memory = self.choose_model(&caller, &mut turn, hooks.as_ref());
-            let _memory = memory.await?;
-            self.gateway.count_tokens(caller, turn).await
+            let counted = async {
+                let memory = self.choose_model(&caller, &mut turn, hooks.as_ref());
+                let _memory = memory.await?;
+                self.gateway.count_tokens(caller, turn).await
+            };
+            match counted.await {
+                Ok(tokens) => Ok(tokens),
+                Err(error) => Err(self.hooks.report(hooks.as_ref(), error).await),
+            }
         };
         counted.boxed()
     }

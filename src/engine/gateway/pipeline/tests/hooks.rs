@@ -26,9 +26,11 @@ async fn with(hooks: Hooks) -> Setting {
     setting
 }
 
-fn stop(result: Result<RunningTurn, Error>) -> HookStop {
-    match result {
-        Err(Error::Hook(stop)) => stop,
+/// Returns how a hook stopped the turn of `error`.
+fn stop(error: &Error) -> &HookStop {
+    match error {
+        Error::Hooked(hooked) => stop(&hooked.error),
+        Error::Hook(stop) => stop,
         other => panic!("{other:?}"),
     }
 }
@@ -45,7 +47,7 @@ fn texts(events: &[Result<TurnEvent, Error>]) -> String {
 async fn turn_refused_before_it_is_run_is_not_charged() {
     let setting = with(scripted(vec![(GATE, ScriptedHook::refusing("No."))])).await;
     let refused = setting.ask(&capped("a", 10_000), turn("m-1", None)).await;
-    assert!(!stop(refused).is_charged);
+    assert!(!stop(&refused.unwrap_err()).is_charged);
     assert_eq!(setting.runs.count(), 0);
     assert_eq!(setting.charged().await, (0, 0, 0));
     assert_eq!(setting.used(&capped("a", 10_000)).await, 0);
@@ -114,10 +116,10 @@ async fn answer_refused_after_its_run_is_charged_and_the_error_says_so() {
     let running = setting.ask(&caller, turn("m-1", None)).await.unwrap();
     setting.runs.take().answer(7);
     let events = read(running).await;
-    let [Err(Error::Hook(stop))] = &events[..] else {
+    let [Err(error)] = &events[..] else {
         panic!("{events:?}");
     };
-    assert!(stop.is_charged);
+    assert!(stop(error).is_charged);
     assert_eq!(setting.charged().await, (1, 120, 7));
 }
 
@@ -133,7 +135,7 @@ async fn stream_that_a_filter_stops_is_cut_short_and_charged() {
     ));
     let events = read(running.unwrap()).await;
     assert!(
-        matches!(&events[..], [Ok(TurnEvent::Started { .. }), Err(Error::Hook(stop))] if stop.is_charged)
+        matches!(&events[..], [Ok(TurnEvent::Started { .. }), Err(error)] if stop(error).is_charged)
     );
     run.cost_meter.record_cost(Money::from_nanos(9));
     drop(run);
@@ -163,12 +165,11 @@ async fn errors_are_told_in_the_words_of_a_hook() {
     let hook = ScriptedHook::answering(HookVerdict::Message("Sorry.".to_owned()));
     let setting = with(scripted(vec![(toml, hook.clone())])).await;
     let refused = setting.ask(&capped("a", 1), turn("m-1", None)).await;
-    let (error, message) = match refused {
-        Err(Error::Reworded { error, message }) => (error, message),
-        other => panic!("{other:?}"),
+    let Err(Error::Hooked(hooked)) = &refused else {
+        panic!("{refused:?}")
     };
-    assert!(matches!(*error, Error::OverBudget(_)));
-    assert_eq!(message, "Sorry.");
+    assert!(matches!(hooked.error, Error::OverBudget(_)));
+    assert_eq!(hooked.message.as_deref(), Some("Sorry."));
     let running = setting.ask(&Caller::named("b"), turn("m-1", None)).await;
     let run = setting.runs.take();
     let failure = Failure::new(FailureKind::Overloaded, "full");
@@ -176,7 +177,7 @@ async fn errors_are_told_in_the_words_of_a_hook() {
     drop(run);
     let events = read(running.unwrap()).await;
     assert!(
-        matches!(&events[..], [Err(Error::Reworded { .. })]),
+        matches!(&events[..], [Err(Error::Hooked(hooked))] if hooked.message.is_some()),
         "{events:?}"
     );
     assert_eq!(hook.calls().len(), 2);
@@ -188,7 +189,7 @@ async fn prompt_whose_tokens_are_counted_passes_the_hooks_before() {
     let counted = setting
         .pipeline
         .count_tokens(Caller::named("a"), turn("m-1", None));
-    assert!(matches!(counted.await, Err(Error::Hook(_))));
+    assert!(!stop(&counted.await.unwrap_err()).is_charged);
     let resolved = setting
         .pipeline
         .resolve(Caller::named("a"), turn("m-1", None));

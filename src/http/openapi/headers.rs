@@ -107,7 +107,7 @@ pub(super) fn of_error(status: u16) -> Value {
     if matches!(status, 401 | 409 | 429 | 500 | 503) {
         names.push("x-should-retry");
     }
-    if matches!(status, 403 | 503) {
+    if matches!(status, 400 | 401 | 403 | 404 | 413 | 429 | 500..) {
         names.push("x-switchboard-hooks");
     }
     if status == 415 {

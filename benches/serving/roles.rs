@@ -299,6 +299,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         },
         tracer: Tracer::default(),
         activity: Activity::new(),
+        hooks: Hooks::default(),
         services: ApiServices {
             responses,
             conversations,

@@ -57,7 +57,8 @@ impl DescriptorNeeds {
         for hook in hooks {
             match hook.kind {
                 HookKind::Filter => {}
-                HookKind::Http => needs.hook_connections += hook.max_in_flight,
+                // One more for notices of errors, which have a bound of their own.
+                HookKind::Http => needs.hook_connections += hook.max_in_flight + 1,
                 HookKind::Program => needs.hook_programs += 1,
             }
         }

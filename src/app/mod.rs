@@ -216,6 +216,7 @@ impl App {
             },
             tracer: context.traces.tracer(),
             activity: context.activity.clone(),
+            hooks: context.hooks.clone(),
             services: ApiServices {
                 conversations: services.conversations,
                 responses: services.responses,

@@ -37,6 +37,7 @@ use super::middleware::body_limit;
 use super::middleware::body_limit::BodyLimits;
 use super::middleware::cors;
 use super::middleware::cors::Cors;
+use super::middleware::error_report::ErrorReports;
 use super::middleware::framing;
 use super::middleware::host_check;
 use super::middleware::panic;
@@ -85,6 +86,7 @@ pub fn router(state: AppState) -> Router {
         router = router.merge(admin::router(admin, &state.config));
     }
     let resources = canonical_path::resources(needs.iter().map(|(path, _)| *path));
+    let errors = ErrorReports::new(&state.hooks, outside_the_api(&needs));
     let guard = AuthGuard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
     let unknown = async move |request: Request| {
         let hint = hint(root.nearest(request.uri().path()));
@@ -111,6 +113,7 @@ pub fn router(state: AppState) -> Router {
     let telemetry = RequestTelemetry {
         metrics: state.metrics.process.http.clone(),
         tracer: state.tracer.clone(),
+        errors,
     };
     // Inside of the outer layers alone: the dashboard has cookies in place of keys, and no CORS.
     let page = state.dashboard.as_ref().filter(|_| state.admin.is_some());
@@ -123,6 +126,14 @@ pub fn router(state: AppState) -> Router {
     let canonical =
         MapRequestLayer::new(move |request| canonical_path::canonicalize(request, &resources));
     Router::new().fallback_service(canonical.layer(router))
+}
+
+/// Returns the routes that are no part of the API: pages, documents, and what monitors read.
+fn outside_the_api(needs: &[(&'static str, RequiredAuth)]) -> impl Iterator<Item = &'static str> {
+    let outside = needs
+        .iter()
+        .filter(|(_, need)| matches!(need, RequiredAuth::Public | RequiredAuth::Scraper));
+    outside.map(|(path, _)| *path)
 }
 
 /// Route of the description of the server.
@@ -223,7 +234,11 @@ pub fn admin_router(
         }
         None => router,
     };
-    with_outer_layers(router, untraced(admin.metrics.clone()))
+    let telemetry = RequestTelemetry {
+        errors: ErrorReports::new(&admin.hooks, []),
+        ..untraced(admin.metrics.clone())
+    };
+    with_outer_layers(router, telemetry)
 }
 
 /// Builds the router of the metrics alone.
@@ -249,11 +264,12 @@ pub fn metrics_router(state: AppState) -> Router {
     with_outer_layers(router, telemetry).with_state(state)
 }
 
-/// Returns the telemetry of a listener whose requests are in no trace.
+/// Returns the telemetry of a listener whose requests are in no trace and reported to no hook.
 fn untraced(metrics: HttpMetrics) -> RequestTelemetry {
     RequestTelemetry {
         metrics,
         tracer: Tracer::default(),
+        errors: ErrorReports::default(),
     }
 }
 

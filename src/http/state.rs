@@ -61,6 +61,8 @@ pub struct AppState {
     pub tracer: Tracer,
     /// Activity that the dashboard shows.
     pub activity: Activity,
+    /// Hooks that are notified of refused and failed requests.
+    pub hooks: Hooks,
     /// Services behind the endpoints that keep something for clients.
     pub services: ApiServices,
 }
@@ -132,7 +134,7 @@ pub struct AdminServices {
     pub backups: Backups,
     /// Transport for webhook tests.
     pub webhooks: Arc<dyn WebhookSender>,
-    /// Hooks that are notified of changes of keys.
+    /// Hooks that are notified of changes of keys, and of refused and failed requests.
     pub hooks: Hooks,
     /// Checks of the setup; `None` if a command serves the API.
     pub doctor: Option<Arc<dyn SetupDoctor>>,

@@ -114,6 +114,8 @@ pub struct HookedError {
     pub notes: HookNotes,
     /// Message for the client, if a hook replaced it.
     pub message: Option<String>,
+    /// Set if hooks were called with the error.
+    pub is_reported: bool,
 }
 
 /// Reason why Anthropic may not run code or call MCP servers for a turn.

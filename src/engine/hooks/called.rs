@@ -42,6 +42,11 @@ impl CalledHook {
         }
     }
 
+    /// Returns the same hook with bounds of its own, for one call at a time.
+    pub(super) fn for_single_calls(&self) -> Self {
+        Self::new(Arc::clone(&self.hook), self.timeout, 1)
+    }
+
     /// Calls the hook within its bounds. A cancelled call counts neither as success nor as failure.
     ///
     /// # Errors

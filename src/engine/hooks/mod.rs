@@ -4,12 +4,13 @@
 //! happened to keys, budgets, tasks or batches. It may pass, refuse, replace messages or the answer,
 //! and annotate. What it sees is granted by the configuration; the wire format is in [`wire`].
 //!
-//! - [`set`]: the hooks of the server, chosen for each turn. Start here.
+//! - [`set`], [`configured_hook`]: the hooks of the server, chosen for each turn. Start here.
 //! - [`turn_hooks`], [`answer_stage`]: the hooks of one turn, in order on the way in, in reverse on
 //!   the way out.
 //! - [`filter`], [`prompt_filter`], [`answer_filter`], [`window`]: words and patterns, over whole
 //!   texts and over streams. [`json_text`]: over the strings in JSON.
 //! - [`called`], [`http`], [`program`], [`circuit`]: hooks that are called, and their bounds.
+//!   [`notice_queue`]: errors that they are notified of.
 //! - [`conversation`], [`answer`]: turns and answers in the wire format, and back.
 
 mod answer;
@@ -19,6 +20,7 @@ mod called;
 mod circuit;
 mod config;
 mod config_check;
+mod configured_hook;
 mod conversation;
 mod error;
 mod filter;
@@ -26,9 +28,11 @@ mod hook_mark;
 mod http;
 mod json_text;
 mod notes;
+mod notice_queue;
 mod program;
 mod prompt_filter;
 mod reply;
+mod request_facts;
 mod set;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -60,6 +64,7 @@ pub use notes::HookNotes;
 pub use program::PROGRAM_VARIABLES;
 pub use reply::HookReply;
 pub use reply::HookVerdict;
+pub use request_facts::FailedRequest;
 pub use set::HookDeps;
 pub use set::Hooks;
 pub use text_turn::TextPrompt;

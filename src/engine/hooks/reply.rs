@@ -111,10 +111,11 @@ impl HookReply {
             .map_err(|_| HookFailure::InvalidAnswer("it is no JSON object with a known action"))?;
         check_metadata(&fields.metadata)?;
         let metadata = fields.metadata.clone();
-        let verdict = if point == HookPoint::Error {
-            fields.into_error_verdict()?
-        } else {
-            fields.into_verdict(point)?
+        let verdict = match point {
+            // A hook that rewords errors may do so with all of them.
+            HookPoint::Error if op == HookOperation::Notify => HookVerdict::Pass,
+            HookPoint::Error => fields.into_error_verdict()?,
+            _ => fields.into_verdict(point)?,
         };
         let is_allowed = op == HookOperation::Transform
             || verdict == HookVerdict::Pass

@@ -99,6 +99,8 @@ fn answers_are_read_by_point_and_operation() {
     ] {
         let reply = read(reworded, HookPoint::Error, transform).unwrap();
         assert_eq!(reply.verdict, HookVerdict::Message("Sorry.".to_owned()));
+        let reply = read(reworded, HookPoint::Error, HookOperation::Notify);
+        assert_eq!(reply, Ok(HookReply::pass()), "the client has its answer");
     }
     let notice = read("", HookPoint::Event, HookOperation::Notify).unwrap();
     assert_eq!(notice, HookReply::pass());

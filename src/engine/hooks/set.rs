@@ -9,31 +9,27 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wildmatch::WildMatch;
 
 use super::called::CalledHook;
 use super::called::Hook;
 use super::config::Config;
-use super::config::FilterThen;
 use super::config::HookConfig;
 use super::config::HookKind;
-use super::config_check::compile_patterns;
-use super::filter::Filter;
-use super::http::HttpHook;
-use super::program::ProgramHook;
+use super::configured_hook::ConfiguredHook;
+use super::configured_hook::HookBody;
 use super::program::program_files;
+use super::request_facts::FailedRequest;
 use super::turn_hooks::TurnHooks;
 use super::wire::HookContent;
-use super::wire::HookInput;
 use super::wire::HookOperation;
 use super::wire::HookPoint;
-use super::wire::WIRE_VERSION;
+use super::wire::RequestFacts;
+use super::wire::WireError;
 use crate::accounts::webhooks::WebhookEvent;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::runtime::setting::SettingRefusal;
 use crate::telemetry::metrics::HookMetrics;
-use crate::telemetry::metrics::HookVerdictLabel;
 
 /// Hooks of the server; empty, and without any cost, if none is configured. Clones share them.
 #[derive(Clone, Default)]
@@ -58,22 +54,6 @@ pub(super) struct HookSet {
     version: u64,
     pub(super) tracker: TaskTracker,
     pub(super) metrics: HookMetrics,
-}
-
-/// Hook with its configuration, which chooses its turns and events.
-#[derive(Debug)]
-pub(super) struct ConfiguredHook {
-    pub(super) name: Arc<str>,
-    pub(super) config: HookConfig,
-    models: Vec<WildMatch>,
-    pub(super) body: HookBody,
-}
-
-/// Implementation of a hook: a filter, or a service or program that is called.
-#[derive(Debug)]
-pub(super) enum HookBody {
-    Filter(Arc<Filter>),
-    Called(CalledHook),
 }
 
 impl fmt::Debug for Hooks {
@@ -152,9 +132,40 @@ impl Hooks {
     /// Returns the hooks that `turn` of `caller` passes; `None` if there are none.
     pub fn for_turn(&self, caller: &Caller, turn: &Turn) -> Option<TurnHooks> {
         let set = self.0.as_ref()?;
-        let is_for = |hook: &&Arc<ConfiguredHook>| hook.is_for(caller, turn.model.as_str());
-        let hooks: Vec<_> = set.hooks.iter().filter(is_for).cloned().collect();
-        (!hooks.is_empty()).then(|| TurnHooks::new(Arc::clone(set), hooks, caller, turn))
+        let surface = caller.origin.surface.name();
+        let model = turn.model.as_str();
+        let hooks = set.choose(surface, Some(caller), Some(model));
+        if hooks.is_empty() {
+            return None;
+        }
+        let facts = RequestFacts::of_turn(caller, turn);
+        let user = turn.native.end_user.clone();
+        let is_from_hook = caller.origin.is_from_hook;
+        let set = Arc::clone(set);
+        Some(TurnHooks::new(set, hooks, facts, user, is_from_hook))
+    }
+
+    /// True if a hook is called at errors.
+    pub fn are_at_errors(&self) -> bool {
+        self.configs().any(|config| config.is_at(HookPoint::Error))
+    }
+
+    /// Notifies hooks of the error of a request, except the hook `caused_by`, without waiting for
+    /// them. To be called for errors that no turn has reported.
+    pub fn notify_error(
+        &self,
+        request: &FailedRequest<'_>,
+        error: &WireError,
+        caused_by: Option<&str>,
+    ) {
+        let Some(set) = &self.0 else {
+            return;
+        };
+        let hooks = set.choose(request.surface_name(), request.caller, None);
+        let facts = RequestFacts::of_failed(request);
+        let set = Arc::clone(set);
+        let hooks = TurnHooks::new(set, hooks, facts, None, request.is_from_hook);
+        hooks.notify_error(error, caused_by);
     }
 
     /// Notifies hooks of an event, in the form of a webhook event, without waiting for them. Must
@@ -177,6 +188,19 @@ impl Hooks {
             set.tracker
                 .spawn(async move { hook.notify(&input, &metrics).await });
         }
+    }
+}
+
+impl HookSet {
+    /// Returns the hooks for a request, in their order.
+    fn choose(
+        &self,
+        surface: &str,
+        caller: Option<&Caller>,
+        model: Option<&str>,
+    ) -> Vec<Arc<ConfiguredHook>> {
+        let is_for = |hook: &&Arc<ConfiguredHook>| hook.is_for(surface, caller, model);
+        self.hooks.iter().filter(is_for).cloned().collect()
     }
 }
 
@@ -212,116 +236,5 @@ fn with_program_files(config: &Config) -> Result<Config, SettingRefusal> {
     Ok(Config {
         programs: String::new(),
         list: hooks,
-    })
-}
-
-impl ConfiguredHook {
-    fn new(config: HookConfig, body: HookBody) -> Self {
-        Self {
-            name: config.name.as_str().into(),
-            models: config
-                .models
-                .iter()
-                .map(|name| WildMatch::new(name))
-                .collect(),
-            config,
-            body,
-        }
-    }
-
-    fn start(config: HookConfig, deps: &HookDeps) -> Result<Self, SettingRefusal> {
-        let called = |hook: Arc<dyn Hook>| {
-            HookBody::Called(CalledHook::new(
-                hook,
-                config.timeout(),
-                config.max_in_flight,
-            ))
-        };
-        let body = match config.kind {
-            HookKind::Filter => HookBody::Filter(Arc::new(filter_of(&config)?)),
-            HookKind::Http => called(Arc::new(HttpHook::new(
-                &config.url,
-                deps.tracker.clone(),
-                config.max_in_flight,
-            ))),
-            HookKind::Program => called(Arc::new(ProgramHook::start(
-                config.name.as_str().into(),
-                config.command.clone(),
-                &deps.environment,
-                &deps.tracker,
-                deps.stop.clone(),
-            ))),
-        };
-        Ok(Self::new(config, body))
-    }
-
-    /// True if the hook is for turns of `caller` with the model that the caller names.
-    fn is_for(&self, caller: &Caller, model: &str) -> bool {
-        let HookConfig {
-            points,
-            projects,
-            surfaces,
-            ..
-        } = &self.config;
-        let surface = caller.origin.surface.name();
-        points.iter().any(|point| *point != HookPoint::Event)
-            && (surfaces.is_empty() || surfaces.iter().any(|name| name == surface))
-            && (projects.is_empty() || projects.iter().any(|name| caller.is_in_project(name)))
-            && (self.models.is_empty() || self.models.iter().any(|name| name.matches(model)))
-    }
-
-    /// True if the hook is notified of events of `project`.
-    fn listens_to(&self, project: Option<&str>) -> bool {
-        let projects = &self.config.projects;
-        let is_for = projects.is_empty()
-            || project.is_none_or(|project| projects.iter().any(|name| name == project));
-        self.config.is_at(HookPoint::Event) && is_for
-    }
-
-    /// Creates an input that is not about a request.
-    fn input(&self, point: HookPoint, op: HookOperation, content: HookContent) -> HookInput {
-        HookInput {
-            v: WIRE_VERSION,
-            point,
-            op,
-            hook: Arc::clone(&self.name),
-            request: None,
-            content,
-        }
-    }
-
-    /// Notifies the hook of an event or an answer. A failure is logged and counted.
-    pub(super) async fn notify(&self, input: &HookInput, metrics: &HookMetrics) {
-        let HookBody::Called(called) = &self.body else {
-            return;
-        };
-        let started = tokio::time::Instant::now();
-        let reply = called.call(input).await;
-        metrics.record_time(&self.name, started.elapsed());
-        let verdict = match &reply {
-            Ok(reply) if reply.metadata.is_empty() => HookVerdictLabel::Pass,
-            Ok(_) => HookVerdictLabel::Annotate,
-            Err(failure) => {
-                tracing::warn!(hook = &*self.name, error = %failure, "hook not notified");
-                HookVerdictLabel::FailedOpen
-            }
-        };
-        metrics.count_call(&self.name, input.point.name(), verdict);
-    }
-}
-
-fn filter_of(config: &HookConfig) -> Result<Filter, SettingRefusal> {
-    let compiled = compile_patterns(&config.words, &config.patterns);
-    let (patterns, longest_match) = compiled.map_err(|message| SettingRefusal {
-        key: "list",
-        message,
-        hint: "write a regular expression in the syntax of the Rust crate regex".to_owned(),
-    })?;
-    Ok(Filter {
-        patterns,
-        longest_match,
-        replacement: (config.then == FilterThen::Redact).then(|| config.replacement.clone()),
-        max_characters: Some(config.max_characters).filter(|max| *max > 0),
-        roles: config.roles.clone(),
     })
 }

@@ -137,6 +137,11 @@ pub(crate) fn scripted_with(list: Vec<(&str, ScriptedHook)>, deps: &HookDeps) ->
     Hooks::custom(hooks.collect(), deps).unwrap()
 }
 
+/// Header of a request that a hook makes, and its value.
+pub(crate) fn mark_header() -> (&'static str, &'static str) {
+    (HOOK_MARK_HEADER, super::hook_mark::hook_mark_value())
+}
+
 /// Notice of an event.
 pub(crate) fn notice() -> HookInput {
     HookInput {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::answer_stage::AnswerStage;
 use super::called::CalledHook;
 use super::config::HookAccess;
 use super::config::OnFailure;
+use super::configured_hook::ConfiguredHook;
+use super::configured_hook::HookBody;
 use super::conversation::replace_messages;
 use super::conversation::wire_messages;
 use super::conversation::wire_system;
@@ -23,22 +25,17 @@ use super::notes::HookNotes;
 use super::reply::ACTION_NOT_ALLOWED;
 use super::reply::HookReply;
 use super::reply::HookVerdict;
-use super::set::ConfiguredHook;
-use super::set::HookBody;
 use super::set::HookSet;
 use super::wire::HookContent;
 use super::wire::HookInput;
-use super::wire::HookKey;
 use super::wire::HookOperation;
 use super::wire::HookPoint;
 use super::wire::RequestFacts;
 use super::wire::WIRE_VERSION;
 use super::wire::WireError;
-use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::runtime::compute::in_place;
 use crate::telemetry::metrics::HookVerdictLabel;
-use crate::telemetry::metrics::RequestExemplar;
 
 /// Hooks that one turn passes. Clones share its notes.
 #[derive(Clone)]
@@ -74,28 +71,16 @@ impl TurnHooks {
     pub(super) fn new(
         set: Arc<HookSet>,
         hooks: Vec<Arc<ConfiguredHook>>,
-        caller: &Caller,
-        turn: &Turn,
+        facts: RequestFacts,
+        user: Option<String>,
+        is_from_hook: bool,
     ) -> Self {
-        // Work without a client, such as a line of a batch, has no request of its own.
-        let request_id = RequestExemplar::current_id()
-            .unwrap_or_else(|| format!("turn_{}", Uuid::new_v4().simple()).into());
-        let facts = RequestFacts {
-            request_id,
-            surface: caller.origin.surface.name(),
-            model: turn.model.to_string(),
-            key: HookKey {
-                name: caller.name.clone(),
-            },
-            project: caller.project.clone(),
-            stream: caller.origin.is_streamed,
-        };
         Self {
             set,
             hooks,
             facts: Arc::new(facts),
-            user: turn.native.end_user.clone(),
-            is_from_hook: caller.origin.is_from_hook,
+            user,
+            is_from_hook,
             notes: HookNotes::of_turn(),
         }
     }
@@ -241,6 +226,23 @@ impl TurnHooks {
         reworded
     }
 
+    /// Notifies the hooks of an error whose client has its answer already, except `caused_by`,
+    /// without waiting for them.
+    pub fn notify_error(&self, error: &WireError, caused_by: Option<&str>) {
+        let point = HookPoint::Error;
+        for hook in self.hooks_at(point).into_iter().rev() {
+            if caused_by == Some(&*hook.name) {
+                continue;
+            }
+            let content = HookContent {
+                error: Some(error.clone()),
+                ..HookContent::default()
+            };
+            let input = self.input(hook, point, HookOperation::Notify, content);
+            self.queue_notice(hook, input);
+        }
+    }
+
     /// Returns the hooks that are called at `point`, in their order. For a request of a hook these
     /// are the filters; the other hooks are noted as skipped.
     fn hooks_at(&self, point: HookPoint) -> Vec<&Arc<ConfiguredHook>> {
@@ -347,6 +349,27 @@ impl TurnHooks {
         self.set
             .tracker
             .spawn(async move { hook.notify(&input, &metrics).await });
+    }
+
+    /// Notifies a hook of an error after those before it, without waiting for it. A notice that
+    /// finds no place in the queue is dropped, logged and counted.
+    fn queue_notice(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
+        let Some(notices) = &hook.notices else {
+            return;
+        };
+        let metrics = self.set.metrics.clone();
+        // A request that is dropped at the end of the process may find no runtime.
+        let place = notices.enter().zip(Handle::try_current().ok());
+        let Some((place, runtime)) = place else {
+            hook.count_notice(input.point, Err(&HookFailure::Busy), &metrics);
+            return;
+        };
+        let hook = Arc::clone(hook);
+        let sent = async move {
+            let _place = place;
+            hook.notify_in_turn(&input, &metrics).await;
+        };
+        self.set.tracker.spawn_on(sent, &runtime);
     }
 }
 

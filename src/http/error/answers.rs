@@ -17,6 +17,7 @@ pub fn client_error(error: Error) -> ClientError {
         status: error.status(),
         envelope: error.envelope(),
         retry: retry_advice(&error),
+        is_reported: error.is_reported(),
     }
 }
 

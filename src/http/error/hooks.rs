@@ -1,5 +1,7 @@
 //! Errors of hooks, and the description of errors for hooks.
 
+use std::sync::Arc;
+
 use super::ApiError;
 use super::ErrorKind;
 use crate::engine::gateway::Error;
@@ -13,12 +15,7 @@ const CHARGED: &str = "The answer was made, and what it has cost is charged.";
 
 /// Describes an error of a turn for hooks, as its client sees it.
 pub fn describe_for_hooks(error: &Error) -> WireError {
-    let error = ApiError::from(error.clone());
-    WireError {
-        status: error.status(),
-        code: error.0.code.unwrap_or_default().to_owned(),
-        message: error.envelope().message,
-    }
+    ApiError::from(error.clone()).to_wire()
 }
 
 impl ApiError {
@@ -48,7 +45,9 @@ impl ApiError {
                 }
             }
         };
-        error.parts().hooks = stop.notes.clone();
+        let parts = error.parts();
+        parts.hooks = stop.notes.clone();
+        parts.stopped_by = Some(Arc::clone(&stop.hook));
         error
     }
 
@@ -57,10 +56,30 @@ impl ApiError {
         let mut error = Self::from(hooked.error.clone());
         let parts = error.parts();
         parts.hooks = hooked.notes.clone();
+        parts.is_reported = hooked.is_reported;
         if let Some(message) = &hooked.message {
             parts.message.clone_from(message);
             parts.openai_message = None;
         }
         error
+    }
+
+    /// Returns the error as hooks get it.
+    pub(in crate::http) fn to_wire(&self) -> WireError {
+        WireError {
+            status: self.status(),
+            code: self.0.code.unwrap_or_default().to_owned(),
+            message: self.envelope().message,
+        }
+    }
+
+    /// Returns true if the turn that failed has reported the error to hooks.
+    pub(in crate::http) fn is_reported(&self) -> bool {
+        self.0.is_reported
+    }
+
+    /// Returns the name of the hook that has stopped the request.
+    pub(in crate::http) fn stopped_by(&self) -> Option<&str> {
+        self.0.stopped_by.as_deref()
     }
 }

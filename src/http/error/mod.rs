@@ -71,6 +71,10 @@ struct ApiErrorParts {
     limits: RateLimitState,
     /// Hooks that were called before the error.
     hooks: HookNotes,
+    /// Name of the hook that has stopped the request.
+    stopped_by: Option<Arc<str>>,
+    /// Set if the turn that failed has reported the error to hooks.
+    is_reported: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -86,6 +90,8 @@ impl ApiError {
             retry_after: None,
             limits: RateLimitState::default(),
             hooks: HookNotes::default(),
+            stopped_by: None,
+            is_reported: false,
             source: None,
         }))
     }

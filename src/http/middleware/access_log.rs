@@ -25,6 +25,8 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing::Span;
 
+use super::error_report::ErrorReports;
+use super::panic;
 use super::request_id::RequestId;
 use super::request_trace::CLIENT_GONE;
 use super::request_trace::COMPLETE;
@@ -70,11 +72,12 @@ impl RequestNotes {
     }
 }
 
-/// Metrics and traces that requests are recorded in.
+/// Metrics and traces that requests are recorded in, and hooks that their errors are reported to.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestTelemetry {
     pub(in crate::http) metrics: HttpMetrics,
     pub(in crate::http) tracer: Tracer,
+    pub(in crate::http) errors: ErrorReports,
 }
 
 /// Runs the request in its span; writes its line and counts it at the end.
@@ -85,7 +88,7 @@ pub(in crate::http) async fn layer(
 ) -> Response {
     let mut line = AccessLogLine::new(&request, telemetry);
     request.extensions_mut().insert(line.notes.clone());
-    if line.trace.is_some() {
+    if line.trace.is_some() || line.id.report().is_some() {
         request.extensions_mut().insert(line.id.clone());
     }
     let span = line.span.clone();
@@ -122,7 +125,11 @@ pub(in crate::http) struct AccessLogLine {
 
 impl AccessLogLine {
     fn new(request: &Request, telemetry: RequestTelemetry) -> Self {
-        let RequestTelemetry { metrics, tracer } = telemetry;
+        let RequestTelemetry {
+            metrics,
+            tracer,
+            errors,
+        } = telemetry;
         let mut id = request
             .extensions()
             .get::<RequestId>()
@@ -132,6 +139,7 @@ impl AccessLogLine {
         if let Some(trace) = &trace {
             id.set_trace(trace.span().request_trace());
         }
+        id.set_report(errors.begin(request));
         let route = request.extensions().get::<MatchedPath>();
         let path = match route {
             Some(route) => route.as_str().to_owned(),
@@ -251,6 +259,20 @@ impl AccessLogLine {
         });
     }
 
+    /// Reports the error of the request to hooks, if there is one.
+    fn report_error(&self) {
+        let Some(report) = self.id.report() else {
+            return;
+        };
+        let noted = &self.notes.0;
+        let panicked = || std::thread::panicking().then(panic::error);
+        let Some(error) = noted.error.get().cloned().or_else(panicked) else {
+            return;
+        };
+        let is_streamed = self.status == Some(StatusCode::OK);
+        report.send(self.id.as_str(), noted.caller.get(), is_streamed, &error);
+    }
+
     /// Returns how the response ended: complete, with an error as its last event, cancelled by the
     /// client, or cut off.
     fn end(&self) -> &'static str {
@@ -314,6 +336,7 @@ impl Drop for AccessLogLine {
         if let Some(trace) = trace {
             trace.end(self.end(), noted.caller.get(), error);
         }
+        self.report_error();
     }
 }
 

@@ -189,12 +189,17 @@ pub(super) fn wants_socket(request: &Request) -> bool {
 fn origin(request: &Request) -> RequestOrigin {
     let route = request.extensions().get::<MatchedPath>();
     let surface = route.map(|route| Surface::of_path(route.as_str()));
-    let mark = request.headers().get(HOOK_MARK_HEADER);
     RequestOrigin {
         surface: surface.unwrap_or_default(),
         is_streamed: false,
-        is_from_hook: mark.is_some_and(|mark| is_hook_mark(mark.as_bytes())),
+        is_from_hook: is_from_hook(request.headers()),
     }
+}
+
+/// Returns true if a hook of this server made the request with these headers.
+pub(super) fn is_from_hook(headers: &HeaderMap) -> bool {
+    let mark = headers.get(HOOK_MARK_HEADER);
+    mark.is_some_and(|mark| is_hook_mark(mark.as_bytes()))
 }
 
 /// Parses all `Cache-Control` headers; other directives have no effect.

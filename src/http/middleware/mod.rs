@@ -6,6 +6,7 @@ pub(super) mod authenticate;
 pub(super) mod body_limit;
 pub(super) mod content_encoding;
 pub(super) mod cors;
+pub(super) mod error_report;
 pub(super) mod framing;
 pub(super) mod host_check;
 pub(super) mod panic;

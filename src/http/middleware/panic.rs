@@ -11,9 +11,13 @@ use crate::http::error::ErrorKind;
 /// Returns the response of a handler that panicked. The panic message is left to the panic hook,
 /// because it may quote a prompt.
 pub(in crate::http) fn response(_panic: Box<dyn Any + Send>) -> Response {
+    error().into_response()
+}
+
+/// Returns the error of a request whose handling panicked.
+pub(super) fn error() -> ApiError {
     ApiError::new(
         ErrorKind::Internal,
         "This server failed on the request. That is a bug; see its log.",
     )
-    .into_response()
 }

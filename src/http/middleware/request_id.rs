@@ -7,16 +7,19 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
+use super::error_report::ErrorReport;
 use crate::domain::RequestTrace;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_LENGTH: usize = 128;
 
-/// Id of a request, with the place in a trace at which the request is recorded.
+/// Id of a request, with the place in a trace at which the request is recorded, and the hooks that
+/// its error is reported to.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestId {
     id: HeaderValue,
     trace: RequestTrace,
+    report: Option<ErrorReport>,
 }
 
 impl RequestId {
@@ -38,10 +41,21 @@ impl RequestId {
         self.trace = trace;
     }
 
+    /// Returns the report of the request's error; `None` if no hook gets it.
+    pub(super) fn report(&self) -> Option<&ErrorReport> {
+        self.report.as_ref()
+    }
+
+    /// Sets the report of the request's error.
+    pub(super) fn set_report(&mut self, report: Option<ErrorReport>) {
+        self.report = report;
+    }
+
     fn new(id: HeaderValue) -> Self {
         Self {
             id,
             trace: RequestTrace::default(),
+            report: None,
         }
     }
 

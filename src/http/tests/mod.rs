@@ -15,6 +15,7 @@ mod dashboard;
 mod docs_page;
 mod doctor;
 mod encodings;
+mod error_reports;
 mod files;
 mod hooks;
 mod large_bodies;
@@ -327,6 +328,7 @@ fn app_state(
         },
         tracer: Tracer::default(),
         activity: Activity::new(),
+        hooks: Hooks::default(),
         services: ApiServices {
             batches: batches_with(
                 batch_tools(&turns, &keys, answers.clone(), files.clone()),

@@ -16,6 +16,7 @@ use crate::api::request_schema::InvalidRequest;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::hooks::Hooks;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::client_error;
@@ -29,6 +30,7 @@ use crate::services::answers::ApiEndpoint;
 /// Answers several chat requests concurrently, in the order of the requests.
 pub(in crate::http) async fn answer_requests(
     State(turns): State<TurnPipeline>,
+    State(hooks): State<Hooks>,
     State(ApiServices { answers, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     State(drain_expired): State<DrainExpired>,
@@ -45,7 +47,7 @@ pub(in crate::http) async fn answer_requests(
     // More requests than workers would only fill the queue of the pool.
     let workers = turns.readiness().workers.max.max(1);
     let outcomes = stream::iter(request.bodies)
-        .map(|body| outcome(&answers, &caller, body))
+        .map(|body| outcome(&answers, &hooks, &caller, body))
         .buffered(request.parallel.min(workers))
         .collect::<Vec<_>>();
     let outcomes = drain_expired
@@ -60,6 +62,7 @@ pub(in crate::http) async fn answer_requests(
 
 async fn outcome(
     answers: &Answers,
+    hooks: &Hooks,
     caller: &Caller,
     body: Result<Vec<u8>, InvalidRequest>,
 ) -> InlineBatchOutcome {
@@ -80,6 +83,7 @@ async fn outcome(
         }
         Err(error) => {
             let refusal = client_error(error);
+            refusal.notify_hooks(hooks, caller);
             InlineBatchOutcome::Failed {
                 status: refusal.status,
                 envelope: refusal.envelope,

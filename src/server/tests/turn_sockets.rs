@@ -14,6 +14,9 @@ use crate::domain::FailureKind;
 use crate::domain::Part;
 use crate::domain::Surface;
 use crate::domain::Turn;
+use crate::engine::hooks::testing::ScriptedHook;
+use crate::engine::hooks::testing::deps;
+use crate::engine::hooks::testing::scripted_with;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
@@ -134,6 +137,35 @@ async fn turns_of_sockets_have_the_id_of_the_request_that_opened_the_socket() {
     let event = socket.read_until("response.completed").await;
     let text = &event["response"]["output"][0]["content"][0]["text"];
     assert!(text.as_str().unwrap().starts_with("req_"), "{text}");
+}
+
+#[tokio::test]
+async fn message_that_is_refused_is_reported_to_hooks_once() {
+    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]";
+    let deps = deps();
+    let hook = ScriptedHook::passing();
+    let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
+    let change = |state: AppState| AppState { hooks, ..state };
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, change).await;
+    for (count, path, surface) in [
+        (1, "/v1/stream", "stream"),
+        (2, "/v1/responses", "responses"),
+    ] {
+        let mut socket = Socket::open_at(&server, path).await;
+        socket.send(json!({"type": "nothing"})).await;
+        socket.read_until("error").await;
+        let told = async {
+            while hook.calls().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(MAX_TEST_WAIT, told).await;
+        let call = hook.calls().pop().unwrap();
+        let facts = call.request.unwrap();
+        assert_eq!((facts.surface, facts.key.name.as_str()), (surface, "local"));
+        assert!(facts.request_id.starts_with("req_"));
+    }
+    assert_eq!(hook.calls().len(), 2);
 }
 
 #[tokio::test]

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::InvalidRequest;
+use crate::domain::Caller;
 use crate::engine::gateway;
+use crate::engine::hooks::FailedRequest;
+use crate::engine::hooks::Hooks;
+use crate::engine::hooks::WireError;
 use crate::services::responses;
 
 /// Error of a request that was not answered.
@@ -30,6 +34,23 @@ pub struct ClientError {
     pub envelope: OpenAiErrorEnvelope,
     /// Advice on whether a retry may succeed.
     pub retry: RetryAdvice,
+    /// Set if the turn that failed has reported the error to hooks.
+    pub is_reported: bool,
+}
+
+impl ClientError {
+    /// Notifies `hooks` of the error of a request of `caller`, unless its turn has reported it.
+    pub fn notify_hooks(&self, hooks: &Hooks, caller: &Caller) {
+        if self.is_reported {
+            return;
+        }
+        let error = WireError {
+            status: self.status,
+            code: self.envelope.code.unwrap_or_default().to_owned(),
+            message: self.envelope.message.clone(),
+        };
+        hooks.notify_error(&FailedRequest::of_caller(caller), &error, None);
+    }
 }
 
 /// Advice on whether a retry may succeed.

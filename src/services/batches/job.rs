@@ -335,7 +335,10 @@ impl BatchJob {
             let pause = match refusal.retry {
                 RetryAdvice::After(wait) => wait,
                 RetryAdvice::Unknown if tries < MAX_TRIES => LINE_BACKOFF.delay(tries),
-                RetryAdvice::Unknown | RetryAdvice::Never => return Ok(refused_line(id, &refusal)),
+                RetryAdvice::Unknown | RetryAdvice::Never => {
+                    refusal.notify_hooks(&self.inner.hooks, &caller);
+                    return Ok(refused_line(id, &refusal));
+                }
             };
             sleep(pause).await;
         }

@@ -69,7 +69,7 @@ pub struct BatchDeps {
     pub stop: CancellationToken,
     /// Metrics that lines are counted in.
     pub metrics: BatchMetrics,
-    /// Hooks that are notified of ended batches.
+    /// Hooks that are notified of ended batches, and of lines that fail without a turn.
     pub hooks: Hooks,
 }
 

@@ -20,9 +20,13 @@ use crate::engine::hooks::HookStop;
 use crate::engine::hooks::HookStopReason;
 use crate::engine::hooks::TextPrompt;
 use crate::engine::hooks::TurnHooks;
+use crate::engine::hooks::WireError;
 
 /// Sentence about the cost of a result that the caller does not get.
 const CHARGED: &str = "The task was run, and what it has cost is charged.";
+
+/// Status of an error behind an answer that was sent long before.
+const NO_STATUS: u16 = 0;
 
 impl Tasks {
     /// Calls the hooks before the task of `spec`, whose prompt they may change. Returns them;
@@ -73,13 +77,13 @@ impl TasksInner {
 }
 
 impl TaskRun {
-    /// Passes the result of a completed task through the hooks. Returns the error of a task whose
-    /// result they stop.
+    /// Passes the result of a completed task through the hooks. Returns the reason if one of them
+    /// stops it.
     pub(super) async fn pass_result(
         &self,
         end: &mut TaskOutcome,
         cost: Option<Money>,
-    ) -> Option<TaskError> {
+    ) -> Option<HookStop> {
         let hooks = self.hooks.as_ref()?;
         let TaskOutcome::Reported { report, .. } = end else {
             return None;
@@ -94,7 +98,7 @@ impl TaskRun {
                 *result = text;
                 None
             }
-            Err(stop) => Some(error_of(&stop)),
+            Err(stop) => Some(stop),
         }
     }
 
@@ -130,8 +134,21 @@ impl TaskRun {
     }
 }
 
+/// Notifies the hooks of a task that has failed of its error, except the one that has stopped it.
+pub(super) fn notify_of_failure(hooks: &TurnHooks, task: &Task, stop: Option<&HookStop>) {
+    let Some(error) = &task.error else {
+        return;
+    };
+    let error = WireError {
+        status: NO_STATUS,
+        code: error.code.clone(),
+        message: error.message.clone(),
+    };
+    hooks.notify_error(&error, stop.map(|stop| &*stop.hook));
+}
+
 /// Returns the error of a task that a hook stopped.
-fn error_of(stop: &HookStop) -> TaskError {
+pub(super) fn error_of(stop: &HookStop) -> TaskError {
     let (code, message) = match &stop.reason {
         HookStopReason::Refused { message, .. } => ("hook_refused", message.clone()),
         HookStopReason::Failed(_) => {

@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 use super::active::PermissionAnswer;
 use super::active::TaskRecorder;
 use super::error::Error;
+use super::hooked;
 use super::outcome::TaskOutcome;
 use super::outcome::TaskStopReason;
 use super::prior_session_cost::PriorSessionCost;
@@ -151,12 +152,12 @@ impl TaskRun {
             }
         };
         let session_cost = end.session_cost();
-        let stopped = self.pass_result(&mut end, cost).await;
+        let stop = self.pass_result(&mut end, cost).await;
         self.recorder
             .record_end(
                 |task| {
                     end.apply_to(task, cost);
-                    task.fail_if(stopped);
+                    task.fail_if(stop.as_ref().map(hooked::error_of));
                 },
                 session_cost,
                 &self.inner.deps.kill,
@@ -167,6 +168,9 @@ impl TaskRun {
         // Only now: until the end is recorded, the session must stay busy.
         drop(self.recorder);
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
+        if let Some(hooks) = &self.hooks {
+            hooked::notify_of_failure(hooks, &task, stop.as_ref());
+        }
         self.inner.send_webhooks(&task).await;
     }
 

@@ -98,6 +98,21 @@ async fn open_circuit_breaker_refuses_without_asking_the_hook() {
     server.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hook_at_errors_is_notified_of_requests_for_unknown_paths() {
+    let hook = HookServer::passing().await;
+    let config = config(&hook, "pass", 10_000).replace("\"before\"", "\"error\"");
+    let server = start(TestServer::fake(), &config).await;
+    assert_eq!(server.get("/v1/nothing").await.0, 404);
+    let told = hook.take(1).await;
+    assert_eq!(
+        (&told[0]["op"], &told[0]["surface"]),
+        (&json!("notify"), &json!(""))
+    );
+    assert_eq!(told[0]["error"]["code"], "unknown_url");
+    server.end().await;
+}
+
 /// Writes a program that answers one line and exits; each start adds a line to the file `starts`.
 fn write_short_lived_program(folder: &Path) -> String {
     let starts = folder.join("starts");

@@ -71,17 +71,23 @@ impl Surface {
 
     /// Returns the surface of a route, by its path. Routes that run no turn count as chat.
     pub fn of_path(path: &str) -> Self {
+        Self::of_route(path).unwrap_or_default()
+    }
+
+    /// Returns the surface of a route, by its path; `None` for routes that run no turn.
+    pub fn of_route(path: &str) -> Option<Self> {
         let mut segments = path.trim_start_matches("/v1/").split('/');
-        match (segments.next(), segments.next()) {
-            (Some("completions"), _) => Self::Completions,
-            (Some("responses"), _) => Self::Responses,
-            (Some("messages"), Some("batches")) | (Some("batches"), _) => Self::Batches,
-            (Some("messages"), _) => Self::Messages,
-            (Some("sessions"), _) => Self::Sessions,
-            (Some("batch"), _) => Self::Batch,
-            (Some("stream"), _) => Self::Stream,
-            (Some("tasks"), _) => Self::Tasks,
-            _ => Self::Chat,
+        match (segments.next()?, segments.next()) {
+            ("chat", _) => Some(Self::Chat),
+            ("completions", _) => Some(Self::Completions),
+            ("responses", _) => Some(Self::Responses),
+            ("messages", Some("batches")) | ("batches", _) => Some(Self::Batches),
+            ("messages", _) => Some(Self::Messages),
+            ("sessions", _) => Some(Self::Sessions),
+            ("batch", _) => Some(Self::Batch),
+            ("stream", _) => Some(Self::Stream),
+            ("tasks", _) => Some(Self::Tasks),
+            _ => None,
         }
     }
 }
@@ -122,5 +128,8 @@ mod tests {
             assert_eq!(Surface::from_name(surface.name()), Some(surface));
         }
         assert_eq!(Surface::from_name("email"), None);
+        for path in ["/v1/models", "/v1/files/{id}", "/admin/keys", "/"] {
+            assert_eq!(Surface::of_route(path), None, "{path}");
+        }
     }
 }

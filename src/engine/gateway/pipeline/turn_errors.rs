@@ -86,7 +86,8 @@ impl TurnErrors {
             Error::Hook(stop) => Some(&*stop.hook),
             _ => None,
         };
-        let message = if self.hooks.are_at(HookPoint::Error) {
+        let is_reported = self.hooks.are_at(HookPoint::Error);
+        let message = if is_reported {
             let wire_error = (self.describe)(&error);
             self.hooks.report_error(wire_error, caused_by).await
         } else {
@@ -96,6 +97,7 @@ impl TurnErrors {
             error,
             notes: self.hooks.notes(),
             message,
+            is_reported,
         }))
     }
 }

@@ -3,6 +3,8 @@
 use super::super::testing::hook_config;
 use super::*;
 
+const EAR: &str = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]\n";
+
 #[tokio::test]
 async fn error_hooks_reword_the_message_but_not_of_their_own_error() {
     let toml = |name: &str| format!("name = \"{name}\"\nkind = \"http\"\npoints = [\"error\"]");
@@ -16,16 +18,122 @@ async fn error_hooks_reword_the_message_but_not_of_their_own_error() {
     ]);
     let found = hooks.for_turn(&on(Surface::Chat), &turn("Hi")).unwrap();
     assert!(found.are_at(HookPoint::Error));
-    let error = WireError {
+    let reworded = found.report_error(busy(), None).await;
+    assert_eq!(reworded.as_deref(), Some("Sorry."));
+    assert_eq!(one.calls()[0].content.error, Some(busy()));
+    assert_eq!(found.report_error(busy(), Some("one")).await, None);
+    assert_eq!((one.calls().len(), two.calls().len()), (1, 2));
+}
+
+fn busy() -> WireError {
+    WireError {
         status: 429,
         code: "server_busy".to_owned(),
         message: "Busy.".to_owned(),
+    }
+}
+
+/// Request of which only the id is known.
+fn unknown_request() -> FailedRequest<'static> {
+    FailedRequest {
+        id: Some("req_1"),
+        surface: None,
+        caller: None,
+        is_streamed: false,
+        is_from_hook: false,
+    }
+}
+
+#[tokio::test]
+async fn errors_of_requests_are_told_to_the_hooks_that_are_for_them() {
+    let caller = on(Surface::Chat);
+    let known = FailedRequest::of_caller(&caller);
+    for (bounds, of_known, of_unknown) in [
+        ("", 1, 1),
+        ("surfaces = [\"chat\"]", 1, 0),
+        ("surfaces = [\"tasks\"]", 0, 0),
+        ("projects = [\"default\"]", 1, 0),
+        ("projects = [\"other\"]", 0, 0),
+        ("models = [\"*\"]", 0, 0),
+    ] {
+        for (request, count) in [(known, of_known), (unknown_request(), of_unknown)] {
+            let deps = deps();
+            let toml = format!("{EAR}{bounds}");
+            let hook = ScriptedHook::passing();
+            let hooks = scripted_with(vec![(toml.as_str(), hook.clone())], &deps);
+            hooks.notify_error(&request, &busy(), None);
+            rest(&deps.tracker).await;
+            assert_eq!(hook.calls().len(), count, "{bounds} {request:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn notice_of_an_error_has_what_is_known_and_none_is_sent_for_a_request_of_a_hook() {
+    let deps = deps();
+    let hook = ScriptedHook::passing();
+    let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
+    assert!(hooks.are_at_errors());
+    hooks.notify_error(&unknown_request(), &busy(), None);
+    hooks.notify_error(&unknown_request(), &busy(), Some("ear"));
+    let of_hook = FailedRequest {
+        is_from_hook: true,
+        ..unknown_request()
     };
-    let reworded = found.report_error(error.clone(), None).await;
-    assert_eq!(reworded.as_deref(), Some("Sorry."));
-    assert_eq!(one.calls()[0].content.error, Some(error.clone()));
-    assert_eq!(found.report_error(error, Some("one")).await, None);
-    assert_eq!((one.calls().len(), two.calls().len()), (1, 2));
+    hooks.notify_error(&of_hook, &busy(), None);
+    rest(&deps.tracker).await;
+    let calls = hook.calls();
+    assert_eq!(calls.len(), 1);
+    let HookInput { point, op, .. } = calls[0];
+    assert_eq!((point, op), (HookPoint::Error, HookOperation::Notify));
+    assert_eq!(calls[0].content.error, Some(busy()));
+    let facts = calls[0].request.as_ref().unwrap();
+    assert_eq!((&*facts.request_id, facts.surface), ("req_1", ""));
+    let texts = [&facts.model, &facts.key.name, &facts.project];
+    assert_eq!(texts, ["", "", ""]);
+}
+
+#[tokio::test]
+async fn notices_beyond_the_queue_are_dropped_and_counted() {
+    let metrics = Metrics::new();
+    let deps = HookDeps {
+        metrics: metrics.hooks.clone(),
+        ..deps()
+    };
+    let hook = ScriptedHook::passing();
+    let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
+    for _ in 0..70 {
+        hooks.notify_error(&unknown_request(), &busy(), None);
+    }
+    rest(&deps.tracker).await;
+    assert_eq!(hook.calls().len(), 64);
+    assert_series(
+        &metrics,
+        &[
+            r#"switchboard_hook_calls_total{hook="ear",point="error",verdict="pass"} 64"#,
+            r#"switchboard_hook_calls_total{hook="ear",point="error",verdict="failed_open"} 6"#,
+        ],
+    );
+}
+
+#[tokio::test]
+async fn notices_that_fail_do_not_keep_a_hook_from_deciding() {
+    let deps = deps();
+    let toml = GATE.replace("\"before\"", "\"before\", \"error\"");
+    let hook = ScriptedHook::new(|input| {
+        if input.point == HookPoint::Error {
+            return Err(HookFailure::Status(500));
+        }
+        Ok(HookReply::pass())
+    });
+    let hooks = scripted_with(vec![(toml.as_str(), hook.clone())], &deps);
+    for _ in 0..10 {
+        hooks.notify_error(&unknown_request(), &busy(), None);
+    }
+    rest(&deps.tracker).await;
+    assert_eq!(hook.calls().len(), 5, "their own circuit has opened");
+    let header = before(&hooks, &mut turn("Hi")).await.unwrap();
+    assert_eq!(header, "gate; point=before; verdict=pass");
 }
 
 #[tokio::test]

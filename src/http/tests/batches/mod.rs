@@ -53,7 +53,9 @@ impl BatchStorage {
 
     /// Starts a server on this state whose batches run `parallel` lines at a time.
     fn start_server(&self, turns: impl Turns + 'static, parallel: usize) -> BatchServer {
-        let BatchDeps { files, keys, .. } = self.tools.clone();
+        let BatchDeps {
+            files, keys, hooks, ..
+        } = self.tools.clone();
         let state = app_state(
             &ResponseTables::temporary(),
             turns,
@@ -63,6 +65,7 @@ impl BatchStorage {
         let metrics = Metrics::new();
         let tools = BatchDeps {
             metrics: metrics.batches.clone(),
+            hooks,
             ..batch_tools(
                 &state.turns,
                 &keys,

@@ -144,6 +144,7 @@ impl ResponsesSocketSession {
             };
             if stopping.0.is_cancelled() {
                 let error = ApiError::shutting_down();
+                AccessLogLine::for_message(&self.id, Some(&self.caller), PATH).fail(&error);
                 let error =
                     SocketStreamId::parse(&text).error_message(&error.envelope(), error.status());
                 socket.send_text(error).await?;

@@ -94,6 +94,38 @@ async fn task_whose_result_is_refused_fails_and_is_charged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn task_that_fails_is_reported_once_but_not_to_the_hook_that_stopped_it() {
+    let ear = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]";
+    let gate = "name = \"gate\"\nkind = \"http\"\npoints = [\"after\", \"error\"]\n\
+                stream = \"whole\"";
+    for (end, code, count) in [
+        (AgentStop::MaxTurns, "max_turns", 1),
+        (AgentStop::Completed, "hook_refused", 0),
+    ] {
+        let deps = deps();
+        let hook = ScriptedHook::passing();
+        let refusing = ScriptedHook::refusing("No.");
+        let list = vec![(ear, hook.clone()), (gate, refusing.clone())];
+        let mut server = TaskTestServer::with_hooks(scripted_with(list, &deps)).await;
+        let task = server.create().await;
+        let agent = server.agents.recv().await.unwrap();
+        agent.end(end, "0.1");
+        server.wait_until_ended(&task.id).await;
+        server.tasks.wait_until_ended().await;
+        deps.tracker.close();
+        deps.tracker.wait().await;
+        let calls = hook.calls();
+        assert_eq!(calls.len(), 1, "{code}");
+        let error = calls[0].content.error.as_ref().unwrap();
+        assert_eq!((error.status, error.code.as_str()), (0, code));
+        assert_eq!(calls[0].request.as_ref().unwrap().surface, "tasks");
+        let told = refusing.calls().into_iter();
+        let told = told.filter(|input| input.point == HookPoint::Error);
+        assert_eq!(told.count(), count, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn task_of_a_hook_calls_no_hooks() {
     let hook = ScriptedHook::passing();
     let mut server = TaskTestServer::with_hooks(scripted(vec![(AROUND, hook.clone())])).await;

@@ -1,0 +1,56 @@
+//! Queue of notices about errors, for one hook.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::called::CalledHook;
+use super::error::HookFailure;
+use super::reply::HookReply;
+use super::wire::HookInput;
+
+/// Maximum number of notices that wait for a hook.
+const MAX_WAITING_NOTICES: usize = 64;
+
+/// Notices that wait for a hook, and are sent one at a time.
+///
+/// Clients without a key cause errors too. So notices neither take places from the calls that
+/// decide about requests, nor open the circuit breaker of these.
+#[derive(Debug)]
+pub(super) struct NoticeQueue {
+    called: CalledHook,
+    places: Arc<Semaphore>,
+    /// Held while a notice is sent.
+    turn: Mutex<()>,
+}
+
+impl NoticeQueue {
+    /// Creates the queue of a hook, whose bounds hold for notices alone.
+    pub(super) fn new(called: CalledHook) -> Self {
+        Self {
+            called,
+            places: Arc::new(Semaphore::new(MAX_WAITING_NOTICES)),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Takes a place, to be kept until the notice is sent; `None` if too many notices wait.
+    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Sends a notice once those before it are sent. Returns the answer and the time of the call.
+    pub(super) async fn send(
+        &self,
+        input: &HookInput,
+    ) -> (Result<HookReply, HookFailure>, Duration) {
+        let _turn = self.turn.lock().await;
+        let started = Instant::now();
+        let reply = self.called.call(input).await;
+        (reply, started.elapsed())
+    }
+}

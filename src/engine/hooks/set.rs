@@ -54,6 +54,8 @@ pub(super) struct HookSet {
     version: u64,
     pub(super) tracker: TaskTracker,
     pub(super) metrics: HookMetrics,
+    /// Cancelled when no further notice is sent.
+    pub(super) stop: CancellationToken,
 }
 
 impl fmt::Debug for Hooks {
@@ -113,6 +115,7 @@ impl Hooks {
             version: u64::from_be_bytes(version),
             tracker: deps.tracker.clone(),
             metrics: deps.metrics.clone(),
+            stop: deps.stop.clone(),
         })))
     }
 

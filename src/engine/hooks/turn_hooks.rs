@@ -352,7 +352,7 @@ impl TurnHooks {
     }
 
     /// Notifies a hook of an error after those before it, without waiting for it. A notice that
-    /// finds no place in the queue is dropped, logged and counted.
+    /// finds no place in the queue, or waits when the server stops, is dropped, logged and counted.
     fn queue_notice(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
         let Some(notices) = &hook.notices else {
             return;
@@ -365,9 +365,14 @@ impl TurnHooks {
             return;
         };
         let hook = Arc::clone(hook);
+        let stop = self.set.stop.clone();
         let sent = async move {
             let _place = place;
-            hook.notify_in_turn(&input, &metrics).await;
+            let notified = hook.notify_in_turn(&input, &metrics);
+            if stop.run_until_cancelled(notified).await.is_none() {
+                let stopped = HookFailure::Unreachable("the server stops".to_owned());
+                hook.count_notice(input.point, Err(&stopped), &metrics);
+            }
         };
         self.set.tracker.spawn_on(sent, &runtime);
     }

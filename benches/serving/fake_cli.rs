@@ -17,9 +17,13 @@ use crate::server::{Server, ServerSettings, chat};
 use crate::statistics::Sample;
 
 pub(crate) const CLIENTS: usize = 8;
+/// Number of workers of each server.
+const WORKERS: usize = CLIENTS + 2;
 /// Prompt whose answer has five texts, sent at once.
 const SHORT: &str = "Go on.";
 const BURST: &str = "[[tokens=100]]";
+/// Hook of words that no prompt and no answer has.
+const ONE_HOOK: &str = r#"[{name = "words", kind = "filter", points = ["before", "after"], words = ["project nightfall"]}]"#;
 /// Threshold of a delayed burst; Nagle's algorithm and a delayed acknowledgement take 40 ms.
 const STALLED_MS: f64 = 35.0;
 
@@ -32,24 +36,72 @@ pub(crate) struct FakeCliBench {
     far_cli: Cli,
 }
 
-/// Runs this part with `fake` as CLI, with servers and load on separate cores if there are two.
+/// Server whose CPU per request is compared with that of ours.
+struct Variant {
+    name: &'static str,
+    server: Server,
+    cpu_us: Sample,
+    rates: Sample,
+    /// CPU of each round to that of ours.
+    ratios: Sample,
+}
+
+impl Variant {
+    async fn start(name: &'static str, settings: ServerSettings) -> anyhow::Result<Self> {
+        Ok(Self {
+            name,
+            server: settings.start_warm(WORKERS as u64).await?,
+            cpu_us: Sample::default(),
+            rates: Sample::default(),
+            ratios: Sample::default(),
+        })
+    }
+
+    /// Measures a round of requests, beside one in which a request took ours `ours_us` of CPU.
+    async fn measure(&mut self, body: &str, requests: usize, ours_us: f64) -> anyhow::Result<()> {
+        let round = run_clients(&self.server, body, requests).await?;
+        self.ratios.push(round.cpu_us / ours_us);
+        self.cpu_us.push(round.cpu_us);
+        self.rates.push(round.rate);
+        Ok(())
+    }
+
+    /// Ends the server, and returns its row of the table.
+    async fn end(self, requests: usize) -> anyhow::Result<Vec<String>> {
+        self.server.end().await?;
+        let ratios = self.ratios.spread(2);
+        let figures = [self.cpu_us.spread(1), ratios, self.rates.spread(0)];
+        Ok(cpu_row(self.name, requests, figures))
+    }
+}
+
+/// Returns a row of the table of P1: CPU, CPU to that of ours, and rate.
+fn cpu_row(name: &str, requests: usize, figures: [String; 3]) -> Vec<String> {
+    let names = [name.to_owned(), requests.to_string()];
+    names.into_iter().chain(figures).collect()
+}
+
+/// Runs this part with `fake` as CLI, with servers and load on separate cores if there are two. The
+/// server program `baseline` is compared as well.
 pub(crate) async fn measure(
     fake: &Path,
     cores: [Core; 2],
+    baseline: Option<&Path>,
     plan: &Plan,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let [servers, load] = cores;
     let folder = tempfile::tempdir()?;
     let pinned = pinned_program(folder.path(), fake, load)?;
-    let workers = CLIENTS + 2;
-    let settings = ServerSettings::over(&pinned)
-        .workers(workers, workers)
-        .on(servers);
-    let ours = settings.set("SWITCHBOARD_POOL__MAX_TURNS", "1000000");
+    let settings = || {
+        let settings = ServerSettings::over(&pinned).workers(WORKERS, WORKERS);
+        settings
+            .set("SWITCHBOARD_POOL__MAX_TURNS", "1000000")
+            .on(servers)
+    };
     let bench = FakeCliBench {
         echo: Server::role(roles::ECHO, servers).await?,
-        ours: ours.start_warm(workers as u64).await?,
+        ours: settings().start_warm(WORKERS as u64).await?,
         cli: Cli::new(fake, load, None)?,
         far_cli: Cli::new(fake, servers, None)?,
     };
@@ -58,7 +110,13 @@ pub(crate) async fn measure(
         "RSS of the server at start, 10 idle workers aside",
         report,
     )?;
-    bench.measure_cpu(plan, report).await?;
+    let hooked = settings().set("SWITCHBOARD_HOOKS__LIST", ONE_HOOK);
+    let mut variants = vec![Variant::start("ours, a hook that finds nothing", hooked).await?];
+    if let Some(program) = baseline {
+        let settings = settings().program(program);
+        variants.push(Variant::start("the baseline", settings).await?);
+    }
+    bench.measure_cpu(variants, plan, report).await?;
     bench.measure_added_latency(plan, report).await?;
     bench.measure_paced(plan, report).await?;
     bench.measure_bursts(plan, report).await?;
@@ -123,11 +181,20 @@ async fn run_streaming_clients(server: &Server, requests: usize) -> anyhow::Resu
 }
 
 impl FakeCliBench {
-    /// P1: measures the CPU time per request, as a multiple of the echo server's.
-    async fn measure_cpu(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    /// P1: measures the CPU time per request, as a multiple of the echo server's, and that of the
+    /// `variants`, as a multiple of ours.
+    async fn measure_cpu(
+        &self,
+        mut variants: Vec<Variant>,
+        plan: &Plan,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let body = chat(SHORT, "", false);
         run_clients(&self.echo, &body, plan.echoes / 10).await?;
         run_clients(&self.ours, &body, plan.chats / 10).await?;
+        for variant in &variants {
+            run_clients(&variant.server, &body, plan.chats / 10).await?;
+        }
         let mut echoes = Sample::default();
         let mut chats = Sample::default();
         let mut streams = Sample::default();
@@ -141,6 +208,9 @@ impl FakeCliBench {
             ));
             let echo = run_clients(&self.echo, &body, plan.echoes).await?;
             let ours = run_clients(&self.ours, &body, plan.chats).await?;
+            for variant in &mut variants {
+                variant.measure(&body, plan.chats, ours.cpu_us).await?;
+            }
             streams.push(run_streaming_clients(&self.ours, plan.chats).await?);
             ratios.push(ours.cpu_us / echo.cpu_us);
             echoes.push(echo.cpu_us);
@@ -161,6 +231,18 @@ impl FakeCliBench {
             &measured,
             ratios.p50() <= 5.0 && drift <= 0.2,
         );
+        let none = String::new;
+        let echo = [echoes.spread(1), none(), echo_rates.spread(0)];
+        let ours = [chats.spread(1), none(), rates.spread(0)];
+        let streamed = [streams.spread(1), none(), none()];
+        let mut rows = vec![
+            cpu_row("bare axum echo", plan.echoes, echo),
+            cpu_row("ours", plan.chats, ours),
+            cpu_row("ours, streamed", plan.chats, streamed),
+        ];
+        for variant in variants {
+            rows.push(variant.end(plan.chats).await?);
+        }
         report.add(Table {
             title: "P1: CPU of the server process",
             note: format!(
@@ -168,14 +250,8 @@ impl FakeCliBench {
                  the greatest. The rate is that of `fake-claude` and the load on one core, not the server's.",
                 plan.rounds
             ),
-            header: vec!["server", "requests of a round", "CPU µs/request", "requests/s"],
-            rows: [
-                ("bare axum echo", plan.echoes, echoes.spread(1), echo_rates.spread(0)),
-                ("ours", plan.chats, chats.spread(1), rates.spread(0)),
-                ("ours, streamed", plan.chats, streams.spread(1), String::new()),
-            ]
-            .map(|(name, count, cpu, rate)| vec![name.to_owned(), count.to_string(), cpu, rate])
-            .to_vec(),
+            header: vec!["server", "requests of a round", "CPU µs/request", "to ours", "requests/s"],
+            rows,
         });
         Ok(())
     }

@@ -7,7 +7,7 @@
 //!    compared with another version.
 //! 3. Holds and charges of requests in the ledger ([`ledger`]), on disk.
 //! 4. `fake-claude` instead of the CLI ([`fake_cli`]): the server's own cost, compared with a bare
-//!    axum echo.
+//!    axum echo, with a hook, and with `--baseline PROGRAM`.
 //! 5. Memory, start time and binary size ([`footprint`]).
 //! 6. The cache and the rate limits alone ([`engines`]), and a hundred thousand keys ([`keys`]).
 //!
@@ -50,7 +50,8 @@ struct Options {
     /// Run with fewer requests, to check that everything works; writes no document.
     #[arg(long)]
     quick: bool,
-    /// Server program of another version (a release build), compared in the conversations part.
+    /// Server program of another version (a release build), compared in the parts conversations and
+    /// fake (P1).
     #[arg(long)]
     baseline: Option<PathBuf>,
     /// Serve in this role, as one of the measured servers.
@@ -133,7 +134,8 @@ fn main() -> anyhow::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let cores = runtime.block_on(cores());
         conditions.pinned = Some(cores[0] != Core::Any);
-        runtime.block_on(fake_cli::measure(fake, cores, &plan, &mut report))?;
+        let baseline = options.baseline.as_deref();
+        runtime.block_on(fake_cli::measure(fake, cores, baseline, &plan, &mut report))?;
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let text = report.to_markdown(&runtime.block_on(conditions.to_markdown()));

@@ -185,6 +185,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api::request_schema",
             "engine::gateway",
             "services::responses",
+            "telemetry::metrics",
+            "engine::hooks",
         ],
     ),
     (
@@ -242,6 +244,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "accounts::auth",
             "engine::gateway",
             "services::conversations",
+            "telemetry::metrics",
         ],
     ),
     (
@@ -329,6 +332,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "runtime::proc_fs",
             "runtime::setting",
             "http",
+            "telemetry::metrics",
+            "engine::hooks",
         ],
     ),
     (

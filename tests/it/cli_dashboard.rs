@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::command_line::{CommandOutput, run};
-use crate::support::{RawClient, TestServer};
+use crate::support::{ServerProcess, TestServer};
 
 const ADMIN: &str = "made-up-admin-key";
 
@@ -17,7 +17,7 @@ fn dashboard(data_dir: &Path, arguments: &[&str]) -> CommandOutput {
 }
 
 /// Sends a request as the page does, and returns the whole head of the answer with its body.
-async fn send(server: &TestServer, request: &str, body: &Value) -> String {
+async fn send(server: &ServerProcess, request: &str, body: &Value) -> String {
     let address = server.address;
     let body = body.to_string();
     let length = body.len();
@@ -25,7 +25,7 @@ async fn send(server: &TestServer, request: &str, body: &Value) -> String {
         "{request} HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\nx-switchboard-dashboard: 1\r\n\
          content-length: {length}\r\n\r\n{body}"
     );
-    let mut client = RawClient::connect(server).await;
+    let mut client = server.connect().await;
     client.write(text.as_bytes()).await;
     client.read_until("\r\n\r\n").await
 }
@@ -33,7 +33,7 @@ async fn send(server: &TestServer, request: &str, body: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn link_of_the_command_signs_in_to_the_running_server() {
     let server = TestServer::fake().set("SWITCHBOARD_ADMIN_KEY", ADMIN);
-    let server = server.start().await;
+    let server = server.spawn().await;
     let output = dashboard(server.data_dir(), &["--read-only", "--json"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     let link: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -63,7 +63,7 @@ async fn command_without_a_dashboard_says_what_to_do() {
     assert_eq!(missing.code, Some(1));
     let reason = "error: No server runs on this data directory";
     assert!(missing.stderr.starts_with(reason), "{}", missing.stderr);
-    let server = TestServer::fake().start().await;
+    let server = TestServer::fake().spawn().await;
     let off = dashboard(server.data_dir(), &[]);
     assert_eq!(off.code, Some(1));
     let reason = "error: The dashboard is off, because this server has no admin key.";

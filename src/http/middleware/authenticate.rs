@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::RequestNotes;
+use super::hook_mark::is_from_hook;
 use super::request_id::RequestId;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
@@ -22,8 +23,6 @@ use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::domain::RequestOrigin;
 use crate::domain::Surface;
-use crate::engine::hooks::HOOK_MARK_HEADER;
-use crate::engine::hooks::is_hook_mark;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
@@ -194,12 +193,6 @@ fn origin(request: &Request) -> RequestOrigin {
         is_streamed: false,
         is_from_hook: is_from_hook(request.headers()),
     }
-}
-
-/// Returns true if a hook of this server made the request with these headers.
-pub(super) fn is_from_hook(headers: &HeaderMap) -> bool {
-    let mark = headers.get(HOOK_MARK_HEADER);
-    mark.is_some_and(|mark| is_hook_mark(mark.as_bytes()))
 }
 
 /// Parses all `Cache-Control` headers; other directives have no effect.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::MatchedPath;
 use axum::extract::Request;
 
-use super::authenticate::is_from_hook;
+use super::hook_mark::is_from_hook;
 use crate::domain::Caller;
 use crate::domain::Surface;
 use crate::engine::hooks::FailedRequest;

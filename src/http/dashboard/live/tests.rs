@@ -21,6 +21,7 @@ use crate::http::tests::started;
 use crate::http::tests::state;
 use crate::http::tests::text;
 use crate::telemetry::activity::FigureSample;
+use crate::telemetry::activity::LevelKind;
 use crate::telemetry::metrics::MetricsSnapshot;
 
 /// State of a server whose `turns` pass the pipeline.
@@ -83,7 +84,8 @@ fn record_second(state: &AppState, second: u64) {
         max_workers: 4,
         ..MetricsSnapshot::default()
     };
-    let sample = FigureSample::default();
+    let mut sample = FigureSample::default();
+    sample.levels.0[LevelKind::WorkersIdle as usize] = 1;
     state.activity.record_second(second, &sample, levels);
 }
 

@@ -11,6 +11,7 @@ use crate::domain::Caller;
 use crate::domain::Surface;
 use crate::engine::hooks::FailedRequest;
 use crate::engine::hooks::Hooks;
+use crate::http::dashboard;
 use crate::http::error::ApiError;
 
 /// Hooks that are notified of errors, and the routes whose errors they are notified of. The default
@@ -34,7 +35,8 @@ pub(in crate::http) struct ErrorReport {
 }
 
 impl ErrorReports {
-    /// Creates the reports to `hooks` of all requests but those for the routes `unreported`.
+    /// Creates the reports to `hooks` of all requests but those for the routes `unreported` and for
+    /// the dashboard.
     pub(in crate::http) fn new(
         hooks: &Hooks,
         unreported: impl IntoIterator<Item = &'static str>,
@@ -53,7 +55,8 @@ impl ErrorReports {
         let ErrorReportsInner { hooks, unreported } = self.0.as_deref()?;
         let route = request.extensions().get::<MatchedPath>();
         let route = route.map(MatchedPath::as_str);
-        if route.is_some_and(|route| unreported.contains(route)) {
+        let is_unreported = |route: &str| unreported.contains(route) || dashboard::is_route(route);
+        if route.is_some_and(is_unreported) {
             return None;
         }
         Some(ErrorReport {

@@ -1,6 +1,9 @@
 //! Attacks of other pages, and what a session may do.
 
 use super::*;
+use crate::engine::hooks::testing::ScriptedHook;
+use crate::engine::hooks::testing::deps;
+use crate::engine::hooks::testing::scripted_with;
 
 /// Requests that change something, by method, path and body.
 const CHANGES: [(&str, &str, &str); 6] = [
@@ -177,4 +180,45 @@ async fn key_is_in_no_answer_but_that_of_its_creation() {
     }
     let shown = fixture.get("keys", &cookie).await;
     assert_eq!(shown.json["data"][0]["name"], name);
+}
+
+#[tokio::test]
+async fn errors_of_the_dashboard_are_not_reported_to_hooks_on_either_listener() {
+    let deps = deps();
+    let hook = ScriptedHook::passing();
+    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]";
+    let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
+    let registry = Registry::temporary().await.unwrap();
+    let state = app_state(
+        &ResponseTables::temporary(),
+        ScriptedTurns::playing([]),
+        Keys::none().with_stored(&registry),
+        DrainExpired::default(),
+    );
+    let state = AppState {
+        hooks: hooks.clone(),
+        ..with_dashboard(state, &registry)
+    };
+    let admin = AdminServices {
+        hooks,
+        ..state.admin.clone().unwrap()
+    };
+    let keys = Some(Arc::clone(&state.keys));
+    let own = routes::admin_router(&admin, &state.config, keys, Some(&state));
+    for router in [routes::router(state), own] {
+        for (path, count) in [
+            ("/dashboard/nothing", 0),
+            ("/dashboard/api/session", 0),
+            ("/dashboard/api/nothing", 0),
+            ("/admin/keys", 1),
+        ] {
+            let before = hook.calls().len();
+            let asked = from_peer(request("GET", path, &[], ""), LOOPBACK);
+            let answer = read(send(router.clone(), asked).await).await;
+            assert!(answer.status >= 400, "{path}");
+            deps.tracker.close();
+            deps.tracker.wait().await;
+            assert_eq!(hook.calls().len() - before, count, "{path}");
+        }
+    }
 }

@@ -152,7 +152,10 @@ impl PipelineSteps {
             () = tracked.cancelled() => Err(Error::CancelledByOperator),
         };
         match passed {
-            Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
+            Ok(running) => {
+                let running = MeasuredStream::wrap(running, measure);
+                Ok(self.report_errors(hooks.as_ref(), running))
+            }
             Err(error) => {
                 measure.discard(&error);
                 Err(self.hooks.report(hooks.as_ref(), error).await)
@@ -206,23 +209,20 @@ impl PipelineSteps {
         };
         let events = RateLimitStream::new(events, permit, meter, estimate.prompt_tokens);
         // 10. Hooks after the turn, outside of its charge: an answer that they refuse was made.
-        let events = self.pass_answer(hooks, &info, Box::pin(events));
+        let events = pass_answer(hooks, &info, Box::pin(events));
         Ok(RunningTurn::new(info, events))
     }
 
-    /// Passes an answer through the hooks of its turn.
-    fn pass_answer(
-        &self,
-        hooks: Option<&TurnHooks>,
-        info: &TurnInfo,
-        events: TurnStream,
-    ) -> TurnStream {
+    /// Reports the error that ends a running turn to its hooks, also if the operator cancels it.
+    fn report_errors(&self, hooks: Option<&TurnHooks>, running: RunningTurn) -> RunningTurn {
         let Some(hooks) = hooks else {
-            return events;
+            return running;
         };
-        let is_free = info.cache == Some(CacheStatus::Hit);
-        let events = hooked_stream::through_hooks(events, hooks.answer_stages(is_free));
-        hooked_stream::with_reported_errors(events, self.hooks.errors_of(hooks))
+        let errors = self.hooks.errors_of(hooks);
+        RunningTurn {
+            events: hooked_stream::with_reported_errors(running.events, errors),
+            ..running
+        }
     }
 
     /// Replaces the ids of files in `turn` with their contents. The caller is admitted first: one
@@ -406,4 +406,13 @@ async fn call_before(hooks: Option<&TurnHooks>, turn: &mut Turn) -> Result<(), E
         Box::pin(hooks.call_before(turn)).await?;
     }
     Ok(())
+}
+
+/// Passes an answer through the hooks of its turn, if there are any.
+fn pass_answer(hooks: Option<&TurnHooks>, info: &TurnInfo, events: TurnStream) -> TurnStream {
+    let Some(hooks) = hooks else {
+        return events;
+    };
+    let is_free = info.cache == Some(CacheStatus::Hit);
+    hooked_stream::through_hooks(events, hooks.answer_stages(is_free))
 }

@@ -183,6 +183,30 @@ async fn errors_are_told_in_the_words_of_a_hook() {
     assert_eq!(hook.calls().len(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn running_turn_that_the_operator_cancels_is_reported_once() {
+    let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]";
+    let hook = ScriptedHook::passing();
+    let setting = with(scripted(vec![(toml, hook.clone())])).await;
+    let activity = setting.pipeline.admission.activity.clone();
+    let running = setting.ask(&Caller::named("a"), turn("m-1", None)).await;
+    let run = setting.runs.take();
+    run.begin();
+    let mut events = running.unwrap().events;
+    events.next().await.unwrap().unwrap();
+    assert!(futures::poll!(events.next()).is_pending());
+    assert!(activity.cancel_turn(activity.snapshot().running[0].id));
+    let error = events.next().await.unwrap().unwrap_err();
+    let Error::Hooked(hooked) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(hooked.error, Error::CancelledByOperator);
+    assert!(hooked.is_reported);
+    assert!(events.next().await.is_none());
+    assert_eq!(hook.calls().len(), 1);
+    drop(run);
+}
+
 #[tokio::test]
 async fn prompt_whose_tokens_are_counted_passes_the_hooks_before() {
     let setting = with(scripted(vec![(GATE, ScriptedHook::refusing("No."))])).await;

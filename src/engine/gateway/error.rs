@@ -98,7 +98,7 @@ pub enum Error {
     #[error(transparent)]
     Hook(#[from] HookStop),
     /// The turn failed, and it had hooks.
-    #[error("{}", .0.error)]
+    #[error(transparent)]
     Hooked(Box<HookedError>),
     /// The run failed.
     #[error(transparent)]
@@ -116,6 +116,18 @@ pub struct HookedError {
     pub message: Option<String>,
     /// Set if hooks were called with the error.
     pub is_reported: bool,
+}
+
+impl fmt::Display for HookedError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl StdError for HookedError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
 }
 
 /// Reason why Anthropic may not run code or call MCP servers for a turn.

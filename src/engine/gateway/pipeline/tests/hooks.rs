@@ -1,6 +1,9 @@
 //! Hooks among the steps: runs, charges, the cache and reported errors.
 
 use super::*;
+use crate::engine::gateway::HookedError;
+use crate::engine::gateway::SharedCause;
+use crate::engine::hooks::HookNotes;
 use crate::engine::hooks::HookStop;
 use crate::engine::hooks::HookVerdict;
 use crate::engine::hooks::Hooks;
@@ -181,6 +184,21 @@ async fn errors_are_told_in_the_words_of_a_hook() {
         "{events:?}"
     );
     assert_eq!(hook.calls().len(), 2);
+}
+
+#[test]
+fn error_of_a_turn_with_hooks_keeps_its_cause() {
+    let disk = std::io::Error::other("the disk is full");
+    let hooked = HookedError {
+        error: Error::Ledger(SharedCause::new(disk)),
+        notes: HookNotes::default(),
+        message: None,
+        is_reported: false,
+    };
+    let error = Error::Hooked(Box::new(hooked));
+    assert_eq!(error.to_string(), "the ledger cannot be used");
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "the disk is full");
 }
 
 #[tokio::test(start_paused = true)]

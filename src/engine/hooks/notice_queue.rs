@@ -15,17 +15,28 @@ use super::wire::HookInput;
 
 /// Maximum number of notices that wait for a hook.
 const MAX_WAITING_NOTICES: usize = 64;
+/// Maximum number of these that are about requests without a valid key.
+const MAX_WAITING_WITHOUT_KEY: usize = 32;
 
 /// Notices that wait for a hook, and are sent one at a time.
 ///
 /// Clients without a key cause errors too. So notices neither take places from the calls that
-/// decide about requests, nor open the circuit breaker of these.
+/// decide about requests, nor open the circuit breaker of these, and those about such clients leave
+/// places for the others.
 #[derive(Debug)]
 pub(super) struct NoticeQueue {
     called: CalledHook,
     places: Arc<Semaphore>,
+    places_without_key: Arc<Semaphore>,
     /// Held while a notice is sent.
     turn: Mutex<()>,
+}
+
+/// Place in the queue, which is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct NoticePlace {
+    _place: OwnedSemaphorePermit,
+    _without_key: Option<OwnedSemaphorePermit>,
 }
 
 impl NoticeQueue {
@@ -34,13 +45,23 @@ impl NoticeQueue {
         Self {
             called,
             places: Arc::new(Semaphore::new(MAX_WAITING_NOTICES)),
+            places_without_key: Arc::new(Semaphore::new(MAX_WAITING_WITHOUT_KEY)),
             turn: Mutex::new(()),
         }
     }
 
     /// Takes a place, to be kept until the notice is sent; `None` if too many notices wait.
-    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// `has_key` is set for a request with a valid key.
+    pub(super) fn enter(&self, has_key: bool) -> Option<NoticePlace> {
+        let without_key = if has_key {
+            None
+        } else {
+            Some(take_place(&self.places_without_key)?)
+        };
+        Some(NoticePlace {
+            _place: take_place(&self.places)?,
+            _without_key: without_key,
+        })
     }
 
     /// Sends a notice once those before it are sent. Returns the answer and the time of the call.
@@ -53,4 +74,8 @@ impl NoticeQueue {
         let reply = self.called.call(input).await;
         (reply, started.elapsed())
     }
+}
+
+fn take_place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).try_acquire_owned().ok()
 }

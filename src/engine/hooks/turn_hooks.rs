@@ -352,14 +352,16 @@ impl TurnHooks {
     }
 
     /// Notifies a hook of an error after those before it, without waiting for it. A notice that
-    /// finds no place in the queue, or waits when the server stops, is dropped, logged and counted.
+    /// finds no place in the queue, or is not answered when the server stops, is dropped, logged and
+    /// counted.
     fn queue_notice(&self, hook: &Arc<ConfiguredHook>, input: HookInput) {
         let Some(notices) = &hook.notices else {
             return;
         };
         let metrics = self.set.metrics.clone();
         // A request that is dropped at the end of the process may find no runtime.
-        let place = notices.enter().zip(Handle::try_current().ok());
+        let has_key = !self.facts.key.name.is_empty();
+        let place = notices.enter(has_key).zip(Handle::try_current().ok());
         let Some((place, runtime)) = place else {
             hook.count_notice(input.point, Err(&HookFailure::Busy), &metrics);
             return;
@@ -368,10 +370,14 @@ impl TurnHooks {
         let stop = self.set.stop.clone();
         let sent = async move {
             let _place = place;
-            let notified = hook.notify_in_turn(&input, &metrics);
-            if stop.run_until_cancelled(notified).await.is_none() {
-                let stopped = HookFailure::Unreachable("the server stops".to_owned());
-                hook.count_notice(input.point, Err(&stopped), &metrics);
+            tokio::select! {
+                // Biased: the end of one notice begins no other while the server stops.
+                biased;
+                () = stop.cancelled() => {
+                    let stopped = HookFailure::Unreachable("the server stops".to_owned());
+                    hook.count_notice(input.point, Err(&stopped), &metrics);
+                }
+                () = hook.notify_in_turn(&input, &metrics) => {}
             }
         };
         self.set.tracker.spawn_on(sent, &runtime);

@@ -102,11 +102,17 @@ async fn notices_beyond_the_queue_are_dropped_and_counted() {
     };
     let hook = ScriptedHook::passing();
     let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
-    for _ in 0..70 {
-        hooks.notify_error(&unknown_request(), &busy(), None);
+    let caller = on(Surface::Chat);
+    for request in [unknown_request(), FailedRequest::of_caller(&caller)] {
+        for _ in 0..35 {
+            hooks.notify_error(&request, &busy(), None);
+        }
     }
     rest(&deps.tracker).await;
-    assert_eq!(hook.calls().len(), 64);
+    let calls = hook.calls();
+    let keys = calls.iter().map(|call| &call.request.as_ref().unwrap().key);
+    let with_key = keys.filter(|key| !key.name.is_empty()).count();
+    assert_eq!((calls.len(), with_key), (64, 32), "half is left to keys");
     assert_series(
         &metrics,
         &[
@@ -114,6 +120,26 @@ async fn notices_beyond_the_queue_are_dropped_and_counted() {
             r#"switchboard_hook_calls_total{hook="ear",point="error",verdict="failed_open"} 6"#,
         ],
     );
+}
+
+#[tokio::test]
+async fn notices_that_wait_when_the_server_stops_are_dropped_and_counted() {
+    let metrics = Metrics::new();
+    let deps = HookDeps {
+        metrics: metrics.hooks.clone(),
+        ..deps()
+    };
+    let hook = ScriptedHook::passing();
+    let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
+    for _ in 0..3 {
+        hooks.notify_error(&unknown_request(), &busy(), None);
+    }
+    deps.stop.cancel();
+    rest(&deps.tracker).await;
+    assert!(hook.calls().is_empty());
+    let dropped =
+        r#"switchboard_hook_calls_total{hook="ear",point="error",verdict="failed_open"} 3"#;
+    assert_series(&metrics, &[dropped]);
 }
 
 #[tokio::test]

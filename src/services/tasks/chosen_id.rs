@@ -15,6 +15,7 @@ use super::service::Tasks;
 use super::spec::TaskSpec;
 use super::task::Task;
 use crate::domain::Caller;
+use crate::telemetry::metrics::RequestExemplar;
 
 /// Prefix of generated task ids; 32 hexadecimal digits follow.
 const GENERATED_PREFIX: &str = "task_";
@@ -79,11 +80,13 @@ impl Tasks {
         let lock = self.0.chosen_ids.register(&owner, &chosen.id, ()).await;
         let this = self.clone();
         let caller = caller.clone();
-        let made = self.0.deps.tracker.spawn(async move {
+        let making = async move {
             let made = this.find_or_start(&caller, spec, &chosen).await;
             drop(lock);
             made
-        });
+        };
+        let making = RequestExemplar::keep_current(making);
+        let made = self.0.deps.tracker.spawn(making);
         made.await.unwrap_or(Err(Error::ShuttingDown))
     }
 

@@ -9,6 +9,7 @@ use crate::engine::hooks::testing::deps;
 use crate::engine::hooks::testing::filters;
 use crate::engine::hooks::testing::scripted;
 use crate::engine::hooks::testing::scripted_with;
+use crate::telemetry::metrics::RequestExemplar;
 
 const AROUND: &str = "name = \"ear\"\nkind = \"http\"\npoints = [\"before\", \"after\", \"event\"]\n\
                       prompt = \"read\"\nanswer = \"read\"\nstream = \"whole\"";
@@ -140,4 +141,23 @@ async fn task_of_a_hook_calls_no_hooks() {
     server.agents.recv().await.unwrap();
     let is_asked = |input: &crate::engine::hooks::HookInput| input.point != HookPoint::Event;
     assert!(!hook.calls().iter().any(is_asked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hook_before_a_task_with_a_chosen_id_gets_the_id_of_the_request() {
+    let hook = ScriptedHook::passing();
+    let server = TaskTestServer::with_hooks(scripted(vec![(AROUND, hook.clone())])).await;
+    let chosen = ChosenId::new("mine".to_owned(), &serde_json::json!({}));
+    let spec = TaskSpec {
+        chosen: Some(chosen),
+        ..server.spec()
+    };
+    let me = me();
+    let creating = server.tasks.create_once(&me, spec);
+    let request = RequestExemplar::of_request("req_1");
+    request.scope(creating).await.unwrap();
+    let calls = hook.calls();
+    let before = calls.iter().find(|input| input.point == HookPoint::Before);
+    let facts = before.unwrap().request.as_ref().unwrap();
+    assert_eq!(&*facts.request_id, "req_1");
 }

@@ -8,7 +8,7 @@ pub(super) mod content_encoding;
 pub(super) mod cors;
 pub(super) mod error_report;
 pub(super) mod framing;
-mod hook_mark;
+pub(super) mod hook_mark;
 pub(super) mod host_check;
 pub(super) mod panic;
 pub(super) mod request_id;

@@ -14,11 +14,13 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use super::response_sockets::Socket;
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
 use super::turn_sockets::open;
 use super::turn_sockets::prompted_turns;
 use super::*;
+use crate::engine::hooks::testing::mark_header;
 use crate::http::tests::with_keys::RevocableKey;
 use crate::http::tests::with_keys::with_configured_key;
 
@@ -265,4 +267,27 @@ async fn revoked_key_is_refused_for_the_next_turn() {
         events_until_end(&mut socket, 1).await,
         ["b error revoked_api_key"]
     );
+}
+
+#[tokio::test]
+async fn socket_of_a_hook_that_authenticates_with_its_first_message_is_known_as_such() {
+    let turns = ScriptedTurns::new(|caller, _| {
+        let is_from_hook = caller.origin.is_from_hook.to_string();
+        let words = http::text(&is_from_hook);
+        Ok(http::play(vec![http::started(), words, http::finished()]))
+    });
+    let server = Server::start_as(turns, config(), |_| {}, with_configured_key).await;
+    let url = format!("ws://{}/v1/stream", server.address);
+    let mut request = url.into_client_request().unwrap();
+    let (name, value) = mark_header();
+    let value = HeaderValue::from_static(value);
+    request.headers_mut().insert(name, value);
+    let opened = client_async(request, server.connect().await).await;
+    let mut socket = Socket(opened.unwrap().0);
+    let auth = json!({"type": "auth", "api_key": "secret-1"});
+    socket.send(auth).await;
+    socket.read_until("authenticated").await;
+    socket.send(chat("a", "hi")).await;
+    let token = socket.read_until("token").await;
+    assert_eq!(token["content"], "true");
 }

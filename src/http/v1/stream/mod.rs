@@ -12,6 +12,7 @@ use axum::extract::ws::CloseFrame;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::close_code;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -43,6 +44,7 @@ use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::AccessLogLine;
+use crate::http::middleware::hook_mark::is_from_hook;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::shutdown::DrainExpired;
 use crate::http::shutdown::ShutdownStarted;
@@ -78,6 +80,7 @@ pub(in crate::http) async fn open(
         Option<Extension<Connection>>,
     ),
     (Extension(id), Extension(bodies)): (Extension<RequestId>, Extension<Bodies>),
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else {
@@ -110,6 +113,7 @@ pub(in crate::http) async fn open(
         drain_expired: drain_expired.clone(),
         bodies,
         id,
+        is_from_hook: is_from_hook(&headers),
     };
     Ok(socket::open(
         upgrade,
@@ -146,6 +150,8 @@ struct StreamSocketSession {
     bodies: Bodies,
     /// Id of the request that opened the WebSocket.
     id: RequestId,
+    /// Set if a hook of this server opened it.
+    is_from_hook: bool,
 }
 
 impl StreamSocketSession {
@@ -269,6 +275,7 @@ impl StreamSocketSession {
         let needed = Some(Permission::Inference);
         let mut caller = self.keys.authenticate(&credentials, needed)?;
         caller.origin.surface = Surface::Stream;
+        caller.origin.is_from_hook = self.is_from_hook;
         Ok(caller)
     }
 

@@ -16,7 +16,7 @@ use crate::telemetry::metrics::RequestExemplar;
 pub struct FailedRequest<'a> {
     /// Id of the request; `None` for the one that runs now.
     pub id: Option<&'a str>,
-    /// API by which it came; `None` for a route that runs no turns.
+    /// API by which it came; `None` for a route of none of them.
     pub surface: Option<Surface>,
     /// Caller; `None` for a request without a valid key.
     pub caller: Option<&'a Caller>,

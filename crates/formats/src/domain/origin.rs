@@ -69,12 +69,12 @@ impl Surface {
         Self::ALL.into_iter().find(|surface| surface.name() == name)
     }
 
-    /// Returns the surface of a route, by its path. Routes that run no turn count as chat.
+    /// Returns the surface of a route, by its path. Routes of none of these APIs count as chat.
     pub fn of_path(path: &str) -> Self {
         Self::of_route(path).unwrap_or_default()
     }
 
-    /// Returns the surface of a route, by its path; `None` for routes that run no turn.
+    /// Returns the surface of a route, by its path; `None` for routes of none of these APIs.
     pub fn of_route(path: &str) -> Option<Self> {
         let mut segments = path.trim_start_matches("/v1/").split('/');
         match (segments.next()?, segments.next()) {

@@ -12,17 +12,15 @@ function openDialog(make, { isLocked = false } = {}) {
   const id = `dialog-${titles}`;
   dialog.setAttribute("aria-labelledby", id);
   return new Promise((resolve) => {
-    let result;
+    // The event of a closed dialog comes later, and a secret must not stay on the page until then.
     const close = (value) => {
-      result = value;
       dialog.close();
+      dialog.remove();
+      resolve(value);
     };
     dialog.append(make(close, id));
     dialog.addEventListener("cancel", (event) => isLocked && event.preventDefault());
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(result);
-    });
+    dialog.addEventListener("close", () => close(undefined), { once: true });
     document.body.append(dialog);
     dialog.showModal();
   });

@@ -256,6 +256,12 @@ impl<'c> PlannedChange<'c> {
             .change(&self.text, &changed, holds_key)
             .with_context(|| format!("cannot write {path}"))?;
         let copy = self.file.copy.display();
+        let is_new = self.text.is_empty() && self.original.is_none();
+        let written = if is_new {
+            format!("{path} is written; it is a new file.")
+        } else {
+            format!("{path} is changed. {copy} is a copy of it from before.")
+        };
         let name = self.client.name;
         let privacy = if holds_key {
             "It holds the key, so only you can read it.\n"
@@ -263,7 +269,7 @@ impl<'c> PlannedChange<'c> {
             ""
         };
         let told = format!(
-            "{path} is changed. {copy} is a copy of it from before.\n{privacy}{steps}\
+            "{written}\n{privacy}{steps}\
              `claude-switchboard connect {name} --undo` takes the change back.\n"
         );
         print(told.as_bytes())

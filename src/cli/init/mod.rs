@@ -176,6 +176,7 @@ impl InitArguments {
             let _ = write!(
                 steps,
                 "  claude-switchboard serve --config {config}\n\
+                 Then, in another terminal, with the key in SWITCHBOARD_API_KEY:\n\
                  \x20 claude-switchboard chat --config {config}\n\
                  \x20 claude-switchboard connect --list\n"
             );
@@ -225,11 +226,11 @@ async fn make_first_key(client: &AdminClient) -> anyhow::Result<String> {
     let body = json!({"name": FIRST_KEY, "project_id": FIRST_PROJECT});
     let made = client.request_json("POST", "/admin/keys", Some(&body));
     let made = made.await?;
+    let key = table::text(&made["key"]);
     Ok(format!(
-        "The first key, of the project {FIRST_PROJECT}. It is shown this once:\n\n    {}\n\n\
-         Clients have to send it from now on; put it into their environment:\n\
-         \x20 export SWITCHBOARD_API_KEY=KEY\n",
-        table::text(&made["key"])
+        "The first key, of the project {FIRST_PROJECT}. It is shown this once:\n\n    {key}\n\n\
+         Clients have to send it from now on; this puts it into their environment:\n\
+         \x20 export SWITCHBOARD_API_KEY={key}\n"
     ))
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn admin_key(
 fn print_admin_key(text: &KeyText) -> std::io::Result<()> {
     writeln!(
         std::io::stdout(),
-        "The key of the admin API, shown this once:\n\n    {}\n\nSWITCHBOARD_ADMIN_KEY puts another in its place.\n",
+        "The admin key, for /admin and the dashboard, shown this once:\n\n    {}\n\nSWITCHBOARD_ADMIN_KEY puts another in its place.\n",
         text.reveal()
     )
 }

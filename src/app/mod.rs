@@ -146,7 +146,7 @@ pub async fn run(
     // Logged after the signal handlers are installed: supervisors wait for this line and may then
     // stop the server.
     tracing::info!(address = %app.address, "server listening");
-    welcome::welcome_operator(app.address, sign_in, app.keys.is_open());
+    welcome::welcome_operator(app.address, sign_in, &app.keys);
     app.wait().await;
     Ok(())
 }

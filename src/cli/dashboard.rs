@@ -26,7 +26,23 @@ Examples:
 
 They ask the running server, on its machine and as its user.";
 
-const HINT: &str = "`claude-switchboard serve` starts a server, and `check-config` shows whether admin.dashboard is on";
+/// Reasons why there is no dashboard, by words of the server's message, with advice on each.
+const ADVICE: [(&str, &str); 3] = [
+    (
+        "No server runs",
+        "start one with `claude-switchboard serve`, or name that of another directory: --data-dir DIR",
+    ),
+    (
+        "has no admin key",
+        "set SWITCHBOARD_ADMIN_KEY to 16 characters or more where the server is started, and start it again",
+    ),
+    (
+        "`admin.dashboard`",
+        "set `dashboard = true` below `[admin]` in the server's configuration, and start it again",
+    ),
+];
+/// Advice on another refusal, such as that of a session that is gone.
+const OTHER_ADVICE: &str = "`claude-switchboard dashboard sessions` lists the sessions";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
@@ -101,10 +117,24 @@ impl DashboardArguments {
 /// Replaces the advice about keys by that about the dashboard.
 fn with_hint(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<AdminClientError>() {
-        Ok(AdminClientError::Refused(message)) => CommandError::new(message, HINT).into(),
+        Ok(AdminClientError::Refused(message)) => advise(message).into(),
         Ok(error) => error.into(),
         Err(error) => error,
     }
+}
+
+/// Returns the error for a refusal. Where the advice is known it replaces that of the message, which
+/// follows its first sentence.
+fn advise(message: String) -> CommandError {
+    let known = ADVICE.iter().find(|(words, _)| message.contains(words));
+    let Some(&(_, hint)) = known else {
+        return CommandError::new(message, OTHER_ADVICE);
+    };
+    let reason = match message.split_once(". ") {
+        Some((reason, _)) => format!("{reason}."),
+        None => message,
+    };
+    CommandError::new(reason, hint)
 }
 
 fn describe_link(link: &Value) -> String {
@@ -146,6 +176,16 @@ mod tests {
         assert!(full.contains(url) && full.contains("admin key"), "{full}");
         let read_only = describe_link(&json!({"url": url, "read_only": true}));
         assert!(read_only.contains("can change nothing"), "{read_only}");
+    }
+
+    #[test]
+    fn advice_fits_the_refusal_and_is_given_once() {
+        let off = advise("It has no admin key. Set one.".to_owned());
+        assert_eq!(off.to_string(), "It has no admin key.");
+        assert!(off.hint.contains("SWITCHBOARD_ADMIN_KEY"));
+        let gone = advise("There is no such session. Look.".to_owned());
+        assert_eq!(gone.to_string(), "There is no such session. Look.");
+        assert_eq!(gone.hint, OTHER_ADVICE);
     }
 
     #[test]

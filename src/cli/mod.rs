@@ -74,6 +74,12 @@ use usage::UsageArguments;
 
 /// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
+/// Advice on an error without its own.
+const DEFAULT_HINT: &str = "`claude-switchboard check-config` shows the settings in force, SWITCHBOARD_LOG__FILTER=debug more of what \
+                            happens";
+/// Advice on a data directory that another server holds.
+const DATA_DIR_IN_USE: &str = "stop that server, which `claude-switchboard doctor` shows, or start this one with its own \
+                               directory and address: --data-dir DIR --listen ADDR:PORT";
 /// Exit code after Ctrl-C, as shells have it: 128 and the number of the signal.
 const INTERRUPTED: u8 = 130;
 
@@ -181,7 +187,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
         CliCommand::CheckConfig { config } => check_config(config.as_deref(), &environment),
         CliCommand::Top(arguments) => top::run(&arguments, &environment),
         CliCommand::Chat(arguments) => chat::run(arguments, &environment),
-        CliCommand::Connect(arguments) => connect::run(arguments, &environment),
+        CliCommand::Connect(arguments) => connect::run(&arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
         CliCommand::Hooks(command) => print(hooks::run(&command, &environment)?.as_bytes()),
         CliCommand::Dashboard(arguments) => print(arguments.run(&environment)?.as_bytes()),
@@ -235,35 +241,36 @@ fn confirm(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.as_str(), "y" | "yes"))
 }
 
+/// Returns the advice that belongs to the kind of the error, if there is one.
+fn find_advice(error: &anyhow::Error) -> Option<String> {
+    if let Some(refused) = error.downcast_ref::<config::Error>() {
+        return Some(refused.hint());
+    }
+    let advice = if let Some(error) = error.downcast_ref::<CommandError>() {
+        error.hint
+    } else if let Some(error) = error.downcast_ref::<AdminClientError>() {
+        error.hint()
+    } else if let Some(error) = error.downcast_ref::<RecordsError>() {
+        error.hint()
+    } else {
+        let error = error.downcast_ref::<std::io::Error>()?;
+        if error.kind() != std::io::ErrorKind::ResourceBusy {
+            return None;
+        }
+        DATA_DIR_IN_USE
+    };
+    Some(advice.to_owned())
+}
+
 /// Prints an error to stderr, one line for what happened and one for what to do, and returns the
 /// exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let refused = error.downcast_ref::<config::Error>();
-    let advice = error
-        .downcast_ref::<CommandError>()
-        .map(|advice| advice.hint.to_owned());
-    let advice = advice.or_else(|| {
-        error
-            .downcast_ref::<AdminClientError>()
-            .map(|error| error.hint().to_owned())
-    });
-    let advice = advice.or_else(|| {
-        error
-            .downcast_ref::<RecordsError>()
-            .map(|error| error.hint().to_owned())
-    });
-    let hint = match (refused, advice) {
-        (Some(refused), _) => refused.hint(),
-        (None, Some(advice)) => advice,
-        (None, None) => "`claude-switchboard check-config` shows the settings in force, SWITCHBOARD_LOG__FILTER=debug more of \
-                 what happens"
-            .to_owned(),
-    };
+    let hint = find_advice(error).unwrap_or_else(|| DEFAULT_HINT.to_owned());
     // A server's words may be in it.
     let text = format!("error: {error:#}\nhint: {hint}");
     // A failed write is ignored: stderr may be closed.
     let _ = writeln!(std::io::stderr(), "{}", without_control_characters(&text));
-    ExitCode::from(if refused.is_some() {
+    ExitCode::from(if error.is::<config::Error>() {
         BAD_CONFIGURATION
     } else {
         1

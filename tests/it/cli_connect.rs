@@ -87,6 +87,17 @@ fn setting_of_the_user_is_kept_and_the_lines_are_shown() {
 }
 
 #[test]
+fn client_without_a_name_is_refused_with_the_way_to_the_list() {
+    let unnamed = run(&["connect"], &[]);
+    assert_eq!(unnamed.code, Some(1), "{}", unnamed.stdout);
+    assert!(
+        unnamed.stderr.contains("connect --list"),
+        "{}",
+        unnamed.stderr
+    );
+}
+
+#[test]
 fn clients_are_listed_and_those_without_a_file_are_explained() {
     let list = run(&["connect", "--list"], &[]);
     assert_eq!(list.code, Some(0), "{}", list.stderr);

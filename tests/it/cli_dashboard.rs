@@ -63,10 +63,14 @@ async fn command_without_a_dashboard_says_what_to_do() {
     assert_eq!(missing.code, Some(1));
     let reason = "error: No server runs on this data directory";
     assert!(missing.stderr.starts_with(reason), "{}", missing.stderr);
+    let hint = "\nhint: start one with `claude-switchboard serve`";
+    assert!(missing.stderr.contains(hint), "{}", missing.stderr);
     let server = TestServer::fake().spawn().await;
     let off = dashboard(server.data_dir(), &[]);
     assert_eq!(off.code, Some(1));
     let reason = "error: The dashboard is off, because this server has no admin key.";
     assert!(off.stderr.starts_with(reason), "{}", off.stderr);
+    let hint = "\nhint: set SWITCHBOARD_ADMIN_KEY";
+    assert!(off.stderr.contains(hint), "{}", off.stderr);
     server.end().await;
 }

@@ -97,6 +97,7 @@ async fn start_fails_if_another_server_uses_the_data_directory() {
         error.contains("another server uses") && error.contains(data_dir.to_str().unwrap()),
         "{error}"
     );
+    assert!(error.contains("--data-dir DIR --listen"), "{error}");
     assert_eq!(
         server.workers(),
         workers,

@@ -85,7 +85,11 @@ fn describe_error(error: &SetupError) -> CheckFinding {
 pub(super) fn check_sign_in(settings: &Settings, environment: &Environment) -> CheckFinding {
     let method = settings.claude.sign_in;
     match SignIn::choose(method, &environment.for_workers(method)) {
-        Err(missing) => CheckFinding::fail(missing.0, SIGN_IN),
+        Err(missing) => {
+            // The rest of the message is advice, as the hint is.
+            let problem = missing.0.split(": ").next();
+            CheckFinding::fail(problem.unwrap_or_default(), SIGN_IN)
+        }
         Ok(SignIn::Stored) => check_stored_login(environment),
         Ok(sign_in) => {
             let unused = SIGN_IN_VARIABLES
@@ -197,6 +201,7 @@ mod tests {
         );
         let finding = sign_in(&[home]);
         assert_eq!(finding.status, CheckStatus::Fail);
+        assert!(finding.detail.ends_with("no sign-in for Claude"));
         assert!(finding.hint.unwrap().contains("ANTHROPIC_API_KEY"));
     }
 

@@ -91,22 +91,22 @@ pub(super) fn check_lock(data_dir: &Path, answers: bool) -> CheckFinding {
 }
 
 fn judge_lock(owner: io::Result<LockOwner>, answers: bool) -> CheckFinding {
-    let holder = match owner {
+    let process = match owner {
         Ok(LockOwner::Nobody) => {
-            return CheckFinding::pass("no server holds the data directory");
+            return CheckFinding::pass("no server uses the data directory");
         }
         Ok(LockOwner::Process(id)) => format!("process {id}"),
         Ok(LockOwner::Unknown) => "a process".to_owned(),
         Err(error) => {
-            let detail = format!("not known: the lock cannot be read: {error}");
+            let detail = format!("not known: the lock file cannot be read: {error}");
             return CheckFinding::warn(detail, OTHER_DATA_DIR);
         }
     };
     if answers {
-        return CheckFinding::pass(format!("{holder}, a server that runs, holds it"));
+        return CheckFinding::pass(format!("{process}, the running server, uses it"));
     }
     CheckFinding::warn(
-        format!("{holder} holds the data directory and does not answer"),
+        format!("{process} uses the data directory and does not answer"),
         "wait until it has started or stopped; a second server needs another one: --data-dir",
     )
 }
@@ -142,7 +142,6 @@ pub(super) fn check_store_files(folder: &Path) -> CheckFinding {
         }
         Err(error) => return unusable_store(folder, &error),
     };
-    let mut count = 0;
     for entry in entries {
         let path = match entry {
             Ok(entry) => entry.path(),
@@ -152,9 +151,8 @@ pub(super) fn check_store_files(folder: &Path) -> CheckFinding {
         if let Err(error) = access(&path, wanted).map_err(io::Error::from) {
             return unusable_store(&path, &error);
         }
-        count += 1;
     }
-    CheckFinding::pass(format!("{count} files and folders of records can be used"))
+    CheckFinding::pass("the records can be read and written")
 }
 
 fn unusable_store(path: &Path, error: &io::Error) -> CheckFinding {

@@ -51,7 +51,7 @@ fn lock_of_a_silent_process_is_a_warning() {
     assert_eq!(judge_lock(owner(), true).status, CheckStatus::Pass);
     let silent = judge_lock(owner(), false);
     assert_eq!(silent.status, CheckStatus::Warn);
-    assert!(silent.detail.starts_with("process 4711 holds"));
+    assert!(silent.detail.starts_with("process 4711 uses"));
     let free = judge_lock(Ok(LockOwner::Nobody), false);
     assert_eq!(free.status, CheckStatus::Pass);
     let denied = Err(io::ErrorKind::PermissionDenied.into());

@@ -9,6 +9,9 @@ use rustix::process::getrlimit;
 use crate::app::file_descriptors;
 use crate::app::file_descriptors::DescriptorNeeds;
 use crate::config::Settings;
+use crate::domain::SECONDS_A_DAY;
+use crate::domain::date_from_day;
+use crate::domain::day_from_unix;
 use crate::domain::unix_now;
 use crate::runtime::checks::CheckFinding;
 use crate::runtime::checks::CheckPlace;
@@ -85,14 +88,11 @@ fn judge_memory(level: Option<MemoryLevel>, processes: usize) -> CheckFinding {
         .saturating_mul(processes as u64)
         .saturating_add(SERVER_BYTES);
     let Some(MemoryLevel { total, available }) = level else {
-        let detail = format!(
-            "not known; {processes} processes of the CLI take up to {} MiB",
-            needed / MIB
-        );
+        let detail = format!("not known; the CLI takes up to {} MiB", needed / MIB);
         return CheckFinding::warn(detail, "see that /proc/meminfo can be read");
     };
     let detail = format!(
-        "{} of {} MiB available; {processes} processes of the CLI take up to {} MiB",
+        "{} of {} MiB free; the CLI takes up to {} MiB",
         available / MIB,
         total / MIB,
         needed / MIB
@@ -142,12 +142,21 @@ pub(super) fn check_clock() -> CheckFinding {
 
 fn judge_clock(now: u64) -> CheckFinding {
     if (MIN_TIME..MAX_TIME).contains(&now) {
-        return CheckFinding::pass(format!("{now} seconds of Unix time"));
+        return CheckFinding::pass(describe_time(now));
     }
     CheckFinding::fail(
-        format!("{now} seconds of Unix time is not the present"),
+        format!("{} is not the present", describe_time(now)),
         "set the clock, and let it be kept: timedatectl set-ntp true",
     )
+}
+
+/// Formats a Unix time in seconds as `2026-11-29 08:00 UTC`.
+fn describe_time(seconds: u64) -> String {
+    let (year, month, day) = date_from_day(day_from_unix(seconds));
+    let rest = seconds % SECONDS_A_DAY;
+    let hour = rest / 3600;
+    let minute = rest / 60 % 60;
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
 #[cfg(test)]
@@ -177,7 +186,7 @@ mod tests {
         let container = |mebibytes| memory_level(MEMINFO, Some(mebibytes * MIB));
         let finding = judge_memory(container(512), 5);
         assert_eq!(finding.status, CheckStatus::Warn);
-        assert!(finding.detail.starts_with("512 of 512 MiB available"));
+        assert!(finding.detail.starts_with("512 of 512 MiB free"));
         assert_eq!(judge_memory(container(256), 5).status, CheckStatus::Fail);
         let unknown = judge_memory(memory_level("", None), 5);
         assert_eq!(unknown.status, CheckStatus::Warn);
@@ -205,5 +214,7 @@ mod tests {
         for wrong in [0, MIN_TIME - 1, MAX_TIME] {
             assert_eq!(judge_clock(wrong).status, CheckStatus::Fail);
         }
+        let first = judge_clock(MIN_TIME + 3_660);
+        assert_eq!(first, CheckFinding::pass("2026-01-01 01:01 UTC"));
     }
 }

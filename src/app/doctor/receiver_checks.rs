@@ -151,7 +151,12 @@ pub(super) async fn check_webhooks(registry: &Registry) -> CheckFinding {
     };
     let problems: Vec<String> = called.into_iter().filter_map(Result::err).collect();
     if problems.is_empty() {
-        return CheckFinding::pass(format!("{count} receivers accept connections{rest}"));
+        let detail = match count {
+            0 => "no project has a webhook".to_owned(),
+            1 => "1 receiver accepts connections".to_owned(),
+            _ => format!("{count} receivers accept connections{rest}"),
+        };
+        return CheckFinding::pass(detail);
     }
     CheckFinding::warn(
         format!("{}{rest}", problems.join("; ")),

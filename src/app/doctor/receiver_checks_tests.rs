@@ -93,13 +93,13 @@ async fn receiver_of_traces_that_is_gone_is_a_warning() {
 async fn webhook_that_is_gone_is_a_warning_without_its_path() {
     let registry = Registry::temporary().await.unwrap();
     let none = check_webhooks(&registry).await;
-    assert_eq!(none, CheckFinding::pass("0 receivers accept connections"));
+    assert_eq!(none, CheckFinding::pass("no project has a webhook"));
     let (_listener, url) = listen();
     add_project(&registry, "one", &url).await;
     let reached = check_webhooks(&registry).await;
     assert_eq!(
         reached,
-        CheckFinding::pass("1 receivers accept connections")
+        CheckFinding::pass("1 receiver accepts connections")
     );
     add_project(&registry, "two", &format!("{}hush", closed_url())).await;
     let finding = check_webhooks(&registry).await;

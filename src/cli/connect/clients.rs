@@ -30,6 +30,13 @@ pub(super) struct ClientFile {
     pub(super) edit: fn(&ClientConnection) -> FileEdit,
 }
 
+impl ClientSetup {
+    /// Returns the remaining steps for the user, the one for a missing key first.
+    pub(super) fn steps_for(&self, connection: &ClientConnection) -> String {
+        format!("{}{}", connection.key_step(), (self.steps)(connection))
+    }
+}
+
 impl ClientFile {
     /// Returns the path of the file: in the folder that its variable names, else below `home`.
     pub(super) fn locate(&self, home: &Path, environment: &Environment) -> PathBuf {

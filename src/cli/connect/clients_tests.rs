@@ -10,6 +10,7 @@ fn connection(key: Option<&str>) -> ClientConnection {
             key: key.map(str::to_owned),
         },
         model: None,
+        lacks_key: false,
     }
 }
 
@@ -35,6 +36,21 @@ fn clients_have_names_of_their_own_and_steps() {
         }
         assert!(!client.title.is_empty());
     }
+}
+
+#[test]
+fn missing_key_is_made_before_the_other_steps() {
+    let lacking = ClientConnection {
+        lacks_key: true,
+        ..connection(None)
+    };
+    let steps = find_client("codex").unwrap().steps_for(&lacking);
+    insta::assert_snapshot!(steps.trim_end(), @"
+    The server needs a key. Make one where it runs, and connect again with it:
+      claude-switchboard keys create NAME
+      export SWITCHBOARD_API_KEY=sk-sb-...
+    Then run `codex`.
+    ");
 }
 
 #[test]

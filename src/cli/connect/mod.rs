@@ -12,7 +12,6 @@ mod target_file;
 
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -22,12 +21,8 @@ use similar::TextDiff;
 
 use super::CommandError;
 use super::confirm;
-use super::endpoint::Endpoint;
 use super::endpoint::EndpointArguments;
 use super::print;
-use super::server_client::ServerClient;
-use super::server_client::block_on_calls;
-use super::server_client::read_refusal;
 use crate::config::Environment;
 use crate::runtime::text_table::TextTable;
 
@@ -36,13 +31,12 @@ use clients::ClientFile;
 use clients::ClientSetup;
 use clients::find_client;
 use connection::ClientConnection;
+use connection::find_problem;
 use edit::EditRefusal;
 use edit::FileEdit;
 use secret_mask::mask_secrets;
 use target_file::TargetFile;
 
-/// Maximum time for the answer that shows whether the server runs.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Lines around a change that are shown with it.
 const DIFF_CONTEXT: usize = 3;
 
@@ -62,8 +56,8 @@ It shows each change of a file and asks. What else is in the file stays.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ConnectArguments {
-    /// Client to set up.
-    #[arg(value_name = "NAME", required_unless_present = "list")]
+    /// Client to set up; --list shows all.
+    #[arg(value_name = "NAME")]
     #[arg(value_parser = PossibleValuesParser::new(CLIENTS.iter().map(|client| client.name)))]
     client: Option<String>,
     /// List the clients, and how each is set up.
@@ -102,29 +96,32 @@ struct PlannedChange<'c> {
 ///
 /// # Errors
 /// Fails when the file of the client is not changed, with advice on what to do instead.
-pub(super) fn run(arguments: ConnectArguments, environment: &Environment) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &ConnectArguments, environment: &Environment) -> anyhow::Result<()> {
+    if arguments.list {
+        return print(list().as_bytes());
+    }
     let client = arguments.client.as_deref().and_then(find_client);
     let Some(client) = client else {
-        return print(list().as_bytes());
+        return Err(CommandError::new(
+            "no client is named".to_owned(),
+            "`claude-switchboard connect --list` shows the names; `claude-switchboard connect codex` sets Codex up",
+        )
+        .into());
     };
     let Some(file) = &client.file else {
-        return explain(client, &arguments, environment);
+        return explain(client, arguments, environment);
     };
-    let home = arguments.home.or_else(|| environment.path("HOME"));
+    let home = arguments.home.clone();
+    let home = home.or_else(|| environment.path("HOME"));
     let home = home.context("there is no home directory (HOME is not set)")?;
     let path = file.locate(&home, environment);
     if arguments.undo {
         let planned = PlannedChange::read(client, file, &path, &ClientConnection::of_any())?;
         return planned.undo(arguments.yes);
     }
-    let connection = ClientConnection {
-        endpoint: arguments.endpoint.resolve(environment)?,
-        model: arguments.model,
-    };
-    connection.endpoint.warn_of_clear_text();
+    let connection = arguments.find_server(environment)?;
     let planned = PlannedChange::read(client, file, &path, &connection)?;
-    planned.make(&connection, arguments.yes)?;
-    note_problem(&connection.endpoint)
+    planned.make(&connection, arguments.yes)
 }
 
 /// Prints what a user does to set up a client whose file is not changed.
@@ -140,13 +137,8 @@ fn explain(
         )
         .into());
     }
-    let connection = ClientConnection {
-        endpoint: arguments.endpoint.resolve(environment)?,
-        model: arguments.model.clone(),
-    };
-    connection.endpoint.warn_of_clear_text();
-    print((client.steps)(&connection).as_bytes())?;
-    note_problem(&connection.endpoint)
+    let connection = arguments.find_server(environment)?;
+    print(client.steps_for(&connection).as_bytes())
 }
 
 fn list() -> String {
@@ -161,30 +153,25 @@ fn list() -> String {
     table.to_string()
 }
 
-/// Prints why the server would not answer the client, if so.
-fn note_problem(endpoint: &Endpoint) -> anyhow::Result<()> {
-    let problem = block_on_calls(async {
-        let client = ServerClient::new(endpoint.clone());
-        let asked = tokio::time::timeout(CHECK_TIMEOUT, list_models(&client));
-        // A server that is slow now is no problem of the client's setup.
-        Ok(asked.await.unwrap_or(Ok(())).err())
-    })?;
-    match problem {
-        Some(problem) => {
-            let note = format!("\nnote: {problem}\nhint: {}\n", problem.hint);
-            print(note.as_bytes())
+impl ConnectArguments {
+    /// Returns the server and the model to set a client up for. Prints a note if the server would
+    /// not answer the client.
+    fn find_server(&self, environment: &Environment) -> anyhow::Result<ClientConnection> {
+        let endpoint = self.endpoint.resolve(environment)?;
+        endpoint.warn_of_clear_text();
+        let problem = find_problem(&endpoint)?;
+        if let Some(problem) = &problem {
+            let error = &problem.error;
+            let note = format!("note: {error}\nhint: {}\n\n", error.hint);
+            print(note.as_bytes())?;
         }
-        None => Ok(()),
+        let is_refused = problem.is_some_and(|problem| problem.is_unauthorized);
+        Ok(ClientConnection {
+            lacks_key: is_refused && endpoint.key.is_none(),
+            endpoint,
+            model: self.model.clone(),
+        })
     }
-}
-
-/// Asks for the list of models, which needs a key but no worker.
-async fn list_models(client: &ServerClient) -> Result<(), CommandError> {
-    let response = client.get("/v1/models").await?;
-    if response.status().is_success() {
-        return Ok(());
-    }
-    Err(read_refusal(response).await)
 }
 
 impl<'c> PlannedChange<'c> {
@@ -244,7 +231,7 @@ impl<'c> PlannedChange<'c> {
         let path = self.file.path.display();
         let key = connection.endpoint.key.as_deref();
         let changed = self.with_change(key)?;
-        let steps = (self.client.steps)(connection);
+        let steps = self.client.steps_for(connection);
         if changed == self.text {
             let told = format!("{path} has the change already.\n{steps}");
             return print(told.as_bytes());

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::cli::endpoint::Endpoint;
 
 fn connection(url: &str) -> ClientConnection {
     ClientConnection {
@@ -9,6 +10,7 @@ fn connection(url: &str) -> ClientConnection {
             key: Some("sk-sb-1".to_owned()),
         },
         model: None,
+        lacks_key: false,
     }
 }
 

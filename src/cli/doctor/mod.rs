@@ -122,7 +122,7 @@ pub(super) fn run(
     }
 }
 
-/// Checks a setup that was just made, and returns the results as lines.
+/// Checks a setup that was just made, and returns the results as lines, with the worst of them.
 ///
 /// # Errors
 /// Fails when the runtime cannot be started.
@@ -130,11 +130,12 @@ pub(super) fn check_new_setup(
     settings: &Settings,
     environment: &Environment,
     config: &Path,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<(String, CheckStatus)> {
     let planned = plan_command_checks(settings, environment, Some(config));
     let checked = run_checks(planned, CheckPlace::Command);
     let report = block_on_calls(async { Ok(CheckReport::new(checked.await)) })?;
-    Ok(render_checks(&report, ReportStyle::of_stdout(environment)))
+    let lines = render_checks(&report, ReportStyle::of_stdout(environment));
+    Ok((lines, report.status))
 }
 
 impl DoctorArguments {

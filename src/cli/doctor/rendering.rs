@@ -17,6 +17,14 @@ const NO_COLOR: &str = "NO_COLOR";
 const DUMB: &str = "dumb";
 /// End of a colour.
 const RESET: &str = "\u{1b}[0m";
+/// Characters of a hint on one line, in a terminal of 80 columns.
+const HINT_WIDTH: usize = 68;
+/// Heading of the results that are the same in both processes.
+const BOTH: &str = "This command and the running server alike";
+/// Heading of the results of the command.
+const COMMAND: &str = "This command, in its own environment";
+/// Heading of the results of the server.
+const SERVER: &str = "The running server, in its environment";
 
 /// Style of a report on a terminal or in a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,27 +56,50 @@ impl ReportStyle {
     }
 }
 
-/// Renders the checks, those of the command before those of the server.
+/// Renders the checks: those on which command and server agree, once, then those of the command,
+/// then those of the server.
 pub(super) fn render_checks(report: &CheckReport, style: ReportStyle) -> String {
     let checks = &report.checks;
     let widths = checks.iter().map(|check| check.name.chars().count());
     let width = widths.max().unwrap_or(0);
-    let is_of_server = |check: &&CheckResult| check.place == CheckPlace::Server;
-    let (theirs, own): (Vec<&CheckResult>, Vec<&CheckResult>) =
-        checks.iter().partition(is_of_server);
+    let groups = [
+        (BOTH, group(checks, CheckPlace::Command, true)),
+        (COMMAND, group(checks, CheckPlace::Command, false)),
+        (SERVER, group(checks, CheckPlace::Server, false)),
+    ];
+    let mut places = checks.iter().map(|check| check.place);
+    let has_server = places.any(|place| place == CheckPlace::Server);
     let mut text = String::new();
-    if !theirs.is_empty() {
-        text.push_str("This command, in its own environment:\n");
+    for (heading, group) in groups {
+        if has_server && !group.is_empty() {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}{heading}:");
+        }
+        for check in group {
+            render_check(&mut text, check, width, style);
+        }
     }
-    own.iter()
-        .for_each(|check| render_check(&mut text, check, width, style));
-    if !theirs.is_empty() {
-        text.push_str("\nThe running server, in its environment:\n");
-    }
-    theirs
-        .iter()
-        .for_each(|check| render_check(&mut text, check, width, style));
     text
+}
+
+/// Returns the checks of `place` that the other place has with the same result, or the others.
+fn group(checks: &[CheckResult], place: CheckPlace, is_shared: bool) -> Vec<&CheckResult> {
+    let of_place = checks.iter().filter(|check| check.place == place);
+    of_place
+        .filter(|check| has_twin(check, checks) == is_shared)
+        .collect()
+}
+
+/// True if the other process made the same check, with the same result.
+fn has_twin(check: &CheckResult, checks: &[CheckResult]) -> bool {
+    let is_twin = |other: &CheckResult| {
+        let twin = CheckResult {
+            place: other.place,
+            ..check.clone()
+        };
+        other.place != check.place && *other == twin
+    };
+    checks.iter().any(is_twin)
 }
 
 fn render_check(text: &mut String, check: &CheckResult, width: usize, style: ReportStyle) {
@@ -76,9 +107,32 @@ fn render_check(text: &mut String, check: &CheckResult, width: usize, style: Rep
     let name = &check.name;
     let detail = one_line(&check.detail);
     let _ = writeln!(text, "{word}  {name:width$}  {detail}");
-    if let Some(hint) = &check.hint {
-        let _ = writeln!(text, "      hint: {}", one_line(hint));
+    let hint = one_line(check.hint.as_deref().unwrap_or_default());
+    let mut label = "hint: ";
+    for line in wrap_words(&hint, HINT_WIDTH) {
+        let _ = writeln!(text, "      {label}{line}");
+        label = "      ";
     }
+}
+
+/// Returns the words of `text` in lines of at most `width` characters; a longer word has its own.
+fn wrap_words(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let length = line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && length > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
 }
 
 /// Returns `text` on one line, without what could change the terminal.
@@ -86,8 +140,14 @@ fn one_line(text: &str) -> String {
     without_control_characters(text).replace(['\n', '\t'], " ")
 }
 
-/// Renders the numbers of results, and what to do next: `next`, if nothing fails.
+/// Renders the numbers of results as [`render_checks`] shows them, and what to do next: `next`, if
+/// nothing fails.
 pub(super) fn render_summary(report: &CheckReport, next: &str) -> String {
+    let checks = &report.checks;
+    let is_repeated =
+        |check: &CheckResult| check.place == CheckPlace::Server && has_twin(check, checks);
+    let shown = checks.iter().filter(|check| !is_repeated(check));
+    let report = CheckReport::new(shown.cloned().collect());
     let total = report.checks.len();
     if total == 0 {
         return "No check of this name applies to this setup.\n".to_owned();
@@ -144,6 +204,32 @@ mod tests {
         WARN  disk_latency  50 ms
               hint: use another disk
         ");
+    }
+
+    #[test]
+    fn result_that_both_have_is_shown_and_counted_once() {
+        let mut report = report();
+        let same = CheckFinding::pass("2.1.329");
+        let theirs = same.named("cli", CheckPlace::Server);
+        report.checks.push(theirs);
+        let text = render_checks(&report, ReportStyle::default());
+        insta::assert_snapshot!(text, @"
+        This command and the running server alike:
+        ok    cli      2.1.329
+
+        This command, in its own environment:
+        FAIL  sign_in  none[2J
+              hint: set ANTHROPIC_API_KEY
+        ");
+        let summary = render_summary(&report, "");
+        assert!(summary.starts_with("2 checks: 1 ok, 0 warnings, 1 failed"));
+    }
+
+    #[test]
+    fn long_hint_is_wrapped_between_words() {
+        assert_eq!(wrap_words("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap_words("a longword", 4), ["a", "longword"]);
+        assert!(wrap_words("", 4).is_empty());
     }
 
     #[test]

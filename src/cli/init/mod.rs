@@ -26,6 +26,7 @@ use crate::app::AdminClient;
 use crate::config::DEFAULTS;
 use crate::config::Environment;
 use crate::domain::unix_now;
+use crate::runtime::checks::CheckStatus;
 
 use files::FileOutcome;
 use files::PlannedFile;
@@ -85,6 +86,7 @@ pub(super) fn run(arguments: &InitArguments, environment: &Environment) -> anyho
             .with_context(|| format!("cannot write {}", file.path.display()))?;
         print(describe(file, &outcome).as_bytes())?;
     }
+    let mut has_failure = false;
     if arguments.is_local() {
         let settings = target.settings(environment)?;
         let told = with_admin_client(&target, environment, async |client| {
@@ -92,10 +94,11 @@ pub(super) fn run(arguments: &InitArguments, environment: &Environment) -> anyho
         })?;
         let data_dir = settings.server.data_dir.display();
         print(format!("The data directory is {data_dir}.\n{told}").as_bytes())?;
-        let checks = check_new_setup(&settings, environment, config)?;
+        let (checks, status) = check_new_setup(&settings, environment, config)?;
+        has_failure = status == CheckStatus::Fail;
         print(format!("\n{checks}").as_bytes())?;
     }
-    print(arguments.next_steps(config).as_bytes())
+    print(arguments.next_steps(config, has_failure).as_bytes())
 }
 
 impl InitArguments {
@@ -169,9 +172,15 @@ impl InitArguments {
         .into())
     }
 
-    fn next_steps(&self, config: &Path) -> String {
+    /// Returns what the user does next; first of all, mend what failed if a check `has_failure`.
+    fn next_steps(&self, config: &Path, has_failure: bool) -> String {
         let config = config.display();
-        let mut steps = "\nNext:\n".to_owned();
+        let heading = if has_failure {
+            "\nNext: mend what failed above, then\n"
+        } else {
+            "\nNext:\n"
+        };
+        let mut steps = heading.to_owned();
         if self.is_local() {
             let _ = write!(
                 steps,
@@ -304,13 +313,16 @@ mod tests {
 
     #[test]
     fn next_steps_follow_the_files() {
-        let local = arguments().next_steps(Path::new("/c.toml"));
+        let local = arguments().next_steps(Path::new("/c.toml"), false);
         assert!(local.contains("serve --config /c.toml"), "{local}");
+        let failed = arguments().next_steps(Path::new("/c.toml"), true);
+        assert!(failed.starts_with("\nNext: mend what failed above"));
+        assert!(failed.contains("serve --config /c.toml"), "{failed}");
         let compose = InitArguments {
             compose: true,
             ..arguments()
         };
-        let steps = compose.next_steps(Path::new("/c.toml"));
+        let steps = compose.next_steps(Path::new("/c.toml"), false);
         assert!(!steps.contains("serve") && steps.contains("compose.yaml"));
     }
 }

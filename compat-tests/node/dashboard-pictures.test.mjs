@@ -62,7 +62,10 @@ test("pictures of the views are taken", { skip, timeout: 120_000 }, async () => 
   await page.setViewportSize(SIZE);
   await bringData(page);
   await page.goto(await server.link());
-  const take = (name) => page.screenshot({ path: join(folder, `dashboard-${name}.png`) });
+  const take = async (name) => {
+    await page.waitForFunction(() => !document.querySelector(".toast"));
+    await page.screenshot({ path: join(folder, `dashboard-${name}.png`) });
+  };
   const show = async (view) => {
     await open(page, server.origin, view);
     await page.locator("main :is(table, figure, .card)").filter({ visible: true }).first().waitFor();

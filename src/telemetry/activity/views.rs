@@ -64,7 +64,7 @@ pub struct TurnView {
     pub is_routed: bool,
     /// Phases that have begun.
     pub phases: PhaseTimes,
-    /// Tokens so far.
+    /// Number of tokens so far.
     pub tokens: TurnTokens,
     /// Set if the operator has cancelled the turn.
     pub is_cancelling: bool,

@@ -1,0 +1,1 @@
+"""Requests, answers, retries and streams without any network, shared by both clients."""

@@ -1,0 +1,126 @@
+"""Asynchronous client; its methods are those of the blocking one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from ._async import AsyncStream, AsyncTransport
+from ._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
+from ._core.chat import CHAT_PATH, DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
+from ._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
+from .models.chat import Completion
+from .models.usage import Budget, Model, Route, Usage
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+
+class AsyncSwitchboard:
+    """Client of a claude-switchboard for asyncio, with the settings of `Switchboard`.
+
+    >>> async with AsyncSwitchboard(api_key="sk-sb-...") as client:       # doctest: +SKIP
+    ...     answer = await client.complete("Say hello.", model="haiku")
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        admin_key: str | None = None,
+        admin_url: str | None = None,
+        project_id: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        settings = read_settings(
+            base_url=base_url,
+            api_key=api_key,
+            admin_key=admin_key,
+            admin_url=admin_url,
+            project_id=project_id,
+            timeout=timeout,
+            max_retries=max_retries,
+            headers=headers,
+        )
+        self._connect(settings, http_client)
+
+    def _connect(self, settings: Settings, http: httpx2.AsyncClient | None) -> None:
+        self._settings = settings
+        self._transport = AsyncTransport(settings, http)
+
+    async def __aenter__(self) -> AsyncSwitchboard:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._transport.http.aclose()
+
+    def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> AsyncSwitchboard:
+        """Client with other limits and the same connections."""
+        settings = replace(
+            self._settings,
+            timeout=self._settings.timeout if timeout is None else timeout,
+            max_retries=self._settings.max_retries if max_retries is None else max_retries,
+        )
+        other = AsyncSwitchboard.__new__(AsyncSwitchboard)
+        other._connect(settings, self._transport.http)
+        return other
+
+    async def complete(
+        self, prompt: Prompt, *, model: str = DEFAULT_MODEL, system: str | None = None, **parameters: object
+    ) -> Completion:
+        """Answer to a text or to the messages of a conversation; see `Switchboard.complete`."""
+        return await self._transport.send(complete_call(chat_body(prompt, model, system, parameters)))
+
+    def stream(
+        self, prompt: Prompt, *, model: str = DEFAULT_MODEL, system: str | None = None, **parameters: object
+    ) -> AsyncStream:
+        """Answer as a stream of text.
+
+        >>> async with client.stream("Tell me a story.") as stream:       # doctest: +SKIP
+        ...     async for piece in stream:
+        ...         print(piece, end="")
+        """
+        return AsyncStream(self._transport, stream_request(CHAT_PATH, chat_body(prompt, model, system, parameters)))
+
+    async def get_usage(self, period: Period = "month", group_by: GroupBy | None = None) -> Usage:
+        """Usage of the project of the key, of all its keys."""
+        return await self._transport.send(usage_call(period, group_by))
+
+    async def get_budget(self) -> list[Budget]:
+        """Budgets of the key and its project that cap anything, with what is left of them."""
+        return await self._transport.send(budget_call())
+
+    async def get_models(self) -> list[Model]:
+        """Models that the key may use."""
+        return await self._transport.send(models_call())
+
+    async def route(self, task: str, context_size: int = 0) -> Route:
+        """Model that `auto` would choose for a task; nothing is run and nothing is charged."""
+        return await self._transport.send(route_call(task, context_size))
+
+    def openai(self) -> AsyncOpenAI:
+        """Asynchronous client of the official package `openai` with the same address, key and limits."""
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            base_url=self._settings.base_url + "/v1",
+            api_key=self._settings.api_key or "unused",
+            project=self._settings.project_id,
+            timeout=self._settings.timeout,
+            max_retries=self._settings.max_retries,
+            default_headers=dict(self._settings.headers),
+        )

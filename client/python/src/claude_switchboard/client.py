@@ -1,0 +1,151 @@
+"""Blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from ._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
+from ._core.chat import CHAT_PATH, DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
+from ._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
+from ._sync import Stream, Transport
+from .models.chat import Completion
+from .models.usage import Budget, Model, Route, Usage
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+
+class Switchboard:
+    """Client of a claude-switchboard.
+
+    Address and key come from SWITCHBOARD_BASE_URL and SWITCHBOARD_API_KEY, else from OPENAI_BASE_URL and
+    OPENAI_API_KEY, else the server is http://127.0.0.1:8080. A client may be used by many threads at once.
+
+    >>> from claude_switchboard import Switchboard
+    >>> client = Switchboard("http://127.0.0.1:8080", api_key="sk-sb-...")
+    >>> client.complete("Say hello.", model="haiku").content          # doctest: +SKIP
+    'Hello!'
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        admin_key: str | None = None,
+        admin_url: str | None = None,
+        project_id: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        headers: Mapping[str, str] | None = None,
+        http_client: httpx2.Client | None = None,
+    ) -> None:
+        settings = read_settings(
+            base_url=base_url,
+            api_key=api_key,
+            admin_key=admin_key,
+            admin_url=admin_url,
+            project_id=project_id,
+            timeout=timeout,
+            max_retries=max_retries,
+            headers=headers,
+        )
+        self._connect(settings, http_client)
+
+    def _connect(self, settings: Settings, http: httpx2.Client | None) -> None:
+        self._settings = settings
+        self._transport = Transport(settings, http)
+
+    def __enter__(self) -> Switchboard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.http.close()
+
+    def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Switchboard:
+        """Client with other limits and the same connections."""
+        settings = replace(
+            self._settings,
+            timeout=self._settings.timeout if timeout is None else timeout,
+            max_retries=self._settings.max_retries if max_retries is None else max_retries,
+        )
+        other = Switchboard.__new__(Switchboard)
+        other._connect(settings, self._transport.http)
+        return other
+
+    def complete(
+        self, prompt: Prompt, *, model: str = DEFAULT_MODEL, system: str | None = None, **parameters: object
+    ) -> Completion:
+        """Answer to a text or to the messages of a conversation.
+
+        `parameters` are those of Chat Completions, such as `max_tokens`, `temperature` or `tools`.
+
+        >>> answer = client.complete("Name a river.", model="haiku", max_tokens=50)   # doctest: +SKIP
+        >>> answer.content, answer.cost                                               # doctest: +SKIP
+        ('The Elbe.', Decimal('0.000021'))
+        """
+        return self._transport.send(complete_call(chat_body(prompt, model, system, parameters)))
+
+    def stream(
+        self, prompt: Prompt, *, model: str = DEFAULT_MODEL, system: str | None = None, **parameters: object
+    ) -> Stream:
+        """Answer as a stream of text; the parameters are those of `complete`.
+
+        >>> with client.stream("Tell me a story.") as stream:             # doctest: +SKIP
+        ...     for piece in stream:
+        ...         print(piece, end="")
+        >>> stream.final().usage.total_tokens                             # doctest: +SKIP
+        312
+        """
+        return Stream(self._transport, stream_request(CHAT_PATH, chat_body(prompt, model, system, parameters)))
+
+    def get_usage(self, period: Period = "month", group_by: GroupBy | None = None) -> Usage:
+        """Usage of the project of the key, of all its keys.
+
+        >>> client.get_usage(period="month").total_tokens                 # doctest: +SKIP
+        109
+        """
+        return self._transport.send(usage_call(period, group_by))
+
+    def get_budget(self) -> list[Budget]:
+        """Budgets of the key and its project that cap anything, with what is left of them."""
+        return self._transport.send(budget_call())
+
+    def get_models(self) -> list[Model]:
+        """Models that the key may use."""
+        return self._transport.send(models_call())
+
+    def route(self, task: str, context_size: int = 0) -> Route:
+        """Model that `auto` would choose for a task; nothing is run and nothing is charged.
+
+        >>> client.route("Refactor the parser", context_size=50000).recommended_model     # doctest: +SKIP
+        'opus'
+        """
+        return self._transport.send(route_call(task, context_size))
+
+    def openai(self) -> OpenAI:
+        """Client of the official package `openai` with the same address, key and limits.
+
+        Needs `pip install claude-switchboard[openai]`.
+        """
+        from openai import OpenAI
+
+        return OpenAI(
+            base_url=self._settings.base_url + "/v1",
+            api_key=self._settings.api_key or "unused",
+            project=self._settings.project_id,
+            timeout=self._settings.timeout,
+            max_retries=self._settings.max_retries,
+            default_headers=dict(self._settings.headers),
+        )

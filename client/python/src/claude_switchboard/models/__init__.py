@@ -1,0 +1,1 @@
+"""Records that the server sends."""

@@ -1,7 +1,6 @@
 """Fixtures: a server with the stand-in for Anthropic, and clients of it.
 
-The server is the one that BASE_URL, API_KEY, ADMIN_KEY and WORK_ROOT name, or else one that is started from SERVER_BIN,
-STAND_IN_BIN and CLAUDE_BIN.
+The server is started from SERVER_BIN, STAND_IN_BIN and CLAUDE_BIN. Without them only the tests run that need none.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from running import Server, started_server
@@ -19,13 +19,23 @@ from claude_switchboard import AsyncSwitchboard, Switchboard
 TIMEOUT = 30.0
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # The folders of pytest's own fixture outlive the tests.
+    with TemporaryDirectory() as path:
+        yield Path(path)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     programs = [os.environ.get(name) for name in ("SERVER_BIN", "STAND_IN_BIN", "CLAUDE_BIN")]
     if not all(programs):
         pytest.skip("SERVER_BIN, STAND_IN_BIN and CLAUDE_BIN are not set")
     server_bin, stand_in_bin, claude_bin = (Path(program or "") for program in programs)
-    with started_server(tmp_path_factory.mktemp("server"), server_bin, stand_in_bin, claude_bin) as server:
+    with (
+        TemporaryDirectory() as path,
+        started_server(Path(path), server_bin, stand_in_bin, claude_bin) as server,
+    ):
         yield server
 
 

@@ -1,7 +1,7 @@
 """Client of claude-switchboard: answers of Claude, budgets, batches, sessions and agents."""
 
-from .async_client import AsyncSwitchboard
-from .client import Switchboard
+from .asynchronous.client import AsyncSwitchboard
+from .blocking.client import Switchboard
 from .errors import (
     APIConnectionError,
     APIError,
@@ -20,6 +20,9 @@ from .errors import (
     SwitchboardError,
 )
 from .models.chat import Completion
+from .models.tasks import PermissionRequest, Task, TaskEvent
+from .models.usage import Budget, Usage
+from .results import BatchItem, BatchProgress, BatchResult
 from .version import __version__
 
 __all__ = [
@@ -29,6 +32,10 @@ __all__ = [
     "AsyncSwitchboard",
     "AuthenticationError",
     "BadRequestError",
+    "BatchItem",
+    "BatchProgress",
+    "BatchResult",
+    "Budget",
     "BudgetError",
     "Completion",
     "ConflictError",
@@ -36,10 +43,14 @@ __all__ = [
     "InvalidAnswerError",
     "NotFoundError",
     "PermissionDeniedError",
+    "PermissionRequest",
     "RateLimitError",
     "ServerError",
     "StreamInterruptedError",
     "Switchboard",
     "SwitchboardError",
+    "Task",
+    "TaskEvent",
+    "Usage",
     "__version__",
 ]

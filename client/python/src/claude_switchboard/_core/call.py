@@ -42,6 +42,8 @@ class Request:
     is_repeatable: bool = False
     """True if it may be sent again although the server may have served it already."""
     is_admin: bool = False
+    timeout: float | None = None
+    """Seconds of silence that are at most waited for, less than the timeout of the client."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,7 @@ class Answer:
 
     def json(self) -> Any:
         """Decoded body."""
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            start = self.body[:200].decode(errors="replace")
-            raise InvalidAnswerError(f"The answer is no JSON: {start!r}. Is base_url that of the server?") from error
+        return decoded(self.body)
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,7 @@ class HttpRequest:
     headers: Mapping[str, str]
     content: bytes | None
     upload: Upload | None
+    timeout: float
 
 
 def complete_request(request: Request, settings: Settings) -> HttpRequest:
@@ -104,7 +103,8 @@ def complete_request(request: Request, settings: Settings) -> HttpRequest:
     headers.update(request.headers)
     base = settings.admin_url if request.is_admin else settings.base_url
     url = base + request.path + encode_query(request.query)
-    return HttpRequest(request.method, url, headers, content, request.upload)
+    timeout = min(settings.timeout, request.timeout or settings.timeout)
+    return HttpRequest(request.method, url, headers, content, request.upload, timeout)
 
 
 def key_header(request: Request, settings: Settings) -> dict[str, str]:
@@ -148,6 +148,17 @@ def encode_value(value: object) -> object:
 def given(**fields: object) -> dict[str, object]:
     """Fields of a body that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def decoded(text: str | bytes) -> Any:
+    """Value of a JSON text.
+
+    Raises InvalidAnswerError if the text is no JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidAnswerError(f"No JSON: {text[:200]!r}. Is base_url that of the server?") from error
 
 
 def read_model(model: type[M]) -> Callable[[Answer], M]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..errors import InvalidAnswerError, StreamInterruptedError, SwitchboardError
 from ..models.chat import AnswerMeta, Chunk, Completion, CompletionUsage
-from .call import Answer, Call, Request, given, path_part, validated
+from .call import Answer, Call, Request, decoded, given, validated
 from .faults import error_of_event
 from .sse import ServerEvent
 
@@ -27,22 +26,12 @@ def chat_body(prompt: Prompt, model: str, system: str | None, parameters: Mappin
     return {"model": model, "messages": messages, **given(**parameters)}
 
 
-def complete_call(body: Mapping[str, object]) -> Call[Completion]:
+def complete_call(body: Mapping[str, object], path: str = CHAT_PATH) -> Call[Completion]:
     """Call for a whole answer."""
-    return Call(Request("POST", CHAT_PATH, body=body), read_completion)
+    return Call(Request("POST", path, body=body), read_completion)
 
 
-def session_call(session_id: str, body: Mapping[str, object]) -> Call[Completion]:
-    """Call for a whole answer in a session."""
-    return Call(Request("POST", session_path(session_id), body=body), read_completion)
-
-
-def session_path(session_id: str) -> str:
-    """Path of the messages of a session."""
-    return f"/v1/sessions/{path_part(session_id)}/messages"
-
-
-def stream_request(path: str, body: Mapping[str, object]) -> Request:
+def stream_request(body: Mapping[str, object], path: str = CHAT_PATH) -> Request:
     """Request for an answer as a stream that ends with its usage."""
     options = {"include_usage": True, **cast("dict[str, object]", body.get("stream_options") or {})}
     headers = {"accept": "text/event-stream"}
@@ -151,10 +140,7 @@ class StreamedAnswer:
         return StreamInterruptedError(f"The stream broke off: {reason}", self.text)
 
     def _decode(self, event: ServerEvent) -> dict[str, Any]:
-        try:
-            value = json.loads(event.data)
-        except ValueError as error:
-            raise InvalidAnswerError(f"An event is no JSON: {event.data[:200]!r}") from error
+        value = decoded(event.data)
         if not isinstance(value, dict):
             raise InvalidAnswerError(f"An event is no object: {event.data[:200]!r}")
         return cast("dict[str, Any]", value)

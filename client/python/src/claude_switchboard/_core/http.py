@@ -18,13 +18,13 @@ def connection_limits() -> httpx2.Limits:
     return httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS)
 
 
-def request_arguments(request: HttpRequest, timeout: float) -> dict[str, Any]:
+def request_arguments(request: HttpRequest) -> dict[str, Any]:
     """Arguments of `build_request` for a request."""
     arguments: dict[str, Any] = {
         "method": request.method,
         "url": request.url,
         "headers": dict(request.headers),
-        "timeout": httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_SECONDS)),
+        "timeout": httpx2.Timeout(request.timeout, connect=min(request.timeout, CONNECT_TIMEOUT_SECONDS)),
     }
     if request.upload is not None:
         arguments["files"] = {"file": (request.upload.filename, request.upload.content)}

@@ -43,7 +43,7 @@ class Attempts:
             raise error_of_answer(answer)
         if not self._take():
             raise error_of_answer(answer)
-        return self._backoff() if asked is None else asked
+        return backoff(self._made) if asked is None else asked
 
     def wait_after_failure(self, failure: httpx2.TransportError) -> float:
         """Seconds until the next attempt after a failure on the way.
@@ -52,7 +52,7 @@ class Attempts:
         """
         may_repeat = self._request.is_repeatable or isinstance(failure, NEVER_SENT)
         if may_repeat and self._take():
-            return self._backoff()
+            return backoff(self._made)
         raise connection_error(failure, self._request) from failure
 
     def _may_repeat(self, answer: Answer) -> bool:
@@ -70,9 +70,11 @@ class Attempts:
         self._made += 1
         return True
 
-    def _backoff(self) -> float:
-        wait = min(FIRST_WAIT_SECONDS * 2.0 ** (self._made - 1), MAX_WAIT_SECONDS)
-        return wait * random.uniform(0.75, 1.0)
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait after this many failures, spread so that clients come back at different times."""
+    wait = min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), MAX_WAIT_SECONDS)
+    return wait * random.uniform(0.75, 1.0)
 
 
 def connection_error(failure: httpx2.TransportError, request: Request) -> APIConnectionError:

@@ -1,88 +1,19 @@
-"""Asynchronous shell around the core: sends requests, waits between attempts, and reads streams."""
+"""Streams of the asynchronous client."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, TypeVar
 
 import httpx2
 
-from ._core.call import Answer, Call, HttpRequest, Request, complete_request
-from ._core.chat import StreamedAnswer, read_meta
-from ._core.http import answer_of, connection_limits, request_arguments
-from ._core.plan import Notify, Plan, Step, Wait
-from ._core.retries import Attempts
-from ._core.settings import Settings
-from ._core.sse import EventDecoder, ServerEvent
-from .models.chat import Chunk, Completion
-
-T = TypeVar("T")
-log = logging.getLogger("claude_switchboard")
-
-
-class AsyncTransport:
-    """Connections to the server, with retries."""
-
-    def __init__(self, settings: Settings, http: httpx2.AsyncClient | None = None) -> None:
-        self.settings = settings
-        self.http = http or httpx2.AsyncClient(limits=connection_limits())
-
-    async def send(self, call: Call[T]) -> T:
-        """Sends a request and reads its answer."""
-        _, answer = await self._exchange(call.request, is_stream=False)
-        return call.read(answer)
-
-    async def open(self, request: Request) -> httpx2.Response:
-        """Sends a request and returns the response with its body still to be read."""
-        response, _ = await self._exchange(request, is_stream=True)
-        return response
-
-    async def run(self, plan: Plan[T]) -> T:
-        """Carries out the steps of a plan."""
-        result: Any = None
-        while True:
-            try:
-                step = plan.send(result)
-            except StopIteration as end:
-                value: T = end.value
-                return value
-            result = await self._carry_out(step)
-
-    async def _carry_out(self, step: Step) -> Any:
-        if isinstance(step, Wait):
-            return await asyncio.sleep(step.seconds)
-        if isinstance(step, Notify):
-            result = step.function(step.argument)
-            return await result if inspect.isawaitable(result) else result
-        return await self.send(step)
-
-    async def _exchange(self, request: Request, is_stream: bool) -> tuple[httpx2.Response, Answer]:
-        complete = complete_request(request, self.settings)
-        attempts = Attempts(request, self.settings.max_retries)
-        while True:
-            try:
-                response = await self._attempt(complete)
-                if is_stream and response.is_success:
-                    return response, answer_of(response, b"")
-                async with aclosing(response):
-                    answer = answer_of(response, await response.aread())
-            except httpx2.TransportError as failure:
-                await asyncio.sleep(attempts.wait_after_failure(failure))
-                continue
-            if answer.is_good:
-                return response, answer
-            await asyncio.sleep(attempts.wait_after_answer(answer))
-
-    async def _attempt(self, request: HttpRequest) -> httpx2.Response:
-        arguments = request_arguments(request, self.settings.timeout)
-        response = await self.http.send(self.http.build_request(**arguments), stream=True)
-        log.debug("%s %s: %s", request.method, request.url, response.status_code)
-        return response
+from .._core.call import Request
+from .._core.chat import StreamedAnswer, read_meta
+from .._core.http import answer_of
+from .._core.sse import EventDecoder, ServerEvent
+from ..models.chat import Chunk, Completion
+from .transport import AsyncTransport
 
 
 async def server_events(response: httpx2.Response) -> AsyncGenerator[ServerEvent, None]:

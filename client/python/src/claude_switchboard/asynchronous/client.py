@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx2
 
-from ._async import AsyncStream, AsyncTransport
-from ._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
-from ._core.chat import CHAT_PATH, DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
-from ._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
-from .models.chat import Completion
-from .models.usage import Budget, Model, Route, Usage
+from .._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
+from .._core.batching import (
+    DEFAULT_PARALLEL,
+    BatchRequest,
+    BatchRun,
+    Journal,
+    Progress,
+    batch_bodies,
+    parallel_runs,
+)
+from .._core.chat import DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
+from .._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
+from ..models.chat import Completion
+from ..models.usage import Budget, Model, Route, Usage
+from ..results import BatchResult
+from .admin import AsyncAdmin
+from .batch import run_batch
+from .batches import AsyncBatches
+from .files import AsyncFiles
+from .sessions import AsyncSessions
+from .stream import AsyncStream
+from .tasks import AsyncTasks
+from .transport import AsyncTransport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -55,6 +74,11 @@ class AsyncSwitchboard:
     def _connect(self, settings: Settings, http: httpx2.AsyncClient | None) -> None:
         self._settings = settings
         self._transport = AsyncTransport(settings, http)
+        self.tasks = AsyncTasks(self._transport)
+        self.sessions = AsyncSessions(self._transport)
+        self.files = AsyncFiles(self._transport)
+        self.batches = AsyncBatches(self._transport)
+        self.admin = AsyncAdmin(self._transport)
 
     async def __aenter__(self) -> AsyncSwitchboard:
         return self
@@ -94,7 +118,24 @@ class AsyncSwitchboard:
         ...     async for piece in stream:
         ...         print(piece, end="")
         """
-        return AsyncStream(self._transport, stream_request(CHAT_PATH, chat_body(prompt, model, system, parameters)))
+        return AsyncStream(self._transport, stream_request(chat_body(prompt, model, system, parameters)))
+
+    async def batch(
+        self,
+        requests: Sequence[BatchRequest],
+        *,
+        model: str = DEFAULT_MODEL,
+        system: str | None = None,
+        parallel: bool | int = DEFAULT_PARALLEL,
+        max_cost: Decimal | None = None,
+        progress: Progress | None = None,
+        resume: str | PathLike[str] | None = None,
+        **parameters: object,
+    ) -> BatchResult:
+        """Answers to many requests, in their order; see `Switchboard.batch`."""
+        bodies = batch_bodies(requests, model, system, parameters)
+        run = BatchRun(bodies, max_cost, progress, Journal(resume) if resume is not None else None)
+        return await run_batch(self._transport, run, parallel_runs(parallel))
 
     async def get_usage(self, period: Period = "month", group_by: GroupBy | None = None) -> Usage:
         """Usage of the project of the key, of all its keys."""

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import httpx2
 
-from ._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
-from ._core.chat import CHAT_PATH, DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
-from ._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
-from ._sync import Stream, Transport
-from .models.chat import Completion
-from .models.usage import Budget, Model, Route, Usage
+from .._core.accounts import GroupBy, Period, budget_call, models_call, route_call, usage_call
+from .._core.batching import (
+    DEFAULT_PARALLEL,
+    BatchRequest,
+    BatchRun,
+    Journal,
+    Progress,
+    batch_bodies,
+    parallel_runs,
+)
+from .._core.chat import DEFAULT_MODEL, Prompt, chat_body, complete_call, stream_request
+from .._core.settings import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_SECONDS, Settings, read_settings
+from ..models.chat import Completion
+from ..models.usage import Budget, Model, Route, Usage
+from ..results import BatchResult
+from .admin import Admin
+from .batch import run_batch
+from .batches import Batches
+from .files import Files
+from .sessions import Sessions
+from .stream import Stream
+from .tasks import Tasks
+from .transport import Transport
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -60,6 +79,11 @@ class Switchboard:
     def _connect(self, settings: Settings, http: httpx2.Client | None) -> None:
         self._settings = settings
         self._transport = Transport(settings, http)
+        self.tasks = Tasks(self._transport)
+        self.sessions = Sessions(self._transport)
+        self.files = Files(self._transport)
+        self.batches = Batches(self._transport)
+        self.admin = Admin(self._transport)
 
     def __enter__(self) -> Switchboard:
         return self
@@ -108,7 +132,33 @@ class Switchboard:
         >>> stream.final().usage.total_tokens                             # doctest: +SKIP
         312
         """
-        return Stream(self._transport, stream_request(CHAT_PATH, chat_body(prompt, model, system, parameters)))
+        return Stream(self._transport, stream_request(chat_body(prompt, model, system, parameters)))
+
+    def batch(
+        self,
+        requests: Sequence[BatchRequest],
+        *,
+        model: str = DEFAULT_MODEL,
+        system: str | None = None,
+        parallel: bool | int = DEFAULT_PARALLEL,
+        max_cost: Decimal | None = None,
+        progress: Progress | None = None,
+        resume: str | PathLike[str] | None = None,
+        **parameters: object,
+    ) -> BatchResult:
+        """Answers to many requests, in their order; each is a text, messages, or a body of Chat Completions.
+
+        `parallel` is how many run at a time, False for one after the other. No request begins once the batch has cost
+        `max_cost` dollars; those that run then are finished. `progress` is called after each with a `BatchProgress`.
+        With `resume`, the name of a file, finished answers are kept there, and a repeated call runs only what is
+        missing. Failures are in the results. Batches that may take hours are better run by the server: `batches`.
+
+        >>> result = client.batch(["Task 1", "Task 2"], model="haiku", max_cost=Decimal("0.10"))  # doctest: +SKIP
+        >>> [item.content for item in result]                                                     # doctest: +SKIP
+        """
+        bodies = batch_bodies(requests, model, system, parameters)
+        run = BatchRun(bodies, max_cost, progress, Journal(resume) if resume is not None else None)
+        return run_batch(self._transport, run, parallel_runs(parallel))
 
     def get_usage(self, period: Period = "month", group_by: GroupBy | None = None) -> Usage:
         """Usage of the project of the key, of all its keys.

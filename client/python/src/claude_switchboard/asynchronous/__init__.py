@@ -1,0 +1,1 @@
+"""Asynchronous client and its parts."""

@@ -1,0 +1,1 @@
+"""Blocking client and its parts."""

@@ -60,7 +60,7 @@ def test_budget_of_tokens_says_what_is_left(client: Switchboard, server: Server)
     ):
         poor.complete("hello", model="haiku")
     assert caught.value.budget is not None
-    assert (caught.value.budget.unit, caught.value.left) == ("tokens", 5)
+    assert (caught.value.budget.unit, caught.value.left) == ("tokens", Decimal(5))
 
 
 def test_rate_limit_says_when_to_come_back(client: Switchboard, server: Server) -> None:

@@ -18,7 +18,7 @@ from claude_switchboard import (
     Switchboard,
     SwitchboardError,
 )
-from claude_switchboard._core.batching import BatchRun, Journal, batch_bodies
+from claude_switchboard._core.batching import BatchRequest, BatchRun, Journal, batch_bodies
 from claude_switchboard._core.call import validated
 from claude_switchboard.errors import ErrorFacts
 
@@ -78,7 +78,7 @@ def test_journal_gives_each_answer_once_and_survives_a_torn_line(folder: Path) -
 
 
 def test_body_of_a_request_overrides_what_all_share() -> None:
-    body = {"messages": [], "model": "opus"}
+    body = {"messages": "none", "model": "opus"}
     bodies = batch_bodies(["text", body], "haiku", None, {"max_tokens": 5})
     assert [(body["model"], body["max_tokens"]) for body in bodies] == [("haiku", 5), ("opus", 5)]
 
@@ -114,7 +114,7 @@ def test_batch_stops_at_its_cost(client: Switchboard) -> None:
 
 
 def test_failures_of_a_batch_are_in_its_results(client: Switchboard) -> None:
-    requests = [PROMPTS[4], {"messages": [{"role": "user", "content": "hi"}], "temperature": "hot"}]
+    requests: list[BatchRequest] = [PROMPTS[4], {"messages": [{"role": "user", "content": "hi"}], "temperature": "hot"}]
     result = client.batch(requests, model="haiku")
     assert [item.status for item in result] == ["completed", "failed"]
     assert isinstance(result.failed[0].error, BadRequestError)

@@ -1,0 +1,144 @@
+"""Both clients against scripted answers, without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from claude_switchboard import (
+    APIConnectionError,
+    AsyncSwitchboard,
+    InvalidAnswerError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    Switchboard,
+    SwitchboardError,
+)
+
+Handler = Callable[[httpx2.Request], httpx2.Response]
+BODY = {"id": "c", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+CHUNK = 'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+WAIT = {"retry-after-ms": "1"}
+
+
+class Script:
+    """Answers that are given in turn, and the requests that came."""
+
+    def __init__(self, *answers: httpx2.Response | Exception) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def refused(status: int) -> httpx2.Response:
+    return httpx2.Response(status, headers=WAIT, json={"error": {"message": "no", "code": None}})
+
+
+def blocking(handler: Handler) -> Switchboard:
+    return Switchboard("http://test", "k", http_client=httpx2.Client(transport=httpx2.MockTransport(handler)))
+
+
+def asynchronous(handler: Handler) -> AsyncSwitchboard:
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
+    return AsyncSwitchboard("http://test", "k", http_client=http)
+
+
+def failures(kinds: list[int | None]) -> list[httpx2.Response | Exception]:
+    """Answers with these statuses; None is a server that is not reached."""
+    return [refused(kind) if kind else httpx2.ConnectError("down") for kind in kinds]
+
+
+@pytest.mark.parametrize("kinds", [[429, 503], [None, 429]])
+async def test_refused_request_is_repeated_with_the_same_key(kinds: list[int | None]) -> None:
+    script = Script(*failures(kinds), httpx2.Response(200, json=BODY))
+    assert blocking(script).complete("hello").content == "Hi"
+    other = Script(*failures(kinds), httpx2.Response(200, json=BODY))
+    assert (await asynchronous(other).complete("hello")).content == "Hi"
+    for requests in (script.requests, other.requests):
+        assert len(requests) == 3
+        assert len({request.headers["idempotency-key"] for request in requests}) == 1
+
+
+async def test_request_that_may_have_been_run_is_not_repeated() -> None:
+    script = Script(refused(502), httpx2.ReadError("cut"))
+    with pytest.raises(ServerError):
+        blocking(script).complete("hello")
+    with pytest.raises(APIConnectionError):
+        await asynchronous(script).complete("hello")
+    assert len(script.requests) == 2
+
+
+def test_retries_end() -> None:
+    with pytest.raises(RateLimitError):
+        blocking(Script(refused(429), refused(429))).with_options(max_retries=1).complete("hello")
+
+
+async def test_stream_is_repeated_before_its_first_event_and_never_after() -> None:
+    script = Script(refused(503), httpx2.Response(200, text=CHUNK))
+    stream = blocking(script).stream("hello")
+    with pytest.raises(StreamInterruptedError) as caught:
+        list(stream)
+    assert (caught.value.partial_text, len(script.requests)) == ("Hi", 2)
+    other = Script(refused(503), httpx2.Response(200, text=CHUNK))
+    with pytest.raises(StreamInterruptedError):
+        await asynchronous(other).stream("hello").final()
+    assert len(other.requests) == 2
+
+
+def test_stream_with_error_event_raises_its_kind() -> None:
+    text = CHUNK + 'data: {"error":{"message":"gone","type":"server_error","code":"timeout"}}\n\n'
+    stream = blocking(Script(httpx2.Response(200, text=text))).stream("hello")
+    with pytest.raises(ServerError, match="gone"):
+        list(stream)
+    assert stream.text == "Hi"
+
+
+def test_stream_is_read_once() -> None:
+    stream = blocking(Script(httpx2.Response(200, text=CHUNK + "data: [DONE]\n\n"))).stream("hello")
+    assert list(stream) == ["Hi"]
+    assert stream.final().content == "Hi"
+    with pytest.raises(SwitchboardError, match="read once"):
+        list(stream)
+
+
+def test_left_stream_has_no_whole_answer() -> None:
+    stream = blocking(Script(httpx2.Response(200, text=CHUNK * 3 + "data: [DONE]\n\n"))).stream("hello")
+    for _ in stream:
+        break
+    with pytest.raises(SwitchboardError, match="left"):
+        stream.final()
+
+
+def test_task_has_an_id_that_makes_its_request_repeatable() -> None:
+    task = {"id": "task_1", "task_id": "x", "status": "queued", "created_at": 1}
+    script = Script(httpx2.ReadError("cut"), httpx2.Response(201, json=task))
+    assert blocking(script).tasks.create("work", "/srv/work").id == "task_1"
+    ids = [json.loads(request.content)["task_id"] for request in script.requests]
+    assert ids[0] == ids[1]
+
+
+def test_project_and_headers_are_sent() -> None:
+    script = Script(httpx2.Response(200, json=BODY))
+    http = httpx2.Client(transport=httpx2.MockTransport(script))
+    with Switchboard("http://test/v1", "k", project_id="p", headers={"x-mine": "1"}, http_client=http) as client:
+        client.complete("hello", max_tokens=5, temperature=None)
+    [request] = script.requests
+    assert (request.headers["openai-project"], request.headers["x-mine"]) == ("p", "1")
+    assert str(request.url) == "http://test/v1/chat/completions"
+    sent = json.loads(request.content)
+    assert (sent["model"], sent["max_tokens"], "temperature" in sent) == ("auto", 5, False)
+
+
+def test_page_of_another_server_is_told_apart() -> None:
+    with pytest.raises(InvalidAnswerError, match="base_url"):
+        blocking(Script(httpx2.Response(200, text="<html>"))).complete("hello")

@@ -2,7 +2,7 @@
 
 >>> from claude_code_api import ClaudeClient
 >>> client = ClaudeClient("http://127.0.0.1:8080", api_key="sk-sb-...", project_id="my-app")
->>> client.complete("Say hello.", model="haiku").content          # doctest: +SKIP
+>>> client.complete("Say hello.", model="haiku").content
 'Hello!'
 """
 

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 class AsyncSwitchboard:
     """Client of a claude-switchboard for asyncio, with the settings of `Switchboard`.
 
-    >>> async with AsyncSwitchboard(api_key="sk-sb-...") as client:       # doctest: +SKIP
-    ...     answer = await client.complete("Say hello.", model="haiku")
+    Example::
+
+        async with AsyncSwitchboard(api_key="sk-sb-...") as client:
+            answer = await client.complete("Say hello.", model="haiku")
     """
 
     def __init__(
@@ -114,9 +116,11 @@ class AsyncSwitchboard:
     ) -> AsyncStream:
         """Answer as a stream of text.
 
-        >>> async with client.stream("Tell me a story.") as stream:       # doctest: +SKIP
-        ...     async for piece in stream:
-        ...         print(piece, end="")
+        Example::
+
+            async with client.stream("Tell me a story.") as stream:
+                async for piece in stream:
+                    print(piece, end="")
         """
         return AsyncStream(self._transport, stream_request(chat_body(prompt, model, system, parameters)))
 

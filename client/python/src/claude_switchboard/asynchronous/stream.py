@@ -31,8 +31,7 @@ class AsyncStream:
     The request is sent when the first piece is asked for. Leaving the loop ends the run on the server, so that nothing
     more is charged than was made until then.
 
-    >>> async for piece in client.stream("Tell me a story."):    # doctest: +SKIP
-    ...     print(piece, end="", flush=True)
+    In `async with` the end of the block ends the run at once, without it that happens soon after the loop.
     """
 
     def __init__(self, transport: AsyncTransport, request: Request) -> None:

@@ -27,9 +27,10 @@ from .transport import Transport
 class Batches:
     """Batches that the server runs in the background for up to 24 hours, also when it is restarted.
 
-    >>> batch = client.batches.submit(["Task 1", "Task 2"], model="haiku")        # doctest: +SKIP
-    >>> client.batches.wait(batch.id, max_cost=Decimal("0.50"))                   # doctest: +SKIP
-    >>> [item.content for item in client.batches.results(batch.id).completed]     # doctest: +SKIP
+    >>> batch = client.batches.submit(["Task 1", "Task 2"], model="haiku")
+    >>> batch = client.batches.wait(batch.id, max_cost=Decimal("0.50"))
+    >>> [item.content for item in client.batches.results(batch.id).completed]
+    ['Done.', 'Done as well.']
     """
 
     def __init__(self, transport: Transport) -> None:

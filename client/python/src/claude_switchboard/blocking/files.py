@@ -27,8 +27,8 @@ class Files:
     ) -> StoredFile:
         """Uploads a file, given by its path, as bytes, or open for reading. All of it is read into memory.
 
-        >>> file = client.files.upload("report.pdf")                      # doctest: +SKIP
-        >>> part = {"type": "file", "file": {"file_id": file.id}}         # doctest: +SKIP
+        >>> file = client.files.upload("report.pdf")
+        >>> part = {"type": "file", "file": {"file_id": file.id}}
         """
         name, content = read_source(source, filename)
         return self._transport.send(upload_call(name, content, purpose, expires_after_seconds))

@@ -27,9 +27,9 @@ class Sessions:
     ) -> Session:
         """Makes a session.
 
-        >>> session = client.sessions.create(model="haiku", instructions="Be brief.")     # doctest: +SKIP
-        >>> client.sessions.send(session.id, "My name is Ann.")                           # doctest: +SKIP
-        >>> client.sessions.send(session.id, "What is my name?").content                  # doctest: +SKIP
+        >>> session = client.sessions.create(model="haiku", instructions="Be brief.")
+        >>> answer = client.sessions.send(session.id, "My name is Ann.")
+        >>> client.sessions.send(session.id, "What is my name?").content
         'Ann.'
         """
         body = given(model=model, instructions=instructions, metadata=metadata)

@@ -30,7 +30,7 @@ class Stream:
     The request is sent when the first piece is asked for. Leaving the loop ends the run on the server, so that nothing
     more is charged than was made until then.
 
-    >>> for piece in client.stream("Tell me a story."):          # doctest: +SKIP
+    >>> for piece in client.stream("Tell me a story."):
     ...     print(piece, end="", flush=True)
     """
 

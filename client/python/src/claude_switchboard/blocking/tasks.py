@@ -59,8 +59,8 @@ class Tasks:
 
         >>> def decide(request):
         ...     return request.tool == "Write" or "Only files may be written."
-        >>> task = client.tasks.run("Write a page.", "/srv/work", on_permission=decide)       # doctest: +SKIP
-        >>> task.status, task.result, task.cost_usd                                           # doctest: +SKIP
+        >>> task = client.tasks.run("Write a page.", "/srv/work", on_permission=decide)
+        >>> task.status, task.result, task.cost_usd
         ('completed', 'I have written index.html.', Decimal('0.0123'))
         """
         task = self.create(prompt, workspace, **options)
@@ -96,7 +96,7 @@ class Tasks:
     def events(self, task_id: str, starting_after: int | None = None) -> Generator[TaskEvent, None, None]:
         """Events of a task until its end; a connection that breaks is opened again where it broke.
 
-        >>> for event in client.tasks.events("task_..."):                 # doctest: +SKIP
+        >>> for event in client.tasks.events("task_..."):
         ...     print(event.type, event.text or event.name or "")
         """
         cursor = EventCursor(task_id, starting_after)

@@ -53,4 +53,4 @@ fuzz: ## Fuzz every target (SECONDS=60)
 	@tools/fuzz $(or $(SECONDS),60)
 
 clean-cache: ## Remove what the other commands have installed
-	rm -rf .cache compat-tests/node/node_modules compat-tests/openapi/node_modules
+	rm -rf .cache compat-tests/client/node_modules compat-tests/node/node_modules compat-tests/openapi/node_modules

@@ -28,7 +28,7 @@ class StreamInterruptedError(SwitchboardError):
 
     def __init__(self, message: str, partial_text: str) -> None:
         super().__init__(message)
-        self.partial_text = partial_text
+        self.partial_text: str = partial_text
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class APIError(SwitchboardError):
 
     def __init__(self, facts: ErrorFacts) -> None:
         super().__init__(facts.message)
-        self.facts = facts
+        self.facts: ErrorFacts = facts
 
     @property
     def message(self) -> str:
@@ -153,7 +153,7 @@ class BudgetError(APIError):
 
     def __init__(self, facts: ErrorFacts, budget: BudgetLeft | None = None) -> None:
         super().__init__(facts)
-        self.budget = budget
+        self.budget: BudgetLeft | None = budget
 
     @property
     def left(self) -> Decimal | None:

@@ -101,8 +101,8 @@ class AsyncAdmin:
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
-        self.keys = AsyncKeys(transport)
-        self.projects = AsyncProjects(transport)
+        self.keys: AsyncKeys = AsyncKeys(transport)
+        self.projects: AsyncProjects = AsyncProjects(transport)
 
     async def get_status(self) -> ServerStatus:
         """State of the server: workers, what waits and runs, usage of today."""

@@ -76,11 +76,11 @@ class AsyncSwitchboard:
     def _connect(self, settings: Settings, http: httpx2.AsyncClient | None) -> None:
         self._settings = settings
         self._transport = AsyncTransport(settings, http)
-        self.tasks = AsyncTasks(self._transport)
-        self.sessions = AsyncSessions(self._transport)
-        self.files = AsyncFiles(self._transport)
-        self.batches = AsyncBatches(self._transport)
-        self.admin = AsyncAdmin(self._transport)
+        self.tasks: AsyncTasks = AsyncTasks(self._transport)
+        self.sessions: AsyncSessions = AsyncSessions(self._transport)
+        self.files: AsyncFiles = AsyncFiles(self._transport)
+        self.batches: AsyncBatches = AsyncBatches(self._transport)
+        self.admin: AsyncAdmin = AsyncAdmin(self._transport)
 
     async def __aenter__(self) -> AsyncSwitchboard:
         return self

@@ -17,15 +17,15 @@ from .._core.retries import Attempts
 from .._core.settings import Settings
 
 T = TypeVar("T")
-log = logging.getLogger("claude_switchboard")
+log: logging.Logger = logging.getLogger("claude_switchboard")
 
 
 class AsyncTransport:
     """Connections to the server, with retries."""
 
     def __init__(self, settings: Settings, http: httpx2.AsyncClient | None = None) -> None:
-        self.settings = settings
-        self.http = http or httpx2.AsyncClient(limits=connection_limits())
+        self.settings: Settings = settings
+        self.http: httpx2.AsyncClient = http or httpx2.AsyncClient(limits=connection_limits())
 
     async def send(self, call: Call[T]) -> T:
         """Sends a request and reads its answer."""

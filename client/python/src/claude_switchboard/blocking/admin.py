@@ -106,8 +106,8 @@ class Admin:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.keys = Keys(transport)
-        self.projects = Projects(transport)
+        self.keys: Keys = Keys(transport)
+        self.projects: Projects = Projects(transport)
 
     def get_status(self) -> ServerStatus:
         """State of the server: workers, what waits and runs, usage of today.

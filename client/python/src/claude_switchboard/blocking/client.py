@@ -79,11 +79,11 @@ class Switchboard:
     def _connect(self, settings: Settings, http: httpx2.Client | None) -> None:
         self._settings = settings
         self._transport = Transport(settings, http)
-        self.tasks = Tasks(self._transport)
-        self.sessions = Sessions(self._transport)
-        self.files = Files(self._transport)
-        self.batches = Batches(self._transport)
-        self.admin = Admin(self._transport)
+        self.tasks: Tasks = Tasks(self._transport)
+        self.sessions: Sessions = Sessions(self._transport)
+        self.files: Files = Files(self._transport)
+        self.batches: Batches = Batches(self._transport)
+        self.admin: Admin = Admin(self._transport)
 
     def __enter__(self) -> Switchboard:
         return self

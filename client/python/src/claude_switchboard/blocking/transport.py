@@ -16,15 +16,15 @@ from .._core.retries import Attempts
 from .._core.settings import Settings
 
 T = TypeVar("T")
-log = logging.getLogger("claude_switchboard")
+log: logging.Logger = logging.getLogger("claude_switchboard")
 
 
 class Transport:
     """Connections to the server, with retries."""
 
     def __init__(self, settings: Settings, http: httpx2.Client | None = None) -> None:
-        self.settings = settings
-        self.http = http or httpx2.Client(limits=connection_limits())
+        self.settings: Settings = settings
+        self.http: httpx2.Client = http or httpx2.Client(limits=connection_limits())
 
     def send(self, call: Call[T]) -> T:
         """Sends a request and reads its answer."""

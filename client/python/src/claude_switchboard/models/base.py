@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,7 @@ R = TypeVar("R", bound=BaseModel)
 class Record(BaseModel):
     """Immutable record; fields of a newer server are kept in `model_extra`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
 
 class Page(Record, Generic[R]):

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "",
     "docs",
     "docs/api",
     "docs/decisions",
+    "client/python",
     "compat-tests",
     "examples/hooks",
     "examples/savings",

@@ -12,12 +12,15 @@ use hyper::header::AUTHORIZATION;
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Builder;
 use serde_json::Value;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::CommandError;
 use super::control_characters::without_control_characters;
 use super::endpoint::Endpoint;
 use crate::runtime::http_client::HttpClient;
+use crate::runtime::http_client::MAX_SILENCE;
+use crate::runtime::http_client::SILENT;
 use crate::runtime::http_client::read_body;
 
 /// Header with the id of the last event that was received.
@@ -69,16 +72,16 @@ impl ServerClient {
     /// Sends a GET request and returns the response once its head is here.
     ///
     /// # Errors
-    /// Fails when no server answers.
+    /// Fails when no server answers within [`MAX_SILENCE`].
     pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, CommandError> {
-        self.send(Request::get(self.url(path)), Bytes::new()).await
+        self.fetch(Request::get(self.url(path))).await
     }
 
     /// Asks for the server-sent events after `last`, the id of the last event that was received,
     /// and returns the response once its head is here.
     ///
     /// # Errors
-    /// Fails when no server answers.
+    /// Fails when no server answers within [`MAX_SILENCE`].
     pub(super) async fn get_events(
         &self,
         path: &str,
@@ -88,7 +91,7 @@ impl ServerClient {
         if let Some(last) = last {
             request = request.header(LAST_EVENT_ID, last);
         }
-        self.send(request, Bytes::new()).await
+        self.fetch(request).await
     }
 
     /// Sends a POST request with a JSON body and returns the response once its head is here.
@@ -120,6 +123,13 @@ impl ServerClient {
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.endpoint.url)
+    }
+
+    /// Sends a request without a body, whose answer is not long in coming.
+    async fn fetch(&self, request: Builder) -> Result<Response<Incoming>, CommandError> {
+        let sending = self.send(request, Bytes::new());
+        let answer = timeout(MAX_SILENCE, sending).await;
+        answer.unwrap_or_else(|_| Err(self.unreachable(&SILENT)))
     }
 
     async fn send(
@@ -180,7 +190,8 @@ fn refusal(status: u16, body: &[u8]) -> CommandError {
             "list the folders in which agents may work in `tasks.roots` of the server's configuration"
         }
         (_, Some("insufficient_permissions")) => {
-            "name a key that may do this: `claude-switchboard keys create NAME --permissions LIST` makes one"
+            "name a key that may do this, with --key: `claude-switchboard keys create NAME` makes one for all \
+             but tasks, with `--permissions inference,tasks` one for tasks"
         }
         (_, Some("insufficient_quota")) => {
             "`claude-switchboard usage` shows what was spent, and `projects budget` sets another budget"
@@ -220,6 +231,8 @@ mod tests {
         the server answered 400: a[2Jb
         the log of the server says more
         ");
+        let body = r#"{"error":{"message":"No.","code":"insufficient_permissions"}}"#;
+        assert!(refused(403, body).contains("`--permissions inference,tasks`"));
         insta::assert_snapshot!(refused(502, "<html>"), @"
         the server answered 502: it gave no reason
         the log of the server says more

@@ -2,10 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::Stream;
+use futures::StreamExt as _;
+use futures::stream;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use http_body_util::Limited;
@@ -19,9 +24,14 @@ use hyper_rustls::HttpsConnector;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 const PRODUCT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"));
+/// Maximum silence of a server that sends: four heartbeats of an event stream.
+pub const MAX_SILENCE: Duration = Duration::from_secs(60);
+/// Description of a connection without a sign of life.
+pub const SILENT: &str = "nothing has come for a minute";
 
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 type LazyClient = LazyLock<HttpsClient, Box<dyn FnOnce() -> HttpsClient + Send>>;
@@ -90,6 +100,25 @@ pub async fn read_body(body: Incoming, max_bytes: usize) -> Result<Bytes, HttpCl
     }
 }
 
+/// Passes on the pieces of a body. After [`MAX_SILENCE`] without one the connection counts as dead:
+/// the last item is an error of the kind `TimedOut`.
+pub fn end_after_silence<E>(
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+) -> impl Stream<Item = io::Result<Bytes>>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    stream::unfold(Some(Box::pin(pieces)), |pieces| async move {
+        let mut pieces = pieces?;
+        let Ok(piece) = timeout(MAX_SILENCE, pieces.next()).await else {
+            let silent = io::Error::new(io::ErrorKind::TimedOut, SILENT);
+            return Some((Err(silent), None));
+        };
+        let piece = piece?.map_err(io::Error::other);
+        Some((piece, Some(pieces)))
+    })
+}
+
 impl fmt::Debug for HttpClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("HttpClient")
@@ -110,5 +139,34 @@ where
 {
     fn execute(&self, future: F) {
         self.0.spawn(future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+
+    use tokio::time::Instant;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn body_ends_with_an_error_after_a_minute_of_silence() {
+        let pauses = [50, 50, 3600];
+        let pieces = stream::iter(pauses).then(|pause| async move {
+            sleep(Duration::from_secs(pause)).await;
+            Ok::<_, Infallible>(Bytes::from_static(b":"))
+        });
+        let begun = Instant::now();
+        let mut pieces = pin!(end_after_silence(pieces));
+        for _ in 0..2 {
+            assert_eq!(pieces.next().await.unwrap().unwrap(), ":");
+        }
+        let error = pieces.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(pieces.next().await.is_none());
+        assert!(begun.elapsed() < Duration::from_secs(170));
     }
 }

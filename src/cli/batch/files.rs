@@ -1,9 +1,9 @@
 //! Files into which the results of a batch are fetched.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -21,6 +21,7 @@ use crate::cli::progress::WorkProgress;
 use crate::cli::server_client::ServerClient;
 use crate::cli::server_client::read_refusal;
 use crate::cli::table;
+use crate::runtime::http_client::end_after_silence;
 
 /// Endings of the files beside the input file.
 const OUTPUT_EXTENSION: &str = "output.jsonl";
@@ -133,10 +134,11 @@ async fn write_body(
     let total = total.and_then(|length| length.to_str().ok()?.parse().ok());
     let total: u64 = total.unwrap_or_default();
     let mut output = File::create(file).await?;
-    let mut body = response.into_body().into_data_stream();
+    let body = response.into_body().into_data_stream();
+    let mut body = pin!(end_after_silence(body));
     let mut written = 0;
     while let Some(piece) = body.next().await {
-        let piece = piece.map_err(io::Error::other)?;
+        let piece = piece?;
         output.write_all(&piece).await?;
         written += piece.len() as u64;
         progress.show(written, total, &[]);

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::select;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio::time::sleep;
 
 use super::events::ShownTaskEvent;
@@ -30,6 +31,8 @@ use crate::cli::screen::Screen;
 use crate::cli::server_client::ServerClient;
 use crate::cli::server_client::read_json_body;
 use crate::cli::server_client::read_refusal;
+use crate::runtime::http_client::MAX_SILENCE;
+use crate::runtime::http_client::end_after_silence;
 
 /// Task that is followed from the terminal.
 pub(super) struct TaskSession {
@@ -124,15 +127,21 @@ impl TaskSession {
         }
         // A decision may have been lost with the connection before.
         self.decide_questions().await;
-        let events = response.into_body().into_data_stream();
-        self.follow_events(events).await
+        let begun = Instant::now();
+        let body = response.into_body().into_data_stream();
+        let has_ended = self.follow_events(end_after_silence(body)).await?;
+        if begun.elapsed() >= MAX_SILENCE {
+            // The server was reached, even if its heartbeats are rarer than that.
+            self.progress.attempts.reset();
+        }
+        Ok(has_ended)
     }
 
     /// Follows the events of a connection, typed answers and Ctrl-C. Returns true if the task has
     /// ended.
     async fn follow_events(
         &mut self,
-        body: impl Stream<Item = Result<Bytes, hyper::Error>>,
+        body: impl Stream<Item = io::Result<Bytes>>,
     ) -> anyhow::Result<bool> {
         let mut events = pin!(body.eventsource());
         loop {

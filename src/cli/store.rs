@@ -108,6 +108,9 @@ fn backup(
     folder: Option<&Path>,
     progress: &ProgressArguments,
 ) -> anyhow::Result<String> {
+    // Without a slash at its end, after which `.partial` would be a file inside.
+    let folder = folder.map(|folder| folder.components().collect::<PathBuf>());
+    let folder = folder.as_deref();
     if let Some(folder) = folder.filter(|folder| folder.exists()) {
         let hint = "name a folder that does not exist, or remove this one";
         return Err(

@@ -50,7 +50,8 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
             .0,
         200
     );
-    let created = run_in(data.path(), &["store", "backup", backup]);
+    let with_slash = format!("{backup}/");
+    let created = run_in(data.path(), &["store", "backup", &with_slash]);
     assert!(
         stdout_of(&created).contains("1 of them large values"),
         "{}",

@@ -75,7 +75,7 @@ pub(super) struct CreateKeyArguments {
     /// Models that requests with it may name, separated by commas [default: all].
     #[arg(long, value_name = "MODELS", value_delimiter = ',')]
     models: Option<Vec<String>>,
-    /// Permissions, of inference, responses and usage, separated by commas [default: all].
+    /// Permissions, of inference, responses, usage, tasks, `web_search` and `server_tools`, separated by commas [default: all but tasks].
     #[arg(long, value_name = "PERMISSIONS", value_delimiter = ',')]
     permissions: Option<Vec<String>>,
     /// Lifetime, such as 30m, 12h or 7d [default: unlimited].

@@ -14,6 +14,7 @@ use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
 
 use super::BAD_CONFIGURATION;
+use super::CommandError;
 use super::endpoint::find_url;
 use super::print;
 use super::server_client::block_on_calls;
@@ -52,8 +53,8 @@ Examples:
     claude-switchboard doctor --live-rules --yes \\
       --model claude-sonnet-5-5 --model claude-haiku-4-5
 
-The exit code is 0, or 1 if a check fails, or 64 if the configuration is
-refused.";
+The exit code is 0, or 1 if a check fails or none applies, or 64 if the
+configuration is refused.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -92,7 +93,8 @@ pub(super) struct DoctorArguments {
 /// `--strict` also for a warning), or 64 for a refused configuration.
 ///
 /// # Errors
-/// Fails when the URL is not one, the results cannot be printed, or a rule does not hold.
+/// Fails when the URL is not one, no check applies, the results cannot be printed, or a rule does
+/// not hold.
 pub(super) fn run(
     arguments: &DoctorArguments,
     environment: &Environment,
@@ -162,12 +164,21 @@ impl DoctorArguments {
     }
 
     /// Prints the report, with the next command if nothing fails, and returns the exit code.
+    ///
+    /// # Errors
+    /// Fails when the report is empty, so that no script takes it for a good one.
     fn show(
         &self,
         report: &CheckReport,
         style: ReportStyle,
         next: &str,
     ) -> anyhow::Result<ExitCode> {
+        if report.checks.is_empty() {
+            let message = "no check of this name applies to this setup".to_owned();
+            let hint =
+                "`claude-switchboard doctor` shows those that do; name one of them with --only";
+            return Err(CommandError::new(message, hint).into());
+        }
         let text = if self.json {
             format!("{}\n", serde_json::to_string_pretty(report)?)
         } else {

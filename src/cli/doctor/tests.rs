@@ -65,6 +65,20 @@ fn exit_code_is_1_for_failures_and_on_request_for_warnings() {
 }
 
 #[test]
+fn empty_report_is_an_error_as_text_and_as_json() {
+    let report = CheckReport::new(Vec::new());
+    for json in [false, true] {
+        let arguments = DoctorArguments {
+            json,
+            ..arguments()
+        };
+        let shown = arguments.show(&report, ReportStyle::default(), "");
+        let error = shown.unwrap_err().to_string();
+        assert!(error.starts_with("no check of this name"), "{error}");
+    }
+}
+
+#[test]
 fn next_command_is_a_chat_once_a_server_runs() {
     let passed = |place| CheckReport::new(vec![CheckFinding::pass("").named("cli", place)]);
     let next = next_command(&passed(CheckPlace::Command), None);

@@ -2,13 +2,23 @@
 
 use std::borrow::Cow;
 
-/// Returns `text` without control characters other than line breaks and tabs.
+/// Returns `text` without control characters other than line breaks and tabs, and without those that
+/// change the direction of writing, which show text in another order.
 pub(super) fn without_control_characters(text: &str) -> Cow<'_, str> {
-    let is_shown = |character: &char| !character.is_control() || "\n\t".contains(*character);
-    if text.chars().all(|character| is_shown(&character)) {
+    if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
     }
-    text.chars().filter(is_shown).collect()
+    let shown = text.chars().filter(|character| is_shown(*character));
+    Cow::Owned(shown.collect())
+}
+
+/// True if a terminal shows the character where it stands.
+fn is_shown(character: char) -> bool {
+    match character {
+        '\n' | '\t' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        _ => !character.is_control(),
+    }
 }
 
 #[cfg(test)]
@@ -24,6 +34,10 @@ mod tests {
         assert_eq!(
             without_control_characters("\u{1b}]0;title\u{7}x\r\u{9b}2J"),
             "]0;titlex2J"
+        );
+        assert_eq!(
+            without_control_characters("a\u{202e}b\u{2066}c\u{2069}\u{200f}"),
+            "abc\u{200f}"
         );
     }
 }

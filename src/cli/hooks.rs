@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::CommandError;
 use super::admin::block_on;
+use super::control_characters::without_control_characters;
 use crate::api::openai::chat;
 use crate::api::request_schema::Policy;
 use crate::app;
@@ -143,7 +144,8 @@ fn show_hooks(
         tracker.close();
         // Programs are ended, and none is left behind.
         let _ = timeout(MAX_END_WAIT, tracker.wait()).await;
-        shown
+        // Words of hooks and requests may be in it.
+        shown.map(|text| without_control_characters(&text).into_owned())
     })
 }
 

@@ -67,6 +67,14 @@ fn dry_run_of_a_wire_input_shows_a_refusal() {
 }
 
 #[test]
+fn dry_run_shows_no_control_characters() {
+    let request = r#"{"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}],
+        "answer": {"text": "A secret\u001b[2J\u202eanswer."}}"#;
+    let output = test_file(request).unwrap();
+    assert!(output.contains("+ answer: A ***[2Janswer.\n"), "{output}");
+}
+
+#[test]
 fn list_shows_the_hooks_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("switchboard.toml");

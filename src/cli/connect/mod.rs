@@ -34,6 +34,7 @@ use connection::ClientConnection;
 use connection::find_problem;
 use edit::EditRefusal;
 use edit::FileEdit;
+use secret_mask::mask_diff;
 use secret_mask::mask_secrets;
 use target_file::TargetFile;
 
@@ -237,7 +238,7 @@ impl<'c> PlannedChange<'c> {
             return print(told.as_bytes());
         }
         let diff = show_diff(&self.text, &changed, &self.file.path);
-        ask(&mask_secrets(&diff, key), is_confirmed)?;
+        ask(&mask_diff(&diff, key), is_confirmed)?;
         let holds_key = key.is_some_and(|key| changed.contains(key));
         self.file
             .change(&self.text, &changed, holds_key)
@@ -284,7 +285,7 @@ impl<'c> PlannedChange<'c> {
             text.clone_from(original);
         }
         let diff = show_diff(&self.text, &text, &self.file.path);
-        ask(&mask_secrets(&diff, None), is_confirmed)?;
+        ask(&mask_diff(&diff, None), is_confirmed)?;
         self.file
             .give_back(&self.text, &text, original)
             .with_context(|| format!("cannot write {path}"))?;

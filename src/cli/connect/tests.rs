@@ -147,7 +147,7 @@ fn change_is_shown_as_a_unified_diff_without_the_key() {
     let before = "dark-mode: true\n";
     let after = edit.insert(before).unwrap();
     let diff = show_diff(before, &after, Path::new("/home/me/.aider.conf.yml"));
-    insta::assert_snapshot!(mask_secrets(&diff, Some("sk-sb-1")), @r#"
+    insta::assert_snapshot!(mask_diff(&diff, Some("sk-sb-1")), @r#"
     --- /home/me/.aider.conf.yml
     +++ /home/me/.aider.conf.yml
     @@ -1 +1,6 @@

@@ -100,6 +100,9 @@ pub enum Error {
     /// The turn failed, and it had hooks.
     #[error(transparent)]
     Hooked(Box<HookedError>),
+    /// The turn was refused after another one of its request had begun, which is charged.
+    #[error(transparent)]
+    AfterOthers(Box<Self>),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -252,6 +255,7 @@ impl Error {
             | Self::WebSearchOff { by_key: true }
             | Self::ServerToolsOff(ServerToolsOff::ByKey) => key,
             Self::Hooked(hooked) => hooked.error.refusal_scope(),
+            Self::AfterOthers(refusal) => refusal.refusal_scope(),
             _ => server,
         }
     }
@@ -279,6 +283,7 @@ impl Error {
             Self::Ledger(_) => "ledger",
             Self::Hook(_) => "hook",
             Self::Hooked(hooked) => hooked.error.refused_by(),
+            Self::AfterOthers(refusal) => refusal.refused_by(),
             Self::Failed(failure) if failure.is_workers_fault() => "workers",
             Self::Failed(_) => "upstream",
         }
@@ -290,6 +295,7 @@ impl Error {
         match self {
             Self::Failed(failure) => failure.kind == FailureKind::InvalidRequest,
             Self::Hooked(hooked) => hooked.error.may_quote_the_request(),
+            Self::AfterOthers(refusal) => refusal.may_quote_the_request(),
             _ => false,
         }
     }

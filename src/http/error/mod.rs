@@ -68,6 +68,8 @@ struct ApiErrorParts {
     param: Option<String>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
+    /// Set if another part of the request is charged, so that a retry would be charged again.
+    has_charge: bool,
     limits: RateLimitState,
     /// Hooks that were called before the error.
     hooks: HookNotes,
@@ -88,6 +90,7 @@ impl ApiError {
             param: None,
             code: kind.row().code,
             retry_after: None,
+            has_charge: false,
             limits: RateLimitState::default(),
             hooks: HookNotes::default(),
             stopped_by: None,
@@ -252,11 +255,11 @@ impl IntoResponse for ApiError {
                 }),
         );
         // A retry is pointless: the limit can never admit the request, or the budget does not reset
-        // before tomorrow.
+        // before tomorrow. Or it would be charged again.
         let is_permanent = match self.0.kind {
             ErrorKind::OverBudget | ErrorKind::TaskExists | ErrorKind::ProjectExists => true,
             ErrorKind::Limited | ErrorKind::HookUnavailable => self.0.retry_after.is_none(),
-            _ => row.is_persistent,
+            _ => self.0.has_charge || row.is_persistent,
         };
         if self.0.kind == ErrorKind::UnsupportedEncoding {
             headers.insert(

@@ -131,6 +131,19 @@ impl ApiError {
         )
     }
 
+    /// Says that other turns of the request had begun, and are charged, so that no retry is advised.
+    fn after_others(mut self) -> Self {
+        const CHARGED: &str = " Other choices of the request had begun and are charged, and a retry would be charged again.";
+        let parts = self.parts();
+        parts.message.push_str(CHARGED);
+        if let Some(message) = &mut parts.openai_message {
+            message.push_str(CHARGED);
+        }
+        parts.retry_after = None;
+        parts.has_charge = true;
+        self
+    }
+
     /// Error: the events of a turn ended before the answer did, a fault of the worker.
     pub(in crate::http) fn ended_early() -> Self {
         Self::new(
@@ -180,6 +193,9 @@ impl From<Error> for ApiError {
             .retry_after(RETRY_AFTER_RESTART),
             Error::Hook(stop) => Self::stopped_by_hook(stop),
             Error::Hooked(hooked) => return Self::of_hooked_turn(hooked),
+            Error::AfterOthers(refusal) => {
+                return Self::from(Error::clone(refusal)).after_others();
+            }
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() {

@@ -1,3 +1,6 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 async fn refused(request: Request<Body>) -> (u16, String, String) {
@@ -337,6 +340,31 @@ async fn failed_turns_have_status_and_headers() {
         .await;
         assert_eq!(error(response).await.1["code"], "worker_failed");
     }
+}
+
+#[tokio::test]
+async fn choice_refused_after_another_has_begun_is_not_to_be_retried() {
+    let busy = Error::Busy {
+        workers: 5,
+        reason: crate::engine::gateway::BusyReason::QueueFull,
+        retry_after: Duration::from_millis(1500),
+    };
+    let has_begun = AtomicBool::new(false);
+    let turns = ScriptedTurns::new(move |_, _| {
+        if has_begun.swap(true, Ordering::Relaxed) {
+            return Err(busy.clone());
+        }
+        Ok(play(vec![text("a"), Step::Hang]))
+    });
+    let mut fields = chat(false);
+    fields["n"] = json!(2);
+    let response = send(router(state(turns)), post(&fields)).await;
+    assert_eq!(response.headers()["x-should-retry"], "false");
+    assert!(!response.headers().contains_key("retry-after"));
+    let (status, error) = error(response).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(error["code"], "server_busy");
+    assert!(error["message"].as_str().unwrap().contains("are charged"));
 }
 
 #[tokio::test]

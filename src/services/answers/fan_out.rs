@@ -59,7 +59,8 @@ impl<E> fmt::Debug for FanOut<E> {
 ///
 /// # Errors
 /// Fails when the first turn does not start. Failures of the other turns arrive through `events`:
-/// each waits for its own worker while the turns that have one run.
+/// each waits for its own worker while the turns that have one run. One that does not start then
+/// fails with [`Error::AfterOthers`].
 pub async fn fan_out(
     turns: &TurnPipeline,
     caller: &Caller,
@@ -78,7 +79,11 @@ pub async fn fan_out(
         // polled side by side.
         let turns = turns.clone();
         let caller = caller.clone();
-        let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
+        let running = async move {
+            let ran = turns.run(caller, turn).await;
+            ran.map(|running| running.events)
+                .map_err(|refusal| Error::AfterOthers(Box::new(refusal)))
+        };
         // Polled by the body of a stream, which is sent after its handler has ended.
         let running = RequestExemplar::keep_current(running);
         running.into_stream().try_flatten().boxed()

@@ -51,6 +51,9 @@ const lists = new WeakMap();
 export function keyed(parent, items, keyOf, make, update = () => {}) {
   const before = lists.get(parent) ?? new Map();
   const now = new Map();
+  const wanted = new Set(items.map(keyOf));
+  // Before the loop: a node that is moved past one that goes would lose the focus.
+  for (const [key, node] of before) if (!wanted.has(key)) node.remove();
   let next = parent.firstChild;
   for (const item of items) {
     const key = keyOf(item);
@@ -62,7 +65,6 @@ export function keyed(parent, items, keyOf, make, update = () => {}) {
     if (node === next) next = next.nextSibling;
     else parent.insertBefore(node, next);
   }
-  for (const node of before.values()) node.remove();
   lists.set(parent, now);
 }
 

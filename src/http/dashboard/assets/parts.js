@@ -60,6 +60,8 @@ export const button = (text, action, properties = {}) =>
     currentTarget.disabled = true;
     await action(currentTarget);
     currentTarget.disabled = false;
+    // A disabled button cannot get the focus back from a dialog.
+    if (document.activeElement === document.body) currentTarget.focus();
   } });
 
 /** Returns a button that copies a text. */

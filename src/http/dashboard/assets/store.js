@@ -85,16 +85,22 @@ export function replace(snapshot) {
 
 function addPoint(point) {
   const { columns, today } = state;
+  const last = columns.time.length - 1;
+  // The second that still goes on is told again, as a whole.
+  const isAgain = last >= 0 && point.time === columns.time[last];
+  const before = isAgain ? Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[last]])) : {};
   if (today && columns.time.length && Math.floor(point.time / DAY_SECONDS) > Math.floor(columns.time.at(-1) / DAY_SECONDS)) {
     Object.assign(today, { requests: 0, tokens: 0, cost_nanos: 0 });
   }
   for (const [name, column] of Object.entries(columns)) {
+    if (isAgain) column.pop();
     column.push(point[name] ?? null);
     if (column.length > MAX_POINTS) column.splice(0, column.length - MAX_POINTS);
   }
   if (!today) return;
-  today.cost_nanos += point.cost_nanos ?? 0;
-  today.tokens += TOKENS.reduce((sum, name) => sum + (point[name] ?? 0), 0);
+  const growth = (name) => (point[name] ?? 0) - (before[name] ?? 0);
+  today.cost_nanos += growth("cost_nanos");
+  today.tokens += TOKENS.reduce((sum, name) => sum + growth(name), 0);
 }
 
 function addFinished(request) {
@@ -108,7 +114,11 @@ function addFinished(request) {
 
 /** Takes over an event of the stream; `id` is its number. */
 export function apply(name, data, id = seq + 1) {
-  if (name === "resync") return load();
+  if (name === "resync") {
+    // The stream begins anew after the snapshot, so that nothing between them is lost.
+    close();
+    return load().then((isLoaded) => isLoaded && open());
+  }
   if (id <= seq || !state.columns) return undefined;
   seq = id;
   if (name === "request" && (state.running.size < MAX_RUNNING || state.running.has(data.id))) state.running.set(data.id, data);

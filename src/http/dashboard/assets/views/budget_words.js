@@ -31,8 +31,11 @@ function forecastOf({ spentBy, atReset, cap, share, format }, resetsAt) {
 export function budgetWords(budget) {
   const tightest = tightestCap(budget);
   const [forecast, tone] = forecastOf(tightest, budget.resets_at);
-  const { share, used, cap, format } = tightest;
-  return { share, told: `${format(used)} of ${format(cap)}`, inPercent: percent(share), forecast, tone, format };
+  const { share, used, cap, spent, format } = tightest;
+  // What is used has holds of requests that run; the series has charges alone.
+  const held = used - (spent.at(-1) ?? 0);
+  const told = `${format(used)} of ${format(cap)}${held > cap / 1000 ? `, ${format(held)} of it held` : ""}`;
+  return { share, told, inPercent: percent(share), forecast, tone, format };
 }
 
 /** Returns the columns of a burn-down: times, what is left, what an even use would leave, and the forecast. */

@@ -62,7 +62,7 @@ const PLOTS = [
   (c, step) => [c.output_tokens, c.input_tokens, c.cache_write_tokens, c.cache_read_tokens].map((column) => perSecond(column, step))],
   [{ title: "Cost an hour", format: money, empty: "Nothing was charged in this time.", series: [{ label: "cost", tone: 2, isArea: true }] },
     (c, step) => [perHour(c.cost_nanos, step)]],
-  [{ title: "Saved since the beginning of the plot", format: money, isStacked: true, empty: "Nothing was saved in this time.",
+  [{ title: "Saved since the beginning of the plot, before what cost more", format: money, isStacked: true, empty: "Nothing was saved in this time.",
     series: SAVED.map(([, label], index) => ({ label, tone: [3, 4, 1][index] })) },
   (c) => SAVED.map(([name]) => running(c[name]))],
   [{ title: "Workers", format: rate, isWhole: true, isStacked: true, empty: "No workers ran in this time.",

@@ -19,6 +19,15 @@ export const titleOf = ({ prompt, task_id: id }) => (prompt?.trim().split("\n")[
 export const inputText = (input) =>
   input?.command ?? input?.file_path ?? (input?.pattern ? `${input.pattern}${input.path ? ` in ${input.path}` : ""}` : JSON.stringify(input, null, 2));
 
+/** Returns all that a tool is to do: what `inputText` has, and each other field of its input. */
+export function wholeInput(input) {
+  const first = inputText(input);
+  const isShown = ([, value]) => value === first;
+  const others = Object.entries(input ?? {}).filter((field) => !isShown(field));
+  if (others.length === Object.keys(input ?? {}).length) return JSON.stringify(input, null, 2);
+  return [first, ...others.map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value, null, 2)}`)].join("\n");
+}
+
 /** Returns what a task has spent of its budget. */
 export const spentOf = (task) => `${money(ofNano(task.spent_nano_usd))}${task.max_budget_usd ? ` of ${money(task.max_budget_usd)}` : ""}`;
 

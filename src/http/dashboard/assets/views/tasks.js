@@ -6,13 +6,15 @@ import { ago, duration, modelName, money, ofNano, plural } from "../format.js";
 import { lanes } from "../lanes.js";
 import { emptyState, meter, problem, select, setOptions, tried } from "../parts.js";
 import { showTask } from "./task.js";
-import { inputText, isOver, showStatus, spentOf, stateOf, titleOf } from "./task_words.js";
+import { isOver, showStatus, spentOf, stateOf, titleOf, wholeInput } from "./task_words.js";
 
 const POLL_SECONDS = 2;
 const MAX_LANES = 10;
 const MAX_CARDS = 30;
 /** Time for which a question must have been seen before a key answers it. */
 const READ_MS = 600;
+/** Time without a key after which a key is no longer the rest of a message that was being typed. */
+const TYPING_MS = 1500;
 const COLUMNS = [["queued", "Queued"], ["waiting", "Wait for an answer"], ["running", "Running"], ["ended", "Ended"]];
 /** Questions of all agents. One of them is chosen, and keys answer it. */
 function inbox(app, answered) {
@@ -25,6 +27,7 @@ function inbox(app, answered) {
   let questions = [];
   let chosen = null;
   let chosenAt = 0;
+  let typedAt = 0;
   const keyOf = ({ task, request }) => `${task.id} ${request.request_id}`;
   const choose = (key) => {
     if (key === chosen) return;
@@ -44,12 +47,14 @@ function inbox(app, answered) {
   const make = (question) => {
     const { task, request } = question;
     const left = h("span", { class: "number quiet small push" });
-    const reason = h("input", { placeholder: "Why not, for the agent (optional)", "aria-label": "Message to the agent with a denial" });
+    const reason = h("input", { placeholder: "Why not, for the agent (optional)", "aria-label": "Message to the agent with a denial", oninput: () => {
+      typedAt = Date.now();
+    } });
     const controls = app.canWrite ? h("div", { class: "row" }, h("button", { type: "button", class: "primary", text: "Allow", onclick: () => answer(question, "allow") }),
       h("button", { type: "button", class: "danger", text: "Deny", onclick: () => answer(question, "deny", reason.value.trim()) }), reason) : null;
     const node = h("li", { class: "card question", onfocusin: () => choose(keyOf(question)), onpointerdown: () => choose(keyOf(question)) },
       h("div", { class: "row" }, h("strong", { text: request.tool }), h("span", { class: "quiet small cut" }, "asked by ", h("a", { href: `#/tasks?task=${part(task.id)}`, text: titleOf(task) })), left),
-      h("pre", { text: inputText(request.input), tabindex: 0, "aria-label": `What ${request.tool} is to do` }), request.reason ? h("p", { text: request.reason }) : null,
+      h("pre", { text: wholeInput(request.input), tabindex: 0, "aria-label": `What ${request.tool} is to do` }), request.reason ? h("p", { text: request.reason }) : null,
       h("p", { class: "quiet small" }, "in ", h("code", { text: task.workspace }), ` · ${modelName(task.model)} · key ${task.owner?.name ?? task.owner?.id ?? "–"}`), controls);
     cells.set(node, { key: keyOf(question), left });
     return node;
@@ -66,6 +71,11 @@ function inbox(app, answered) {
     for (const node of list.children) setAttribute(node, "aria-current", cells.get(node).key === chosen && "true");
   }
   function onKey(key) {
+    // A question that goes away takes the focus with it, and must not have its message answer another one.
+    if (Date.now() - typedAt < TYPING_MS) {
+      typedAt = Date.now();
+      return;
+    }
     const place = questions.findIndex((one) => keyOf(one) === chosen);
     const step = { j: 1, k: -1 }[key];
     if (step && questions.length) {

@@ -11,6 +11,7 @@ mod canonical_path;
 mod config;
 mod connection;
 mod dashboard;
+mod dashboard_path;
 mod dashboard_sessions;
 mod docs_page;
 mod entity_tag;

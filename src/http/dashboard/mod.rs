@@ -45,18 +45,10 @@ use super::middleware::body_limit::BodyLimits;
 
 pub(super) use self::reach::DashboardReach;
 
-/// Path of the page, and prefix of all that belongs to it.
-const PREFIX: &str = "/dashboard";
 /// Path prefix of the API.
 const API: &str = "/dashboard/api";
 /// Path of the own session: sign-in, sign-out and state.
 const SESSION_PATH: &str = "/dashboard/api/session";
-
-/// True for a route of the dashboard.
-pub(super) fn is_route(route: &str) -> bool {
-    let rest = route.strip_prefix(PREFIX);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
 
 /// Builds the router of the dashboard on a listener of this `reach`. Where it is off, the router says
 /// how to switch it on.

@@ -11,7 +11,7 @@ use crate::domain::Caller;
 use crate::domain::Surface;
 use crate::engine::hooks::FailedRequest;
 use crate::engine::hooks::Hooks;
-use crate::http::dashboard;
+use crate::http::dashboard_path::is_dashboard_route;
 use crate::http::error::ApiError;
 
 /// Hooks that are notified of errors, and the routes whose errors they are notified of. The default
@@ -55,7 +55,7 @@ impl ErrorReports {
         let ErrorReportsInner { hooks, unreported } = self.0.as_deref()?;
         let route = request.extensions().get::<MatchedPath>();
         let route = route.map(MatchedPath::as_str);
-        let is_unreported = |route: &str| unreported.contains(route) || dashboard::is_route(route);
+        let is_unreported = |route: &str| unreported.contains(route) || is_dashboard_route(route);
         if route.is_some_and(is_unreported) {
             return None;
         }

@@ -86,8 +86,9 @@ impl Prices {
         })
     }
 
-    /// Returns the cost of `calls` calls together, as [`cost`](Self::cost) does for one.
-    fn cost_of_calls(&self, model: &str, usage: &Usage, calls: u64) -> Option<Money> {
+    /// Returns the cost of `calls` calls together, as [`cost`](Self::cost) does for one. Prices of long
+    /// prompts apply if the prompts are long on average.
+    pub fn cost_of_calls(&self, model: &str, usage: &Usage, calls: u64) -> Option<Money> {
         let model = model.to_ascii_lowercase();
         let price = self
             .models
@@ -130,13 +131,20 @@ impl Prices {
     /// Tokens and cost of `usage` on `model`; an unknown model costs as much as the most expensive
     /// one.
     pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
+        self.amount_of_calls(model, usage, 1)
+    }
+
+    /// Tokens and cost of `calls` calls together, as [`amount`](Self::amount) gives them for one.
+    pub fn amount_of_calls(&self, model: &str, usage: &Usage, calls: u64) -> Amount {
         let highest_price = || {
-            let prices = self.models.iter().map(|(_, price)| price.cost(usage));
-            prices.max().unwrap_or_default() + self.search_cost(usage)
+            let prices = self.models.iter();
+            let costs = prices.map(|(_, price)| price.cost_of_calls(usage, calls));
+            costs.max().unwrap_or_default() + self.search_cost(usage)
         };
+        let cost = self.cost_of_calls(model, usage, calls);
         Amount {
             tokens: usage.total_tokens(),
-            money: self.cost(model, usage).unwrap_or_else(highest_price),
+            money: cost.unwrap_or_else(highest_price),
         }
     }
 

@@ -107,6 +107,25 @@ fn several_calls_with_short_prompts_have_the_prices_of_short_prompts() {
 }
 
 #[test]
+fn amount_of_several_calls_has_the_prices_of_their_average_prompt() {
+    let long = format!("{CHEAP}; above 10000: {DEAR}");
+    let prices = prices(&[("haiku", long.as_str())]);
+    let usage = cached_usage().without_prompt_cache();
+    // A model without a price counts as the most expensive one.
+    for model in ["haiku", "gemini"] {
+        let nanos = |calls| {
+            let amount = prices.amount_of_calls(model, &usage, calls);
+            assert_eq!(amount.tokens, 11_600);
+            amount.money.nanos()
+        };
+        assert_eq!(nanos(1), 11_100 * 4000 + 500 * 20_000, "{model}");
+        assert_eq!(nanos(2), 11_100 * 100 + 500 * 500, "{model}");
+        let one = prices.amount(model, &usage);
+        assert_eq!(one.money.nanos(), nanos(1), "{model}");
+    }
+}
+
+#[test]
 fn longest_matching_model_name_sets_the_price() {
     let price = |dollars: u32| format!("input {dollars}, output 0, cache write 0, cache read 0");
     let names = ["opus", "opus-4", "claude-opus-4-8", "Haiku"];

@@ -165,15 +165,10 @@ impl Tasks {
     /// Returns the cost of a task; while it runs, an estimate from its tokens so far. `None` if
     /// neither is known.
     pub fn cost_so_far(&self, task: &Task) -> Option<Money> {
-        let tokens = task.tokens;
-        let usage = Usage {
-            input_tokens: tokens.input,
-            cache_write_tokens: tokens.cache_write,
-            cache_read_tokens: tokens.cache_read,
-            output_tokens: tokens.output,
-            ..Usage::default()
-        };
-        let estimate = || self.0.deps.prices.cost(&task.model, &usage);
+        let usage = Usage::from(task.tokens);
+        let calls = task.counted_calls();
+        let prices = &self.0.deps.prices;
+        let estimate = || prices.cost_of_calls(&task.model, &usage, calls);
         task.cost().or_else(estimate)
     }
 

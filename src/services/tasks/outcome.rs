@@ -9,6 +9,7 @@ use super::task::TaskError;
 use super::task::TaskStatus;
 use super::task::TaskTokens;
 use super::task_hold;
+use super::task_hold::CallsUsage;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::accounts::ledger::Charge;
@@ -18,7 +19,6 @@ use crate::domain::Amount;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Money;
-use crate::domain::Usage;
 use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentStop;
 use crate::storage::store;
@@ -59,12 +59,12 @@ pub(super) enum TaskOutcome {
     AgentFailed {
         failure: Failure,
         why: Option<TaskStopReason>,
-        usage: Option<Usage>,
+        usage: Option<CallsUsage>,
     },
     /// Ended by the server: the agent did not stop in time, or was not allowed to start.
     Killed {
         why: TaskStopReason,
-        usage: Option<Usage>,
+        usage: Option<CallsUsage>,
     },
 }
 
@@ -73,7 +73,7 @@ type SettleFuture = BoxFuture<'static, Result<Amount, ledger::Error>>;
 impl TaskOutcome {
     /// Outcome of a task whose events cannot be stored. `usage` is what it had used, if that is
     /// known.
-    pub(super) fn event_not_stored(error: &store::Error, usage: Option<Usage>) -> Self {
+    pub(super) fn event_not_stored(error: &store::Error, usage: Option<CallsUsage>) -> Self {
         tracing::error!(error = %ErrorChain(error), "task ended, event not stored");
         let failure = Failure::new(
             FailureKind::Crashed,
@@ -129,7 +129,7 @@ impl TaskOutcome {
         spent: PriorSessionCost,
         prices: &Prices,
     ) -> SettleFuture {
-        let (reported, usage, left, outcome) = match self {
+        let (reported, counted, left, outcome) = match self {
             Self::CancelledInQueue => return hold.release().boxed(),
             Self::Reported {
                 report: ending,
@@ -144,7 +144,11 @@ impl TaskOutcome {
                 let reported = ending
                     .session_cost
                     .and_then(|total| spent.cost_of_run(total));
-                (reported, Some(ending.usage), *left, outcome)
+                let counted = CallsUsage {
+                    usage: ending.usage,
+                    calls: task.counted_calls(),
+                };
+                (reported, Some(counted), *left, outcome)
             }
             Self::AgentFailed { usage, .. } => (None, *usage, 0, ChargeOutcome::Failed),
             Self::Killed { usage, .. } => (None, *usage, 0, ChargeOutcome::Cancelled),
@@ -152,22 +156,23 @@ impl TaskOutcome {
         if task.turns == 0 && left == 0 && !self.may_have_called_model() {
             return hold.release().boxed();
         }
-        let price = |usage: &Usage| prices.cost(&task.model, usage);
+        let price = |CallsUsage { usage, calls }| prices.cost_of_calls(&task.model, &usage, calls);
         let left_prompt = task_hold::prompt_usage(left);
         // A model without a price counts as the most expensive one, as it did in the hold.
         let left_cost = prices.amount(&task.model, &left_prompt).money;
         let money = reported
-            .or_else(|| price(&usage?))
+            .or_else(|| price(counted?))
             .map(|money| money + left_cost);
-        let calls = u64::from(task.turns);
-        let baseline = usage.and_then(|usage| {
-            prices.compare_with_baseline(&task.model, &(usage + left_prompt), calls)
+        let left_calls = u64::from(left > 0);
+        let baseline = counted.and_then(|CallsUsage { usage, calls }| {
+            let usage = usage + left_prompt;
+            prices.compare_with_baseline(&task.model, &usage, calls + left_calls)
         });
         // An answer was cut off before it was counted: the whole hold is charged.
-        let estimated_tokens = usage.map_or(hold.amount().tokens, |_| left);
+        let estimated_tokens = counted.map_or(hold.amount().tokens, |_| left);
         hold.settle(Charge {
             model: task.model.clone(),
-            usage: usage.unwrap_or_default(),
+            usage: counted.unwrap_or_default().usage,
             estimated_tokens,
             money,
             outcome,
@@ -181,7 +186,7 @@ impl TaskOutcome {
     fn may_have_called_model(&self) -> bool {
         match self {
             Self::AgentFailed { usage, .. } | Self::Killed { usage, .. } => {
-                usage.is_some_and(|usage| usage.total_tokens() > 0)
+                usage.is_some_and(|counted| counted.usage.total_tokens() > 0)
             }
             Self::CancelledInQueue | Self::Reported { .. } => false,
         }

@@ -20,7 +20,6 @@ use super::service::TaskDeps;
 use super::service::TasksInner;
 use super::task::Task;
 use super::task::TaskStatus;
-use super::task::TaskTokens;
 use super::task_event::TaskEventKind;
 use super::task_hold;
 use super::task_hold::TaskHold;
@@ -372,8 +371,7 @@ impl TaskRun {
                 return self.recorder.save().await;
             }
             AgentEvent::UsageUpdated(usage) => {
-                self.recorder
-                    .change(|task| task.tokens = TaskTokens::from(usage));
+                self.recorder.change(|task| task.record_usage(usage));
                 if state.hold.record_call_finished(usage) {
                     self.cover_next_call_or_stop(state).await;
                 }

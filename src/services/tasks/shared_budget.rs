@@ -20,7 +20,10 @@ impl TasksInner {
         };
         let task = live.state();
         let usage = Usage::from(task.tokens);
-        self.deps.prices.amount(&task.model, &usage).money
+        let calls = task.counted_calls();
+        let prices = &self.deps.prices;
+        let spent = prices.amount_of_calls(&task.model, &usage, calls);
+        spent.money
     }
 }
 

@@ -75,6 +75,9 @@ pub struct Task {
     pub turns: u32,
     /// Tokens used by all model calls.
     pub tokens: TaskTokens,
+    /// Number of model calls that `tokens` counts while the task runs, not stored.
+    #[serde(skip)]
+    pub(super) finished_calls: u32,
     /// Cost in nano-dollars; `None` while it is unknown.
     pub cost_nanos: Option<i64>,
     /// Paths of files that the agent created.
@@ -201,6 +204,7 @@ impl Task {
             ended_at: None,
             turns: 0,
             tokens: TaskTokens::default(),
+            finished_calls: 0,
             cost_nanos: None,
             files_created: BTreeSet::new(),
             files_modified: BTreeSet::new(),
@@ -284,6 +288,23 @@ impl Task {
             self.result = None;
             self.error = error;
         }
+    }
+
+    /// Records the `usage` of all model calls so far, of which the last has finished.
+    pub(super) fn record_usage(&mut self, usage: Usage) {
+        self.tokens = TaskTokens::from(usage);
+        self.finished_calls = self.turns;
+    }
+
+    /// Returns the number of model calls that `tokens` counts, for their price.
+    pub(super) fn counted_calls(&self) -> u64 {
+        let is_over = self.status.is_over();
+        let calls = if is_over {
+            self.turns
+        } else {
+            self.finished_calls
+        };
+        calls.into()
     }
 
     /// Returns the cost of the task; `None` while it is unknown.

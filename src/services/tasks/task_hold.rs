@@ -33,6 +33,13 @@ enum ModelCallState {
     Answering,
 }
 
+/// Usage of model calls together, and their number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct CallsUsage {
+    pub(super) usage: Usage,
+    pub(super) calls: u64,
+}
+
 /// Budget hold of a running task. It covers the finished calls and one more whole call.
 #[derive(Debug)]
 pub(super) struct TaskHold {
@@ -41,7 +48,9 @@ pub(super) struct TaskHold {
     /// Maximum tokens of one answer.
     max_output_tokens: u64,
     /// Usage of all finished calls.
-    usage: Usage,
+    finished: CallsUsage,
+    /// Number of calls whose answer has started.
+    started_calls: u64,
     call: ModelCallState,
     /// Tokens of the conversation, with everything added since the last call.
     conversation_tokens: u64,
@@ -107,7 +116,8 @@ impl TaskHold {
             hold,
             prices,
             max_output_tokens,
-            usage: Usage::default(),
+            finished: CallsUsage::default(),
+            started_calls: 0,
             call: ModelCallState::None,
             conversation_tokens: conversation,
             calls_tools: false,
@@ -131,12 +141,14 @@ impl TaskHold {
 
     /// Returns the usage of the finished calls, plus the prompt of a call that is expected or sent.
     /// `None` while an answer streams, since its usage is not known.
-    pub(super) fn known_usage(&self) -> Option<Usage> {
+    pub(super) fn known_usage(&self) -> Option<CallsUsage> {
+        let CallsUsage { usage, calls } = self.finished;
         match self.call {
-            ModelCallState::None => Some(self.usage),
-            ModelCallState::Expected | ModelCallState::Sent => {
-                Some(self.usage + prompt_usage(self.conversation_tokens))
-            }
+            ModelCallState::None => Some(self.finished),
+            ModelCallState::Expected | ModelCallState::Sent => Some(CallsUsage {
+                usage: usage + prompt_usage(self.conversation_tokens),
+                calls: calls + 1,
+            }),
             ModelCallState::Answering => None,
         }
     }
@@ -159,12 +171,17 @@ impl TaskHold {
 
     /// Returns the usage of all finished calls.
     pub(super) fn usage(&self) -> Usage {
-        self.usage
+        self.finished.usage
     }
 
     /// Returns the price of all finished calls of `model`.
     pub(super) fn spent(&self, model: &str) -> Money {
-        self.prices.amount(model, &self.usage).money
+        self.spent_amount(model).money
+    }
+
+    fn spent_amount(&self, model: &str) -> Amount {
+        let CallsUsage { usage, calls } = self.finished;
+        self.prices.amount_of_calls(model, &usage, calls)
     }
 
     /// Records that the agent got its prompt.
@@ -180,17 +197,19 @@ impl TaskHold {
     /// Records that an answer started.
     pub(super) fn record_answer_started(&mut self) {
         self.call = ModelCallState::Answering;
+        self.started_calls += 1;
         self.calls_tools = false;
     }
 
     /// Records the end of a call, with the `usage` of all calls so far. Returns true if another
-    /// model call follows.
+    /// model call follows. A call whose usage is reported more than once counts once.
     pub(super) fn record_call_finished(&mut self, usage: Usage) -> bool {
-        let before = self.usage;
+        let before = self.finished.usage;
         let prompt = usage.prompt_tokens().saturating_sub(before.prompt_tokens());
         let answer = usage.output_tokens.saturating_sub(before.output_tokens);
         self.conversation_tokens = self.conversation_tokens.max(prompt + answer);
-        self.usage = usage;
+        let calls = self.started_calls;
+        self.finished = CallsUsage { usage, calls };
         self.call = ModelCallState::None;
         self.calls_tools
     }
@@ -223,7 +242,7 @@ impl TaskHold {
         max_budget: Money,
         grant: Arc<Grant>,
     ) -> Result<(), ledger::Error> {
-        let spent = self.prices.amount(model, &self.usage);
+        let spent = self.spent_amount(model);
         let next = match spent.money < max_budget {
             true => max_call_amount(
                 &self.prices,

@@ -45,6 +45,9 @@ use crate::telemetry::metrics::Metrics;
 /// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
 
+/// Model whose prices are five times higher for prompts of more than 100,000 tokens.
+pub(crate) const LONG_TARIFF_MODEL: &str = "stepped";
+
 /// Number of tasks that a service with much room takes.
 const MANY_TASKS: usize = 100;
 
@@ -338,13 +341,17 @@ impl TaskTestServer {
     }
 }
 
-/// Prices of haiku: $1 per million prompt tokens, $10 per million output tokens.
+/// Prices of all models: $1 per million prompt tokens, $10 per million output tokens.
 fn prices() -> Prices {
-    let price = "input 1, output 10, cache write 1, cache read 1"
-        .parse()
-        .unwrap();
+    let price = "input 1, output 10, cache write 1, cache read 1";
+    let long = "input 5, output 50, cache write 5, cache read 5";
+    let stepped = format!("{price}; above 100000: {long}");
+    let models = [
+        ("haiku".to_owned(), price.parse().unwrap()),
+        (LONG_TARIFF_MODEL.to_owned(), stepped.parse().unwrap()),
+    ];
     Prices::new(pricing::Config {
-        models: [("haiku".to_owned(), price)].into(),
+        models: models.into(),
         assumed_output_tokens: 0,
         image_tokens: 0,
         document_tokens: 0,

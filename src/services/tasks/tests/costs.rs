@@ -331,7 +331,7 @@ async fn task_end_is_logged_once_and_stored_when_the_disk_is_writable_again() {
 /// Maximum cost of one call of haiku: 12,000 prompt tokens and 32,000 output tokens.
 const CALL: &str = "0.332";
 
-fn monthly(dollars: &str) -> Budget {
+pub(super) fn monthly(dollars: &str) -> Budget {
     Budget {
         monthly: Cap {
             tokens: None,
@@ -346,7 +346,7 @@ pub(super) fn dollars(dollars: &str) -> Option<Money> {
 }
 
 /// Creates a service with a key that has a budget.
-async fn with_key(budget: Budget) -> (TaskTestServer, Registry, Caller) {
+pub(super) async fn with_key(budget: Budget) -> (TaskTestServer, Registry, Caller) {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
@@ -363,7 +363,7 @@ async fn with_key(budget: Budget) -> (TaskTestServer, Registry, Caller) {
     (TaskTestServer::for_keys(keys).await, registry, caller)
 }
 
-async fn held(server: &TaskTestServer, caller: &Caller) -> Money {
+pub(super) async fn held(server: &TaskTestServer, caller: &Caller) -> Money {
     ledger::testing::budgets(&server.ledger, caller).await[0]
         .0
         .money

@@ -4,6 +4,7 @@ mod costs;
 mod families;
 mod handovers;
 mod hooks;
+mod long_prompts;
 mod traced;
 
 use std::sync::Arc;

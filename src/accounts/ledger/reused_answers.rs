@@ -4,6 +4,7 @@
 //! task of `sweep` writes the counts every few seconds. A crash loses those that were not written.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -15,6 +16,7 @@ use tokio::sync::RwLockReadGuard;
 use crate::domain::BaselineCost;
 use crate::domain::Money;
 use crate::storage::store::Transaction;
+use crate::telemetry::logs::ErrorChain;
 
 use super::Day;
 use super::Error;
@@ -52,10 +54,15 @@ pub(super) struct UsagePlace {
 
 type AnswerSums = BTreeMap<UsagePlace, SavingSums>;
 
+/// Counters on disk that cannot be read, with the errors of their records.
+type UnreadableCounters = BTreeMap<UsagePlace, Error>;
+
 /// Counts of reused answers that are not on disk yet.
 #[derive(Debug, Default)]
 pub(super) struct ReusedAnswers {
     sums: Mutex<AnswerSums>,
+    /// Places of the unreadable counters that were logged.
+    logged: Mutex<BTreeSet<UsagePlace>>,
     /// Held for writing while counts move to the store, so that a report sees each of them once.
     moving: RwLock<()>,
 }
@@ -88,6 +95,21 @@ impl ReusedAnswers {
         all.retain(|_, sums| !sums.is_empty());
     }
 
+    /// Logs each of the counters once, because they do not become readable by themselves.
+    fn log_unreadable(&self, found: UnreadableCounters) {
+        let logged = self.logged.lock();
+        let mut logged = logged.unwrap_or_else(PoisonError::into_inner);
+        for (place, error) in &found {
+            if !logged.contains(place) {
+                tracing::error!(
+                    error = %ErrorChain(error),
+                    "cached answers not counted on disk, counter unreadable"
+                );
+            }
+        }
+        *logged = found.into_keys().collect();
+    }
+
     fn lock(&self) -> MutexGuard<'_, AnswerSums> {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +130,8 @@ impl Ledger {
         self.0.reused.add(place, sums);
     }
 
-    /// Writes the counts of reused answers, which stay in memory if the store fails.
+    /// Writes the counts of reused answers, which stay in memory if the store fails. So do those whose
+    /// counters on disk cannot be read: the others are written.
     pub(super) async fn write_reused_answers(&self) -> Result<(), Error> {
         let reused = Arc::clone(&self.0.reused);
         let _moving = reused.moving.write().await;
@@ -116,34 +139,55 @@ impl Ledger {
         if counted.is_empty() {
             return Ok(());
         }
-        let written = counted.clone();
+        let mut written = counted.clone();
         let result = self
             .0
             .store
             .transaction(move |transaction| add_answers(transaction, &counted))
             .await;
-        self.record_store_health(result)?;
+        let unreadable = self.record_store_health(result)?;
+        written.retain(|place, _| !unreadable.contains_key(place));
         reused.remove(&written);
+        reused.log_unreadable(unreadable);
         Ok(())
     }
 }
 
-/// Adds the counts to the usage counters on disk.
-fn add_answers(transaction: &mut Transaction<'_>, answers: &AnswerSums) -> Result<(), Error> {
+/// Adds the counts to the usage counters on disk. Returns the counters that cannot be read, which are
+/// left as they are.
+fn add_answers(
+    transaction: &mut Transaction<'_>,
+    answers: &AnswerSums,
+) -> Result<UnreadableCounters, Error> {
+    let mut unreadable = UnreadableCounters::new();
     for (place, sums) in answers {
-        let UsagePlace {
-            project,
-            day,
-            key,
-            model,
-        } = place;
-        let place = storage_keys::usage(project, *day, key, model);
-        let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
-        let counted = UsageCounters {
-            reused: counters.reused.plus(*sums),
-            ..counters
-        };
-        transaction.put(place, counted.encode());
+        match add_to_counter(transaction, place, *sums) {
+            Err(error @ Error::Unreadable(_)) => {
+                unreadable.insert(place.clone(), error);
+            }
+            added => added?,
+        }
     }
+    Ok(unreadable)
+}
+
+fn add_to_counter(
+    transaction: &mut Transaction<'_>,
+    place: &UsagePlace,
+    sums: SavingSums,
+) -> Result<(), Error> {
+    let UsagePlace {
+        project,
+        day,
+        key,
+        model,
+    } = place;
+    let place = storage_keys::usage(project, *day, key, model);
+    let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
+    let counted = UsageCounters {
+        reused: counters.reused.plus(sums),
+        ..counters
+    };
+    transaction.put(place, counted.encode());
     Ok(())
 }

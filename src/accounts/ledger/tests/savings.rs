@@ -188,6 +188,46 @@ async fn reused_answers_stay_in_memory_while_the_disk_fails() {
 }
 
 #[tokio::test]
+async fn unreadable_counter_is_logged_once_and_the_others_are_written() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Arc::new(log.reopen().unwrap()))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let test_ledger = TestLedger::in_memory().await;
+    let ledger = &test_ledger.ledger;
+    let damaged = storage_keys::usage("p", Day::of(NOW), "a", "m");
+    let damage = test_ledger.store.transaction(move |transaction| {
+        transaction.put(damaged.clone(), vec![9]);
+        Ok::<_, Error>(())
+    });
+    damage.await.unwrap();
+    for _ in 0..2 {
+        ledger.count_reused_answer(reused(100, 0, 30));
+        ledger.count_reused_answer(ReusedAnswer {
+            project: "q".to_owned(),
+            ..reused(100, 0, 30)
+        });
+        ledger.write_reused_answers().await.unwrap();
+    }
+    let query = UsageQuery {
+        project: Some("q".to_owned()),
+        key: None,
+        period: UsagePeriod::Day,
+        group_by: None,
+    };
+    let readable = reader_of_disk(&test_ledger).usage(&query).await.unwrap();
+    assert_eq!(readable.totals.savings.cached_answers, 2);
+    let left: Vec<_> = ledger.0.reused.unwritten().into_iter().collect();
+    let [(place, sums)] = left.as_slice() else {
+        panic!("{left:?}");
+    };
+    assert_eq!((place.project.as_str(), sums.cached_answers), ("p", 2));
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    assert_eq!(text.matches("counter unreadable").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn corrected_cost_corrects_the_saving() {
     let test_ledger = TestLedger::in_memory().await;
     for (id, money) in [("1", Some(7)), ("2", None)] {

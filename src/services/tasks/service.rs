@@ -352,6 +352,13 @@ impl Tasks {
     /// # Errors
     /// Fails when the caller has no task with this id, or the store fails.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
+        let task = self.get_alone(caller, id).await?;
+        let owner = self.0.deps.keys.owner_id(caller);
+        self.0.with_family(&owner, task).await
+    }
+
+    /// Returns the current state of a task without its family, whose record need not be readable.
+    pub(super) async fn get_alone(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let generated_id = self.generated_id(&owner, id).await?;
         let store = &self.0.deps.store;
@@ -359,8 +366,7 @@ impl Tasks {
             Some(live) => Some(live),
             None => store.load_task(&owner, &generated_id).await?,
         };
-        let task = found.ok_or_else(|| Error::NotFound(id.to_owned()))?;
-        self.0.with_family(&owner, task).await
+        found.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// Lists the caller's tasks, oldest first.
@@ -382,14 +388,11 @@ impl Tasks {
     /// # Errors
     /// Fails when the caller has no task with this id, or the task has ended.
     pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
-        let task = self.get(caller, id).await?;
-        let live = self
-            .0
-            .active
-            .get(&self.0.deps.keys.owner_id(caller), &task.id)
-            .ok_or(Error::TaskEnded)?;
-        live.cancel();
-        Ok(task)
+        let owner = self.0.deps.keys.owner_id(caller);
+        let task = self.get_alone(caller, id).await?;
+        let live = self.0.active.get(&owner, &task.id);
+        live.ok_or(Error::TaskEnded)?.cancel();
+        Ok(self.0.with_readable_family(&owner, task).await)
     }
 
     /// Deletes a task with all its events, after interrupting it if it is running. Returns its last
@@ -401,7 +404,8 @@ impl Tasks {
         let owner = self.0.deps.keys.owner_id(caller);
         let id = &*self.generated_id(&owner, id).await?;
         self.0.active.cancel_and_wait(&owner, id).await;
-        let task = self.get(caller, id).await?;
+        let task = self.get_alone(caller, id).await?;
+        let task = self.0.with_readable_family(&owner, task).await;
         let TaskDeps { store, runner, .. } = &self.0.deps;
         // A task that is being created with the same chosen id keeps that id.
         let lock = match &task.chosen {
@@ -432,7 +436,7 @@ impl Tasks {
         question: &str,
         answer: PermissionDecision,
     ) -> Result<(), Error> {
-        let task = self.get(caller, id).await?;
+        let task = self.get_alone(caller, id).await?;
         let unknown = || Error::UnknownPermissionRequest(question.to_owned());
         let live = self
             .0
@@ -468,7 +472,7 @@ impl Tasks {
         let generated_id = self.generated_id(&owner, id).await?;
         let task = match self.0.active.get(&owner, &generated_id) {
             Some(live) => live.follow(),
-            None => watch::channel(self.get(caller, id).await?).1,
+            None => watch::channel(self.get_alone(caller, id).await?).1,
         };
         Ok(TaskFollower {
             owner,

@@ -247,6 +247,55 @@ async fn interrupt_reaches_the_tasks_below_if_it_is_asked_to() {
     assert_eq!(of_root.calls.recv().await.unwrap(), AgentCall::Interrupt);
 }
 
+async fn damage_family(server: &TaskTestServer, root: &str) {
+    let deps = &server.tasks.0.deps;
+    let owner = deps.keys.owner_id(&me());
+    let families = &deps.store.families;
+    let damaged = b"{".to_vec();
+    families.put(&owner, root, damaged).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_of_a_damaged_family_are_answered_interrupted_and_deleted() {
+    let mut server = TaskTestServer::with_room().await;
+    let root = server.create().await;
+    let mut of_root = server.agents.recv().await.unwrap();
+    let child = create_below(&server, &root.id, Some("0.2")).await.unwrap();
+    let mut of_child = server.agents.recv().await.unwrap();
+    let grandchild = create_below(&server, &child.id, Some("0.2")).await;
+    let grandchild = grandchild.unwrap();
+    let mut of_grandchild = server.agents.recv().await.unwrap();
+    of_child.request_permission("q");
+    server.wait_for_question(&child.id, "q").await;
+    damage_family(&server, &root.id).await;
+    server.tasks.get(&me(), &child.id).await.unwrap_err();
+
+    let allow = PermissionDecision::Allow;
+    let answered = server.tasks.answer_permission(&me(), &child.id, "q", allow);
+    answered.await.unwrap();
+    let answer = of_child.calls.recv().await.unwrap();
+    let allow = PermissionDecision::Allow;
+    assert_eq!(answer, AgentCall::Answer("q".to_owned(), allow));
+
+    let stopped = server.tasks.interrupt_family(&me(), &child.id).await;
+    stopped.unwrap();
+    for (agent, id) in [
+        (&mut of_child, &child.id),
+        (&mut of_grandchild, &grandchild.id),
+    ] {
+        assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+        agent.end(AgentStop::Interrupted, "0.1");
+        server.tasks.delete(&me(), id).await.unwrap();
+    }
+    assert!(of_root.calls.try_recv().is_err());
+    server.tasks.interrupt(&me(), &root.id).await.unwrap();
+    assert_eq!(of_root.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    of_root.end(AgentStop::Interrupted, "0.1");
+    server.tasks.delete(&me(), &root.id).await.unwrap();
+    let gone = server.tasks.get(&me(), &root.id).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn restart_charges_what_ran_and_gives_lost_shares_back() {
     let store = Store::in_memory(TaskTracker::new());

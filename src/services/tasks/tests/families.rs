@@ -271,7 +271,10 @@ async fn tasks_of_a_damaged_family_are_answered_interrupted_and_deleted() {
     server.tasks.get(&me(), &child.id).await.unwrap_err();
 
     let allow = PermissionDecision::Allow;
-    let answered = server.tasks.answer_permission(&me(), &child.id, "q", allow);
+    let owner = me();
+    let answered = server
+        .tasks
+        .answer_permission(&owner, &child.id, "q", allow);
     answered.await.unwrap();
     let answer = of_child.calls.recv().await.unwrap();
     let allow = PermissionDecision::Allow;

@@ -77,6 +77,19 @@ def test_journal_gives_each_answer_once_and_survives_a_torn_line(folder: Path) -
     assert second.finish(1, completion("0.10")).cost == Decimal("0.50")
 
 
+@pytest.mark.parametrize("lost", [1, 9])
+def test_journal_with_torn_line_keeps_the_answers_after_it(folder: Path, lost: int) -> None:
+    path = folder / "answers.jsonl"
+    first = run_of(3, journal=Journal(path))
+    for cost in ("0.40", "0.10"):
+        first.finish(take(first), completion(cost))
+    path.write_bytes(path.read_bytes()[:-lost])
+    second = run_of(3, journal=Journal(path))
+    while (taken := second.take()) is not None:
+        second.finish(taken[0], completion("0.20"))
+    assert run_of(3, journal=Journal(path)).take() is None
+
+
 def test_body_of_a_request_overrides_what_all_share() -> None:
     body = {"messages": "none", "model": "opus"}
     bodies = batch_bodies(["text", body], "haiku", None, {"max_tokens": 5})

@@ -140,6 +140,7 @@ class Journal:
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = Path(path)
         self._answers: dict[str, list[Completion]] = {}
+        self._is_torn = False
         if self._path.exists():
             self._read()
 
@@ -151,11 +152,15 @@ class Journal:
     def append(self, body: Mapping[str, object], completion: Completion) -> None:
         """Keeps an answer."""
         line = {"request": digest(body), "completion": completion.model_dump(mode="json")}
+        beginning = "\n" if self._is_torn else ""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(beginning + json.dumps(line) + "\n")
+        self._is_torn = False
 
     def _read(self) -> None:
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        text = self._path.read_text(encoding="utf-8")
+        self._is_torn = text != "" and not text.endswith("\n")
+        for line in text.splitlines():
             try:
                 value: dict[str, Any] = json.loads(line)
             except ValueError:

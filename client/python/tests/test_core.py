@@ -11,6 +11,7 @@ import pytest
 
 from claude_switchboard import (
     APIConnectionError,
+    APIError,
     APITimeoutError,
     AuthenticationError,
     BadRequestError,
@@ -26,6 +27,7 @@ from claude_switchboard._core.call import Answer, Request, complete_request, enc
 from claude_switchboard._core.faults import error_of_answer, error_of_event
 from claude_switchboard._core.retries import Attempts
 from claude_switchboard._core.settings import Settings, read_settings
+from claude_switchboard._core.tasks import EventCursor
 from claude_switchboard.models.chat import Completion
 from claude_switchboard.models.usage import Usage
 
@@ -163,6 +165,31 @@ def test_server_decides_whether_to_repeat() -> None:
         Attempts(PAID, 2).wait_after_answer(refusal(429, retry_after="3600"))
     assert caught.value.retry_after == 3600.0
     assert Attempts(PAID, 2).wait_after_answer(refusal(500, x_should_retry="true")) > 0
+
+
+def test_events_are_asked_for_again_for_about_two_minutes() -> None:
+    cursor = EventCursor("task_1", None)
+    busy = error_of_answer(refusal(503, retry_after="0"))
+    waits = [cursor.wait_after_break(busy) for _ in range(30)]
+    assert (waits[0] <= 0.5, max(waits) <= 5.0, 90 < sum(waits) < 150) == (True, True, True)
+    with pytest.raises(ServerError):
+        cursor.wait_after_break(busy)
+    with pytest.raises(APIConnectionError, match="broke off"):
+        cursor.wait_after_break(httpx2.ReadError("cut"))
+
+
+def test_events_wait_as_long_as_the_server_asks_within_the_limit() -> None:
+    cursor = EventCursor("task_1", None)
+    assert cursor.wait_after_break(error_of_answer(refusal(429, retry_after="60"))) == 60.0
+    assert cursor.wait_after_break(error_of_answer(refusal(429, retry_after="3600"))) == 90.0
+    with pytest.raises(RateLimitError):
+        cursor.wait_after_break(error_of_answer(refusal(429)))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_events_are_not_asked_for_again_after_a_refusal_for_good(status: int) -> None:
+    with pytest.raises(APIError):
+        EventCursor("task_1", None).wait_after_break(error_of_answer(refusal(status)))
 
 
 def test_money_is_exact_and_unknown_fields_are_kept() -> None:

@@ -12,12 +12,14 @@ from claude_switchboard import (
     APIConnectionError,
     AsyncSwitchboard,
     InvalidAnswerError,
+    PermissionDeniedError,
     RateLimitError,
     ServerError,
     StreamInterruptedError,
     Switchboard,
     SwitchboardError,
 )
+from claude_switchboard._core import retries
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 BODY = {"id": "c", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
@@ -125,6 +127,38 @@ def test_task_has_an_id_that_makes_its_request_repeatable() -> None:
     assert blocking(script).tasks.create("work", "/srv/work").id == "task_1"
     ids = [json.loads(request.content)["task_id"] for request in script.requests]
     assert ids[0] == ids[1]
+
+
+TASK = {"id": "task_1", "task_id": "x", "status": "completed", "created_at": 1}
+END = 'data: {"type":"complete","task_id":"task_1","sequence_number":0,"created_at":1}\n\n'
+
+
+def events_of_a_task(*failures: httpx2.Response | Exception) -> Script:
+    """Task whose events are refused at first."""
+    created, events = httpx2.Response(201, json=TASK), httpx2.Response(200, text=END)
+    return Script(created, *failures, events, httpx2.Response(200, json=TASK))
+
+
+async def test_task_is_followed_past_a_server_that_is_busy_or_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.0)
+    kinds = [502, 503, 429, None, 500]
+    script = events_of_a_task(*failures(kinds))
+    assert blocking(script).tasks.run("work", "/srv/work").status == "completed"
+    other = events_of_a_task(*failures(kinds))
+    assert (await asynchronous(other).tasks.run("work", "/srv/work")).status == "completed"
+    for requests in (script.requests, other.requests):
+        assert "/interrupt" not in "".join(str(request.url) for request in requests)
+
+
+async def test_task_is_interrupted_if_its_events_are_refused_for_good() -> None:
+    script = Script(httpx2.Response(201, json=TASK), refused(403), httpx2.Response(200, json=TASK))
+    with pytest.raises(PermissionDeniedError):
+        blocking(script).tasks.run("work", "/srv/work")
+    other = Script(httpx2.Response(201, json=TASK), refused(403), httpx2.Response(200, json=TASK))
+    with pytest.raises(PermissionDeniedError):
+        await asynchronous(other).tasks.run("work", "/srv/work")
+    for requests in (script.requests, other.requests):
+        assert requests[-1].url.path == "/v1/tasks/task_1/interrupt"
 
 
 def test_project_and_headers_are_sent() -> None:

@@ -44,6 +44,8 @@ class Request:
     is_admin: bool = False
     timeout: float | None = None
     """Seconds of silence that are at most waited for, less than the timeout of the client."""
+    max_retries: int | None = None
+    """Number of further attempts in the place of that of the client."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Attempts:
 
     def __init__(self, request: Request, max_retries: int) -> None:
         self._request = request
-        self._left = max_retries
+        self._left = max_retries if request.max_retries is None else request.max_retries
         self._made = 0
 
     def wait_after_answer(self, answer: Answer) -> float:
@@ -71,9 +71,9 @@ class Attempts:
         return True
 
 
-def backoff(attempt: int) -> float:
+def backoff(attempt: int, max_seconds: float = MAX_WAIT_SECONDS) -> float:
     """Seconds to wait after this many failures, spread so that clients come back at different times."""
-    wait = min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), MAX_WAIT_SECONDS)
+    wait = min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), max_seconds)
     return wait * random.uniform(0.75, 1.0)
 
 

@@ -21,7 +21,7 @@ from .._core.tasks import (
     pending_request,
     task_path,
 )
-from ..errors import APIConnectionError, NotFoundError, SwitchboardError
+from ..errors import APIConnectionError, APIError, NotFoundError, SwitchboardError
 from ..models.base import Deleted, Page
 from ..models.tasks import Decision, PermissionRequest, Task, TaskEvent, TaskPermission
 from .stream import server_events
@@ -53,7 +53,7 @@ class AsyncTasks:
         on_event: OnEvent | None = None,
         **options: Unpack[TaskOptions],
     ) -> Task:
-        """Starts a task and waits for its end, over connections that break.
+        """Starts a task and waits for its end, over connections that break and a server that restarts.
 
         An exception, also of a function that was passed, interrupts the task.
         """
@@ -98,7 +98,7 @@ class AsyncTasks:
                 async with aclosing(server_events(response)) as events:
                     async for event in events:
                         yield cursor.take(event)
-            except (httpx2.TransportError, APIConnectionError) as failure:
+            except (httpx2.TransportError, APIConnectionError, APIError) as failure:
                 wait = cursor.wait_after_break(failure)
             else:
                 wait = cursor.wait_after_end(response.status_code)

@@ -65,6 +65,50 @@ def test_settings_come_from_arguments_then_environment(monkeypatch: pytest.Monke
     assert settings(base_url="http://c/v1").base_url == "http://c"
 
 
+@pytest.mark.parametrize(
+    ("variables", "url", "key"),
+    [
+        ("OPENAI_BASE_URL OPENAI_API_KEY", "http://OPENAI_BASE_URL", "http://OPENAI_API_KEY"),
+        ("OPENAI_BASE_URL SWITCHBOARD_API_KEY", "http://127.0.0.1:8080", "http://SWITCHBOARD_API_KEY"),
+        ("SWITCHBOARD_BASE_URL OPENAI_API_KEY", "http://SWITCHBOARD_BASE_URL", None),
+        ("OPENAI_API_KEY", "http://127.0.0.1:8080", None),
+        (
+            "OPENAI_BASE_URL OPENAI_API_KEY SWITCHBOARD_BASE_URL SWITCHBOARD_API_KEY",
+            "http://SWITCHBOARD_BASE_URL",
+            "http://SWITCHBOARD_API_KEY",
+        ),
+    ],
+)
+def test_address_and_key_are_of_one_family(
+    monkeypatch: pytest.MonkeyPatch, variables: str, url: str, key: str | None
+) -> None:
+    for name in variables.split():
+        monkeypatch.setenv(name, f"http://{name}")
+    assert (settings().base_url, settings().api_key) == (url, key)
+    assert settings(api_key="mine").base_url == url
+    assert settings(api_key="mine").api_key == "mine"
+
+
+def test_given_address_takes_no_key_of_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://a")
+    monkeypatch.setenv("OPENAI_API_KEY", "foreign")
+    assert settings(base_url="http://b").api_key is None
+    monkeypatch.setenv("SWITCHBOARD_API_KEY", "own")
+    assert settings(base_url="http://b").api_key == "own"
+
+
+def test_admin_key_is_not_sent_to_the_address_of_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request("GET", "/admin/status", is_admin=True)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://a")
+    monkeypatch.setenv("SWITCHBOARD_ADMIN_KEY", "admin")
+    with pytest.raises(SwitchboardError, match="admin_url="):
+        complete_request(request, settings())
+    assert complete_request(request, settings(base_url="http://b")).url == "http://b/admin/status"
+    assert complete_request(request, settings(admin_url="http://c")).url == "http://c/admin/status"
+    monkeypatch.setenv("SWITCHBOARD_BASE_URL", "http://d")
+    assert complete_request(request, settings()).url == "http://d/admin/status"
+
+
 def test_settings_show_no_key() -> None:
     assert "secret" not in repr(settings(api_key="secret-1", admin_key="secret-2"))
 

@@ -89,7 +89,7 @@ class HttpRequest:
 def complete_request(request: Request, settings: Settings) -> HttpRequest:
     """Adds the address, the key, a project and an idempotency key to a request.
 
-    Raises SwitchboardError for a request of the admin API without an admin key.
+    Raises SwitchboardError for a request of the admin API without an admin key, or without an address for it.
     """
     headers = {"user-agent": f"claude-switchboard-python/{__version__}", "accept": "application/json"}
     headers.update(key_header(request, settings))
@@ -103,8 +103,7 @@ def complete_request(request: Request, settings: Settings) -> HttpRequest:
         content = encode(request.body)
     headers.update(settings.headers)
     headers.update(request.headers)
-    base = settings.admin_url if request.is_admin else settings.base_url
-    url = base + request.path + encode_query(request.query)
+    url = address(request, settings) + request.path + encode_query(request.query)
     timeout = min(settings.timeout, request.timeout or settings.timeout)
     return HttpRequest(request.method, url, headers, content, request.upload, timeout)
 
@@ -115,6 +114,17 @@ def key_header(request: Request, settings: Settings) -> dict[str, str]:
         raise SwitchboardError("The admin API needs the admin key: set SWITCHBOARD_ADMIN_KEY or pass admin_key=")
     key = settings.admin_key if request.is_admin else settings.api_key
     return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def address(request: Request, settings: Settings) -> str:
+    """Address of the server for a request."""
+    if not request.is_admin:
+        return settings.base_url
+    if settings.admin_url is None:
+        raise SwitchboardError(
+            "The admin key is not sent to OPENAI_BASE_URL: set SWITCHBOARD_BASE_URL, or pass base_url= or admin_url="
+        )
+    return settings.admin_url
 
 
 def encode_query(query: Mapping[str, object]) -> str:

@@ -19,7 +19,8 @@ class Settings:
     base_url: str
     api_key: str | None = field(repr=False)
     admin_key: str | None = field(repr=False)
-    admin_url: str
+    admin_url: str | None
+    """Address of the admin API, or None if only OPENAI_BASE_URL is known, which is not given the admin key."""
     project_id: str | None
     timeout: float
     max_retries: int
@@ -38,13 +39,14 @@ def read_settings(
     headers: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments, else from the environment, else the defaults."""
-    base = base_url or first_set("SWITCHBOARD_BASE_URL", "OPENAI_BASE_URL") or DEFAULT_BASE_URL
-    base = plain_address(base)
+    found = read_address(base_url)
+    own_url = None if found.is_of_openai else found.url
+    admin = admin_url or own_url
     return Settings(
-        base_url=base,
-        api_key=api_key or first_set("SWITCHBOARD_API_KEY", "OPENAI_API_KEY"),
-        admin_key=admin_key or first_set("SWITCHBOARD_ADMIN_KEY"),
-        admin_url=plain_address(admin_url) if admin_url else base,
+        base_url=plain_address(found.url),
+        api_key=api_key or found.key,
+        admin_key=admin_key or variable("SWITCHBOARD_ADMIN_KEY"),
+        admin_url=plain_address(admin) if admin else None,
         project_id=project_id,
         timeout=timeout,
         max_retries=max_retries,
@@ -52,10 +54,31 @@ def read_settings(
     )
 
 
-def first_set(*names: str) -> str | None:
-    """Value of the first of these variables that is set and not empty."""
-    values = (os.environ.get(name) for name in names)
-    return next((value for value in values if value), None)
+@dataclass(frozen=True)
+class Address:
+    """Address of a server and the key that belongs to it."""
+
+    url: str
+    key: str | None = field(repr=False)
+    is_of_openai: bool = False
+
+
+def read_address(base_url: str | None) -> Address:
+    """Given address or that of the environment, with a key of the same family of variables.
+
+    A key is not sent to the address of the other family: either may be the server of somebody else.
+    """
+    url = base_url or variable("SWITCHBOARD_BASE_URL")
+    key = variable("SWITCHBOARD_API_KEY")
+    other_url = variable("OPENAI_BASE_URL")
+    if url or key or not other_url:
+        return Address(url or DEFAULT_BASE_URL, key)
+    return Address(other_url, variable("OPENAI_API_KEY"), is_of_openai=True)
+
+
+def variable(name: str) -> str | None:
+    """Value of a variable of the environment, or None if it is not set or empty."""
+    return os.environ.get(name) or None
 
 
 def plain_address(url: str) -> str:

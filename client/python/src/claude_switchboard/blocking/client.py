@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 class Switchboard:
     """Client of a claude-switchboard.
 
-    Address and key come from SWITCHBOARD_BASE_URL and SWITCHBOARD_API_KEY, else from OPENAI_BASE_URL and
-    OPENAI_API_KEY, else the server is http://127.0.0.1:8080. A client may be used by many threads at once.
+    Address and key come from SWITCHBOARD_BASE_URL and SWITCHBOARD_API_KEY, or, if neither is set, from OPENAI_BASE_URL
+    and OPENAI_API_KEY; without an address the server is http://127.0.0.1:8080. A client may be used by many threads at
+    once.
 
     >>> from claude_switchboard import Switchboard
     >>> client = Switchboard("http://127.0.0.1:8080", api_key="sk-sb-...")

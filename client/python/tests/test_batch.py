@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from claude_switchboard import (
@@ -33,6 +35,10 @@ def completion(cost: str) -> Completion:
 def run_of(count: int, max_cost: str | None = None, journal: Journal | None = None) -> BatchRun:
     bodies = batch_bodies([f"prompt {number}" for number in range(count)], "haiku", None, {})
     return BatchRun(bodies, Decimal(max_cost) if max_cost else None, None, journal)
+
+
+def unasked(request: httpx2.Request) -> httpx2.Response:
+    raise AssertionError(f"{request.url} was asked")
 
 
 def take(run: BatchRun) -> int:
@@ -94,6 +100,14 @@ def test_body_of_a_request_overrides_what_all_share() -> None:
     body = {"messages": "none", "model": "opus"}
     bodies = batch_bodies(["text", body], "haiku", None, {"max_tokens": 5})
     assert [(body["model"], body["max_tokens"]) for body in bodies] == [("haiku", 5), ("opus", 5)]
+
+
+@pytest.mark.parametrize("single", ["Summarise this.", {"messages": []}])
+def test_batch_of_a_single_text_or_body_is_refused(single: Any) -> None:
+    client = Switchboard("http://test", http_client=httpx2.Client(transport=httpx2.MockTransport(unasked)))
+    for batch in (client.batch, client.batches.submit):
+        with pytest.raises(TypeError, match="list"):
+            batch(single)
 
 
 def test_batch_keeps_order_and_reports_progress(client: Switchboard) -> None:

@@ -30,7 +30,12 @@ HOPELESS = (AuthenticationError, BudgetError)
 def batch_bodies(
     requests: Sequence[BatchRequest], model: str, system: str | None, parameters: Mapping[str, object]
 ) -> list[dict[str, object]]:
-    """Bodies of the requests; a body of its own keeps its fields, and gets those that it lacks."""
+    """Bodies of the requests; a body of its own keeps its fields, and gets those that it lacks.
+
+    Raises TypeError for a single request, which would be taken apart into many.
+    """
+    if isinstance(requests, (str, bytes, Mapping)):
+        raise TypeError("requests is a list with one entry for each request; put a single request into [ ]")
     shared = {"model": model, **parameters}
     bodies: list[dict[str, object]] = []
     for request in requests:

@@ -76,6 +76,7 @@ class BatchRun:
         self._dearest = Decimal(0)
         self._cost = Decimal(0)
         self._is_stopped = False
+        self._is_left = False
         self._take_journal()
         self._waiting = [index for index in range(len(bodies)) if index not in self._items]
         self._waiting.reverse()
@@ -101,13 +102,14 @@ class BatchRun:
             return self._state()
 
     def stop(self) -> None:
-        """Lets no further request begin."""
+        """Lets no further request begin, and reports no more progress."""
         self._is_stopped = True
+        self._is_left = True
 
     @property
     def progress(self) -> Progress | None:
-        """Function of the caller that is told how far the batch is."""
-        return self._progress
+        """Function of the caller that is told how far the batch is, until the batch is stopped."""
+        return None if self._is_left else self._progress
 
     def result(self) -> BatchResult:
         """Results in the order of the requests."""

@@ -7,12 +7,14 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from claude_switchboard import AsyncSwitchboard, BatchProgress, Switchboard
+from claude_switchboard import AsyncSwitchboard, BadRequestError, BatchProgress, Switchboard
+from claude_switchboard._core import batches
 
 BODY = {"id": "c", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
 PROMPTS = ["first", "second", "third", "fourth"]
@@ -27,6 +29,43 @@ def frequent_switches() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
+
+
+def batch_of(status: str, cost: str = "0.60") -> httpx2.Response:
+    fields = {"endpoint": "/v1/chat/completions", "input_file_id": "file_1", "created_at": 1, "cost_usd": cost}
+    return httpx2.Response(200, json={"id": "batch_1", "status": status, **fields})
+
+
+def no_longer() -> httpx2.Response:
+    error = {"message": "A batch whose status is `finalizing` cannot be cancelled.", "code": None}
+    return httpx2.Response(400, json={"error": error})
+
+
+class Batches:
+    """Answers about a batch that are given in turn, and the number of cancellations."""
+
+    def __init__(self, *answers: httpx2.Response) -> None:
+        self._answers = list(answers)
+        self.cancellations = 0
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.cancellations += request.url.path.endswith("/cancel")
+        return self._answers.pop(0)
+
+    def wait(self) -> str:
+        http = httpx2.Client(transport=httpx2.MockTransport(self))
+        with Switchboard("http://test", "k", http_client=http) as client:
+            return client.batches.wait("batch_1", max_cost=Decimal("0.50")).status
+
+    async def wait_async(self) -> str:
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(self))
+        async with AsyncSwitchboard("http://test", "k", http_client=http) as client:
+            return (await client.batches.wait("batch_1", max_cost=Decimal("0.50"))).status
+
+
+@pytest.fixture
+def no_polling_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "FIRST_POLL_SECONDS", 0.0)
 
 
 def is_first(request: httpx2.Request) -> bool:
@@ -118,3 +157,24 @@ def test_progress_of_many_threads_never_runs_backwards(frequent_switches: None) 
     client = Switchboard("http://test", "k", http_client=http)
     client.batch(["hello"] * 200, parallel=True, progress=lambda state: seen.append(state.done))
     assert seen == list(range(1, 201))
+
+
+@pytest.mark.usefixtures("no_polling_time")
+@pytest.mark.parametrize(
+    ("statuses", "cancellations"),
+    [
+        (["finalizing", "completed"], 0),
+        (["in_progress", "", "finalizing", "completed"], 1),
+        (["in_progress", "cancelling", "cancelling", "cancelled"], 1),
+        (["validating", "cancelling", "cancelled"], 1),
+    ],
+)
+async def test_batch_that_is_dear_is_cancelled_only_while_it_runs(statuses: list[str], cancellations: int) -> None:
+    scripts = [Batches(*[batch_of(status) if status else no_longer() for status in statuses]) for _ in range(2)]
+    assert (scripts[0].wait(), await scripts[1].wait_async()) == (statuses[-1], statuses[-1])
+    assert [script.cancellations for script in scripts] == [cancellations, cancellations]
+
+
+def test_batch_that_goes_on_after_a_refused_cancellation_is_an_error() -> None:
+    with pytest.raises(BadRequestError):
+        Batches(batch_of("in_progress"), no_longer(), batch_of("in_progress")).wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from ..errors import APIError, ErrorFacts, SwitchboardError
+from ..errors import APIError, BadRequestError, ErrorFacts, SwitchboardError
 from ..models.batches import Batch, LineResult, StoredFile
 from ..models.chat import Completion
 from ..results import BatchItem, BatchProgress, BatchResult
@@ -21,6 +21,7 @@ WINDOW = "24h"
 FIRST_POLL_SECONDS = 0.5
 MAX_POLL_SECONDS = 30.0
 POLL_GROWTH = 1.5
+CANCELLABLE = frozenset({"validating", "in_progress"})
 
 
 def batch_path(batch_id: str, ending: str = "") -> str:
@@ -60,16 +61,21 @@ def wait_plan(
 ) -> Plan[Batch]:
     """Steps that wait for the end of a batch, and cancel it when it has cost too much."""
     seconds = FIRST_POLL_SECONDS
-    is_cancelled = False
+    refused: BadRequestError | None = None
     while True:
         batch: Batch = yield retrieve_call(batch_id)
         if progress is not None:
             yield Notify(progress, state_of(batch))
         if batch.is_over:
             return batch
-        if not is_cancelled and max_cost is not None and (batch.cost_usd or Decimal(0)) >= max_cost:
-            is_cancelled = True
-            yield cancel_call(batch_id)
+        if batch.status in CANCELLABLE and max_cost is not None and (batch.cost_usd or Decimal(0)) >= max_cost:
+            if refused is not None:
+                raise refused
+            try:
+                yield cancel_call(batch_id)
+            except BadRequestError as error:
+                # A batch that has left these statuses meanwhile cannot be cancelled.
+                refused = error
             continue
         yield Wait(seconds)
         seconds = min(seconds * POLL_GROWTH, MAX_POLL_SECONDS)

@@ -1,4 +1,7 @@
-"""Work of several steps as a generator, which either client carries out."""
+"""Work of several steps as a generator, which either client carries out.
+
+An error of a step is raised in the generator, where the step was yielded.
+"""
 
 from __future__ import annotations
 

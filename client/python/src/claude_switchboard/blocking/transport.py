@@ -14,6 +14,7 @@ from .._core.http import answer_of, connection_limits, request_arguments
 from .._core.plan import Notify, Plan, Step, Wait
 from .._core.retries import Attempts
 from .._core.settings import Settings
+from ..errors import SwitchboardError
 
 T = TypeVar("T")
 log: logging.Logger = logging.getLogger("claude_switchboard")
@@ -37,15 +38,20 @@ class Transport:
         return response
 
     def run(self, plan: Plan[T]) -> T:
-        """Carries out the steps of a plan."""
+        """Carries out the steps of a plan, which is told of their errors."""
         result: Any = None
+        failure: SwitchboardError | None = None
         while True:
             try:
-                step = plan.send(result)
+                step = plan.send(result) if failure is None else plan.throw(failure)
             except StopIteration as end:
                 value: T = end.value
                 return value
-            result = self._carry_out(step)
+            result, failure = None, None
+            try:
+                result = self._carry_out(step)
+            except SwitchboardError as error:
+                failure = error
 
     def _carry_out(self, step: Step) -> Any:
         if isinstance(step, Wait):

@@ -23,7 +23,7 @@ const REPORT_OBJECT: &str = "doctor";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// Nothing to mend.
+    /// Works as it should.
     Pass,
     /// Works, and is likely to cause trouble.
     Warn,

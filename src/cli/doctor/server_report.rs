@@ -75,7 +75,8 @@ async fn ask_with_key(settings: &Settings, is_quick: bool) -> Option<Result<Chec
 }
 
 /// Combines the checks of this command with those of the server that `wants` takes by their names.
-/// One that fails here and not there is a warning: the server has another user and environment.
+/// A check that fails in the command and passes in the server becomes a warning: the server has
+/// another user and environment.
 pub(super) fn merge_reports(
     mut checks: Vec<CheckResult>,
     asked: AskedServer,

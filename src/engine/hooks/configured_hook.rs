@@ -1,4 +1,4 @@
-//! One hook of the configuration: the requests that it is for, and how it is notified.
+//! Hook as configured: which requests it handles, and how it is called.
 
 use std::sync::Arc;
 

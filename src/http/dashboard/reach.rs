@@ -19,7 +19,7 @@ use crate::http::middleware::host_check::is_asked_by_own_name;
 pub(in crate::http) enum DashboardReach {
     /// All that reach the listener, which is the operator's own.
     Listener,
-    /// Those of this machine, without a proxy between.
+    /// Browsers on the same machine that connect directly, not through a proxy.
     ThisMachine,
 }
 

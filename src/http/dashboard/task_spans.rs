@@ -19,7 +19,7 @@ const MAX_SPANS: usize = 2000;
 const MAX_EVENTS: u64 = 2 * MAX_SPANS as u64;
 const MS_PER_SECOND: u64 = 1000;
 
-/// What an agent does during a span.
+/// Activity of an agent during a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskSpanKind {
     Queue,

@@ -55,7 +55,7 @@ type SecretHash = [u8; 32];
 #[derive(Debug, Clone, Default)]
 pub(super) struct DashboardSessions(Arc<Mutex<DashboardSessionTable>>);
 
-/// One-time link that was just made.
+/// New one-time sign-in link, with the code in plain text.
 pub(super) struct NewLink {
     /// Code that the page exchanges for a session. Shown this once.
     pub(super) code: String,

@@ -20,7 +20,7 @@ pub(in crate::http) enum DashboardRole {
 /// Proof by which a session was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum DashboardProof {
-    /// One-time link.
+    /// Code of a one-time sign-in link.
     Link,
     /// Admin key.
     Key,

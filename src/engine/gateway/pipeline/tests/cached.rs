@@ -33,7 +33,7 @@ async fn cached_answer_costs_nothing() {
     assert_eq!(status(&other), Some(CacheStatus::Bypass));
 }
 
-/// By the prices of `testing` 100 prompt tokens and 20 of the answer cost 600 nano-dollars.
+/// 100 prompt tokens and 20 answer tokens cost 600 nano-dollars at the prices of `testing`.
 #[tokio::test]
 async fn cached_answer_is_counted_as_saved_by_the_response_cache() {
     let setting = Setting::new().await;

@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::active::ActiveTasks;
-use super::active::PermissionAnswer;
 use super::active::TaskCounts;
 use super::active::TaskRecorder;
+use super::all_owners::OwnedTask;
 use super::chosen_id::generate_id;
 use super::config::Config;
 use super::error::Error;
@@ -437,25 +437,9 @@ impl Tasks {
         answer: PermissionDecision,
     ) -> Result<(), Error> {
         let task = self.get_alone(caller, id).await?;
-        let unknown = || Error::UnknownPermissionRequest(question.to_owned());
-        let live = self
-            .0
-            .active
-            .get(&self.0.deps.keys.owner_id(caller), &task.id)
-            .ok_or_else(unknown)?;
-        let (accepted, is_accepted) = oneshot::channel();
-        // Fails only for a task that has just ended.
-        let _ = live.inbox().send(PermissionAnswer {
-            question: question.to_owned(),
-            decision: answer,
-            accepted,
-        });
-        // A task that has ended meanwhile has no open request.
-        if is_accepted.await.unwrap_or(false) {
-            Ok(())
-        } else {
-            Err(unknown())
-        }
+        let owner = self.0.deps.keys.owner_id(caller);
+        let found = OwnedTask { owner, task };
+        self.answer_found(&found, question, answer).await
     }
 
     /// Reads the events of a task, starting with event number `first`.

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
+use serde_json::Value;
 use serde_json::json;
 
 use super::budget_levels::read_budgets;
@@ -17,6 +18,7 @@ use super::state::MetricsSources;
 use crate::accounts::ledger::LedgerReader;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::gateway::WorkerCounts;
 use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
@@ -34,20 +36,24 @@ pub(super) async fn ready(State(turns): State<TurnPipeline>) -> impl IntoRespons
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    let workers = readiness.workers;
     let body = json!({
         "status": word,
         "problems": readiness.problems,
-        "workers": {
-            "max": workers.max,
-            "starting": workers.starting,
-            "idle": workers.idle,
-            "busy": workers.busy,
-            "resetting": workers.resetting,
-        },
+        "workers": render_workers(readiness.workers),
         "waiting": readiness.waiting,
     });
     (status, Json(body))
+}
+
+/// Renders the numbers of workers by state, as all endpoints show them.
+pub(super) fn render_workers(workers: WorkerCounts) -> Value {
+    json!({
+        "max": workers.max,
+        "starting": workers.starting,
+        "idle": workers.idle,
+        "busy": workers.busy,
+        "resetting": workers.resetting,
+    })
 }
 
 /// Returns the metrics for Prometheus.

@@ -20,6 +20,7 @@ use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
+use crate::http::ops::render_workers;
 use crate::http::state::LiveSources;
 use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::MetricTotals;
@@ -79,7 +80,6 @@ pub(super) async fn status(
 /// Renders what is known without a read of the store.
 fn live_state(live: &LiveSources) -> Value {
     let readiness = live.turns.readiness();
-    let workers = readiness.workers;
     let totals = live.metrics.totals();
     let tasks = live.tasks.as_ref();
     let tasks = tasks.map_or_else(|| Tasks::STATES.map(|state| (state, 0)), Tasks::counts);
@@ -91,13 +91,7 @@ fn live_state(live: &LiveSources) -> Value {
         "sign_in": live.sign_in,
         "ready": readiness.problems.is_empty(),
         "problems": readiness.problems,
-        "workers": {
-            "max": workers.max,
-            "starting": workers.starting,
-            "idle": workers.idle,
-            "busy": workers.busy,
-            "resetting": workers.resetting,
-        },
+        "workers": render_workers(readiness.workers),
         "waiting": readiness.waiting,
         "turns": counts(&totals, &TURNS),
         "tokens": counts(&totals, &TOKENS),

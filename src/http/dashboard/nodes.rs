@@ -13,6 +13,7 @@ use crate::engine::gateway::TurnPipeline;
 use crate::http::DashboardServices;
 use crate::http::NodeFacts;
 use crate::http::admin;
+use crate::http::ops::render_workers;
 use crate::telemetry::metrics::BreakerState;
 use crate::telemetry::metrics::CircuitLevel;
 
@@ -33,7 +34,6 @@ fn render_node(facts: &NodeFacts, state: &Readiness, now: u64) -> Value {
         .map(|(kind, address)| json!({"kind": kind, "address": address.to_string()}))
         .collect();
     let circuits: Vec<Value> = state.circuits.iter().map(render_circuit).collect();
-    let workers = state.workers;
     let file = facts.config_file.as_ref();
     let file = file.map(|file| file.display().to_string());
     let data_dir = facts.data_dir.display().to_string();
@@ -50,13 +50,7 @@ fn render_node(facts: &NodeFacts, state: &Readiness, now: u64) -> Value {
         "sign_in": facts.sign_in,
         "ready": state.problems.is_empty(),
         "problems": state.problems,
-        "workers": {
-            "max": workers.max,
-            "starting": workers.starting,
-            "idle": workers.idle,
-            "busy": workers.busy,
-            "resetting": workers.resetting,
-        },
+        "workers": render_workers(state.workers),
         "waiting": state.waiting,
         "breaker": circuits,
     })

@@ -155,14 +155,7 @@ impl<'a> BudgetAccount<'a> {
     /// Sum of what `meter` has spent and held, and its cap.
     pub(super) fn used(&self, meter: &BudgetMeter) -> (Amount, Cap) {
         let used = meter.spent.plus(meter.held);
-        let nanos = i64::try_from(used.money).unwrap_or(i64::MAX);
-        (
-            Amount {
-                tokens: clamp(used.tokens),
-                money: Money::from_nanos(nanos),
-            },
-            self.cap,
-        )
+        (used.clamped(), self.cap)
     }
 
     /// True if tokens or money are capped.

@@ -163,6 +163,15 @@ impl AmountSum {
         }
     }
 
+    /// Returns the sum as an amount, saturating.
+    pub(super) fn clamped(self) -> Amount {
+        let nanos = i64::try_from(self.money).unwrap_or(i64::MAX);
+        Amount {
+            tokens: u64::try_from(self.tokens).unwrap_or(u64::MAX),
+            money: Money::from_nanos(nanos),
+        }
+    }
+
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_add(other.tokens),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::domain::Amount;
-use crate::domain::Money;
 use crate::domain::SECONDS_A_DAY;
 use crate::storage::store::Store;
 
@@ -76,7 +75,7 @@ impl SpendingHistory {
             .into_iter()
             .map(|step| {
                 total = total.plus(step);
-                clamped(total)
+                total.clamped()
             })
             .collect()
     }
@@ -125,11 +124,4 @@ pub(super) async fn spending_this_month(
         history.add(project, key, day.begins_at(), amount);
     }
     Ok(history)
-}
-
-fn clamped(sum: AmountSum) -> Amount {
-    Amount {
-        tokens: u64::try_from(sum.tokens).unwrap_or(u64::MAX),
-        money: Money::from_nanos(i64::try_from(sum.money).unwrap_or(i64::MAX)),
-    }
 }

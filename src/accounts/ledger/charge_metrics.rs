@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::records::ChargeRecord;
+use super::render::fraction;
+use super::render_savings::signed_fraction;
 use super::savings::SavingSplit;
 use super::savings::SavingSums;
 use crate::telemetry::metrics::ChargedUsage;
@@ -10,9 +12,6 @@ use crate::telemetry::metrics::ComparedCost;
 use crate::telemetry::metrics::LedgerMetrics;
 use crate::telemetry::metrics::SavingCause;
 use crate::telemetry::metrics::TokenKind;
-
-/// Nano-dollars in a dollar.
-const NANOS: f64 = 1e9;
 
 /// Counts `charged` in `metrics`, which took `time` to be on disk.
 pub(super) fn count_charge(metrics: &LedgerMetrics, charged: &ChargeRecord, time: Duration) {
@@ -43,13 +42,12 @@ pub(super) fn count_saving(metrics: &LedgerMetrics, sums: &SavingSums) {
         response_cache,
         ..
     } = sums.split();
-    let dollars = |nanos: i128| nanos as f64 / NANOS;
     metrics.record_saving(&ComparedCost {
-        baseline_dollars: sums.baseline as f64 / NANOS,
+        baseline_dollars: fraction(sums.baseline),
         saved_dollars: [
-            (SavingCause::ModelChoice, dollars(model_choice)),
-            (SavingCause::PromptCache, dollars(prompt_cache)),
-            (SavingCause::ResponseCache, dollars(response_cache)),
+            (SavingCause::ModelChoice, signed_fraction(model_choice)),
+            (SavingCause::PromptCache, signed_fraction(prompt_cache)),
+            (SavingCause::ResponseCache, signed_fraction(response_cache)),
         ],
     });
 }

@@ -179,10 +179,8 @@ impl Tasks {
 
     /// Returns the task, as the registry of running ones has it if it is one of them.
     fn current(&self, owner: String, stored: Task) -> OwnedTask {
-        let task = match self.0.active.get(&owner, &stored.id) {
-            Some(live) => live.state().clone(),
-            None => stored,
-        };
+        let live = self.0.live_task(&owner, &stored.id);
+        let task = live.unwrap_or(stored);
         OwnedTask { owner, task }
     }
 }

@@ -4,7 +4,6 @@
 //! dropped and counted; requests never wait. The log has one line a minute about it at most.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,8 +126,7 @@ impl SpanExporter {
             () = flush_expired => {}
         }
         let left = self.spans_in_delivery + self.receiver.len() as u64;
-        let dropped = self.dropped.without_room.swap(0, Ordering::Relaxed);
-        let left_out = self.dropped.left_out.swap(0, Ordering::Relaxed);
+        let (dropped, left_out) = self.dropped.take();
         let lost = left + self.failed + dropped + left_out;
         self.count(SpanEnd::Failed, left);
         if lost > 0 {
@@ -235,8 +233,7 @@ impl SpanExporter {
             return;
         }
         self.logged_at = Some(Instant::now());
-        let dropped = self.dropped.without_room.swap(0, Ordering::Relaxed);
-        let left_out = self.dropped.left_out.swap(0, Ordering::Relaxed);
+        let (dropped, left_out) = self.dropped.take();
         let failed = std::mem::take(&mut self.failed);
         let error = LogText(reason);
         tracing::warn!(dropped, left_out, failed, %error, "traces not exported");

@@ -124,6 +124,13 @@ impl SpanQueue {
 }
 
 impl DroppedSpans {
+    /// Takes the numbers of spans without room and of those left out.
+    pub(super) fn take(&self) -> (u64, u64) {
+        let without_room = self.without_room.swap(0, Ordering::Relaxed);
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        (without_room, left_out)
+    }
+
     /// Returns the reason for the log; `None` if no span was dropped.
     pub(super) fn reason(&self) -> Option<&'static str> {
         if self.without_room.load(Ordering::Relaxed) > 0 {

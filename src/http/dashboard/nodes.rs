@@ -14,7 +14,6 @@ use crate::http::DashboardServices;
 use crate::http::NodeFacts;
 use crate::http::admin;
 use crate::http::ops::render_workers;
-use crate::telemetry::metrics::BreakerState;
 use crate::telemetry::metrics::CircuitLevel;
 
 /// Lists the servers with their facts and their state.
@@ -56,11 +55,7 @@ fn render_node(facts: &NodeFacts, state: &Readiness, now: u64) -> Value {
     })
 }
 
-fn render_circuit(circuit: &CircuitLevel) -> Value {
-    let state = match circuit.state {
-        BreakerState::Closed => "closed",
-        BreakerState::HalfOpen => "half_open",
-        BreakerState::Open => "open",
-    };
-    json!({"model": circuit.model, "state": state})
+/// Renders the state of a circuit, with the model that it is for.
+pub(super) fn render_circuit(circuit: &CircuitLevel) -> Value {
+    json!({"model": circuit.model, "state": circuit.state.name()})
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::accounts::ledger::UsageTotals;
 use crate::domain::Money;
 use crate::domain::unix_now_ms;
+use crate::http::dashboard::nodes::render_circuit;
 use crate::telemetry::activity::ActivityEvent;
 use crate::telemetry::activity::ActivityEventKind;
 use crate::telemetry::activity::ActivitySnapshot;
@@ -141,10 +142,7 @@ fn rounded(number: f64) -> f64 {
 fn gauges(levels: &MetricsSnapshot, running: usize) -> Value {
     let mut workers = counts(&levels.workers);
     workers.insert("max".to_owned(), json!(levels.max_workers));
-    let circuits = levels.circuits.iter().map(|circuit| {
-        let state = circuit.state.name();
-        json!({"model": circuit.model, "state": state})
-    });
+    let circuits = levels.circuits.iter().map(render_circuit);
     json!({
         "is_ready": levels.is_ready,
         "problems": levels.problems,

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use serde_json::json;
 
+use super::sums::clamped;
+
 /// Shortest time that a rate is computed from, in seconds: a single request says little.
 const MIN_ELAPSED_SECONDS: u64 = 3600;
 const SECONDS_AN_HOUR: u128 = 3600;
@@ -64,10 +66,6 @@ fn spent_by(used: u128, cap: u128, elapsed: u128, now: u64) -> Option<u64> {
     let wait = left.saturating_mul(elapsed).checked_div(used)?;
     // Rounded up, because before that second is over there is room.
     u64::try_from(wait).ok()?.checked_add(now)?.checked_add(1)
-}
-
-fn clamped(units: u128) -> u64 {
-    u64::try_from(units).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod playground;
 mod reach;
 mod sign_in;
 mod spenders;
+mod sums;
 mod task_conflicts;
 mod task_spans;
 mod tasks;

@@ -13,9 +13,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::period::ReportPeriod;
-use super::spenders::clamped;
-use super::spenders::decimal;
-use super::spenders::share;
+use super::sums::clamped;
+use super::sums::decimal;
+use super::sums::share;
 use crate::accounts::ledger;
 use crate::accounts::ledger::GroupBy;
 use crate::accounts::ledger::UsageTotals;

@@ -12,9 +12,11 @@ use serde_json::json;
 
 use super::owners::OwnerNames;
 use super::period::ReportPeriod;
+use super::sums::clamped;
+use super::sums::decimal;
+use super::sums::share;
 use crate::accounts::ledger::GroupBy;
 use crate::accounts::ledger::UsageTotals;
-use crate::domain::Money;
 use crate::http::DashboardServices;
 use crate::http::admin;
 use crate::http::error::ApiError;
@@ -60,23 +62,4 @@ fn render_spender(names: &OwnerNames, id: &str, totals: &UsageTotals, total: u12
         "cost_usd": decimal(totals.cost_nanos),
         "share": share(totals.cost_nanos, total),
     })
-}
-
-/// Returns the part of `total` that `part` is, from 0 to 1.
-pub(super) fn share(part: u128, total: u128) -> f64 {
-    if total == 0 {
-        return 0.0;
-    }
-    part as f64 / total as f64
-}
-
-/// Formats nano-dollars as dollars.
-pub(super) fn decimal(nanos: u128) -> String {
-    let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
-    Money::from_nanos(nanos).to_decimal()
-}
-
-/// Returns a sum as JSON can carry it.
-pub(super) fn clamped(sum: u128) -> u64 {
-    u64::try_from(sum).unwrap_or(u64::MAX)
 }

@@ -8,6 +8,7 @@ use crate::accounts::ledger::UsageTotals;
 use crate::domain::Money;
 use crate::domain::unix_now_ms;
 use crate::http::dashboard::nodes::render_circuit;
+use crate::http::dashboard::sums::clamped;
 use crate::telemetry::activity::ActivityEvent;
 use crate::telemetry::activity::ActivityEventKind;
 use crate::telemetry::activity::ActivitySnapshot;
@@ -171,11 +172,10 @@ fn counts(counts: &[(&'static str, usize)]) -> Map<String, Value> {
 }
 
 fn totals(totals: &UsageTotals) -> Value {
-    let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
     json!({
         "requests": totals.requests,
-        "tokens": whole(totals.total_tokens),
-        "cost_nanos": whole(totals.cost_nanos),
+        "tokens": clamped(totals.total_tokens),
+        "cost_nanos": clamped(totals.cost_nanos),
     })
 }
 

@@ -222,16 +222,15 @@ impl TaskView {
 
     /// Renders the open permission requests of a task, each with the task that it belongs to.
     fn render_requests(&self, found: &OwnedTask) -> Vec<Value> {
-        let OwnedTask { owner, task } = found;
+        let task = &found.task;
         let rendered = self.render(found);
         let requests = rendered["permission_requests"].as_array().into_iter();
         let prompt: String = task.prompt.chars().take(MAX_PROMPT_CHARACTERS).collect();
-        let owner = self.names.render(&self.keys, owner);
         let rows = requests.flatten().map(|request| {
             let mut row = request.clone();
             row["task_id"] = json!(task.id);
             row["project_id"] = json!(task.project);
-            row["owner"] = owner.clone();
+            row["owner"] = rendered["owner"].clone();
             row["prompt"] = json!(prompt);
             row["workspace"] = rendered["workspace"].clone();
             row["model"] = json!(task.model);

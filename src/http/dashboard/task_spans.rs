@@ -85,7 +85,7 @@ impl TaskSpanList {
         let at = event.unix_ms();
         match &event.kind {
             TaskEventKind::ToolUse { id, name, input } => {
-                self.end_turn(at);
+                self.end(TaskSpanKind::Turn, None, at, false);
                 self.open.push(TaskSpan {
                     name: Some(name.clone()),
                     id: Some(id.clone()),
@@ -101,7 +101,7 @@ impl TaskSpanList {
                 is_error,
                 ..
             } => {
-                self.end(TaskSpanKind::Tool, tool_use_id, at, *is_error);
+                self.end(TaskSpanKind::Tool, Some(tool_use_id), at, *is_error);
                 self.begin_turn(at);
             }
             TaskEventKind::PermissionRequest {
@@ -114,27 +114,22 @@ impl TaskSpanList {
             TaskEventKind::PermissionResolved {
                 request_id,
                 decision,
-            } => self.end(TaskSpanKind::Wait, request_id, at, decision != "allow"),
+            } => {
+                let is_error = decision != "allow";
+                self.end(TaskSpanKind::Wait, Some(request_id), at, is_error);
+            }
             TaskEventKind::Complete { .. } => self.end_all(at, false),
             TaskEventKind::Error { .. } => self.end_all(at, true),
             _ => {}
         }
     }
 
-    /// Ends the open span of this kind and id.
-    fn end(&mut self, kind: TaskSpanKind, id: &str, at: u64, is_error: bool) {
-        let is_meant = |span: &TaskSpan| span.kind == kind && span.id.as_deref() == Some(id);
+    /// Ends the open span of this kind and id; a turn has none.
+    fn end(&mut self, kind: TaskSpanKind, id: Option<&str>, at: u64, is_error: bool) {
+        let is_meant = |span: &TaskSpan| span.kind == kind && span.id.as_deref() == id;
         if let Some(index) = self.open.iter().position(is_meant) {
             let span = self.open.remove(index);
             self.push_done(span.ended(at, is_error));
-        }
-    }
-
-    fn end_turn(&mut self, at: u64) {
-        let is_turn = |span: &TaskSpan| span.kind == TaskSpanKind::Turn;
-        if let Some(index) = self.open.iter().position(is_turn) {
-            let span = self.open.remove(index);
-            self.push_done(span.ended(at, false));
         }
     }
 

@@ -4,8 +4,6 @@ use axum::extract::Path;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::Value;
-use serde_json::json as object;
 
 use super::json;
 use crate::http::dashboard_sessions;
@@ -29,15 +27,9 @@ pub(super) async fn create_link(
 pub(super) async fn list_sessions(
     State(links): State<Option<DashboardLinks>>,
 ) -> Result<Response, ApiError> {
-    let sessions = served(links.as_ref())?.sessions()?.list();
-    let sessions: Vec<Value> = sessions
-        .iter()
-        .map(|session| session.to_json(None))
-        .collect();
-    Ok(json(
-        StatusCode::OK,
-        &object!({"object": "list", "data": sessions}),
-    ))
+    let sessions = served(links.as_ref())?.sessions()?;
+    let list = dashboard_sessions::render_list(sessions, None);
+    Ok(json(StatusCode::OK, &list))
 }
 
 /// Ends a session of the dashboard.

@@ -13,8 +13,6 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::json;
 
 use super::attempts::SignInAttempts;
 use super::cookie;
@@ -110,12 +108,8 @@ pub(super) async fn list_sessions(
     Extension(sessions): Extension<DashboardSessions>,
     Extension(session): Extension<DashboardSession>,
 ) -> Response {
-    let all = sessions.list();
-    let all: Vec<Value> = all
-        .iter()
-        .map(|other| other.to_json(Some(&session.id)))
-        .collect();
-    admin::json(StatusCode::OK, &json!({"object": "list", "data": all}))
+    let list = dashboard_sessions::render_list(&sessions, Some(&session.id));
+    admin::json(StatusCode::OK, &list)
 }
 
 /// Ends a session.

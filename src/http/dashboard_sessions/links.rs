@@ -118,6 +118,16 @@ pub(in crate::http) fn new_link(
     }))
 }
 
+/// Renders the list of the sessions; `current` is the id of the session that asks, if one does.
+pub(in crate::http) fn render_list(sessions: &DashboardSessions, current: Option<&str>) -> Value {
+    let sessions = sessions.list();
+    let sessions: Vec<Value> = sessions
+        .iter()
+        .map(|session| session.to_json(current))
+        .collect();
+    json!({"object": "list", "data": sessions})
+}
+
 /// Renders the confirmation that a session has ended.
 pub(in crate::http) fn render_deletion(id: &str) -> Value {
     json!({"object": "dashboard.session.deleted", "id": id, "deleted": true})

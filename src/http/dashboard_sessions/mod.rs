@@ -29,6 +29,7 @@ pub(super) use links::link_role;
 pub(super) use links::new_link;
 pub(super) use links::no_random_bytes;
 pub(super) use links::render_deletion;
+pub(super) use links::render_list;
 pub(super) use links::unknown_session;
 pub(super) use session_view::DashboardProof;
 pub(super) use session_view::DashboardRole;

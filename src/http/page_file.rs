@@ -19,7 +19,7 @@ use super::entity_tag::entity_tag;
 use super::entity_tag::is_known;
 
 /// Policy by which a browser loads files of this server alone and sends nothing elsewhere.
-pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Encoding that every browser takes.
 const GZIP: &str = "gzip";
@@ -67,14 +67,12 @@ impl PageFile {
         if compressed.is_some() && is_sent {
             answers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(GZIP));
         }
-        let fixed: [(HeaderName, &'static str); 5] = [
+        let fixed: [(HeaderName, &'static str); 2] = [
             (header::CACHE_CONTROL, "no-cache"),
             (header::VARY, "accept-encoding"),
-            (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
         ];
         answers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        set_page_policy(answers);
         response
     }
 
@@ -90,6 +88,18 @@ impl FileVariant {
     fn new(bytes: Bytes) -> Self {
         let tag = entity_tag(&bytes);
         Self { bytes, tag }
+    }
+}
+
+/// Sets the headers by which a browser trusts this server alone and tells nobody about it.
+pub(super) fn set_page_policy(headers: &mut HeaderMap) {
+    let fixed: [(HeaderName, &'static str); 3] = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }
 

@@ -3,7 +3,6 @@
 use axum::extract::Path;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
 use axum::middleware::Next;
@@ -15,7 +14,7 @@ use super::assets;
 use crate::http::canonical_path::RequestedPath;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
-use crate::http::page_file::CONTENT_SECURITY_POLICY;
+use crate::http::page_file::set_page_policy;
 
 /// Returns the page itself. Its relative paths need the slash at the end, so without it the browser
 /// is sent there.
@@ -56,21 +55,9 @@ fn unknown() -> ApiError {
 pub(super) async fn protect_layer(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let fixed: [(HeaderName, &'static str); 5] = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-    ];
-    for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
+    set_page_policy(headers);
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        headers.insert(name, HeaderValue::from_static("same-origin"));
     }
     let cache = headers.entry(header::CACHE_CONTROL);
     cache.or_insert(HeaderValue::from_static("no-store"));

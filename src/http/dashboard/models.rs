@@ -49,7 +49,6 @@ pub(super) async fn show_models(
         "since": dashboard.node.started_at,
         "period": period.name(),
         "savings": shown["savings"],
-        "saved": render_saved(&shown["savings"]["by_cause"]),
         "prompt_cache": render_prompt_cache(&report.totals),
         "models": models,
         "routing": render_routing(&router),
@@ -68,16 +67,6 @@ fn render_model(model: &str, totals: &UsageTotals, total: u128) -> Value {
         "cost_nano_usd": clamped(totals.cost_nanos),
         "cost_usd": decimal(totals.cost_nanos),
         "share": share(totals.cost_nanos, total),
-    })
-}
-
-/// Renders the savings by their causes; null where nothing is compared.
-fn render_saved(causes: &Value) -> Value {
-    let saved = |cause: &str| causes[cause]["saved_nano_usd"].clone();
-    json!({
-        "response_cache_nano_usd": saved("response_cache"),
-        "prompt_cache_nano_usd": saved("prompt_cache"),
-        "routing_nano_usd": saved("model_choice"),
     })
 }
 

@@ -18,26 +18,22 @@ const COLUMNS = [
   { label: "Share", number: true, text: ({ share }) => percent(share) },
 ];
 
-/** Causes of savings: names of `saved`, names of `savings.by_cause`, titles, and what they mean where the server does not say. */
-const CAUSES = [
-  ["routing_nano_usd", "model_choice", "Other models", "against the baseline model"],
-  ["prompt_cache_nano_usd", "prompt_cache", "Prompt cache", "against prompts without it"],
-  ["response_cache_nano_usd", "response_cache", "Response cache", "answers that did not run again"],
-];
+/** Causes of savings: names of `savings.by_cause`, and titles. */
+const CAUSES = [["model_choice", "Other models"], ["prompt_cache", "Prompt cache"], ["response_cache", "Response cache"]];
 
 /** What the requests have cost, and what they would have cost on the baseline, with the reasons. */
 function savings() {
-  const all = { whole: tile("Saved in all"), ...Object.fromEntries(CAUSES.map(([, cause, title]) => [cause, tile(title)])), ratio: tile("Read from the prompt cache") };
+  const all = { whole: tile("Saved in all"), ...Object.fromEntries(CAUSES.map(([cause, title]) => [cause, tile(title)])), ratio: tile("Read from the prompt cache") };
   const summary = h("p", { class: "note" });
   const element = h("section", {}, h("h2", { class: "first", text: "Savings" }), summary, h("div", { class: "tiles" }, ...Object.values(all).map((one) => one.element)));
-  const set = ({ saved, savings: whole, prompt_cache: cache }) => {
-    const isCompared = Boolean(whole) && whole.baseline_nano_usd > 0;
+  const set = ({ savings: whole, prompt_cache: cache }) => {
+    const isCompared = whole.baseline_nano_usd > 0;
     setText(summary, isCompared ? whole.summary : "Nothing was compared with the baseline in this time.");
     all.whole.element.hidden = !isCompared;
     if (isCompared) all.whole.set(percent(whole.share), `${money(ofNano(whole.cost_nano_usd))} instead of ${money(ofNano(whole.baseline_nano_usd))}`);
-    for (const [name, cause, , meaning] of CAUSES) {
-      const found = whole?.by_cause?.[cause];
-      all[cause].set(money(ofNano(found?.saved_nano_usd ?? saved?.[name])), found ? `${percent(found.share)} of the baseline. ${found.meaning ?? ""}` : meaning);
+    for (const [cause] of CAUSES) {
+      const { saved_nano_usd: saved, share, meaning } = whole.by_cause[cause];
+      all[cause].set(money(ofNano(saved)), `${percent(share)} of the baseline. ${meaning}`);
     }
     all.ratio.set(percent(cache.hit_ratio), `${short(cache.read_tokens)} read, ${short(cache.written_tokens)} written, ${short(cache.uncached_tokens)} beside it`);
   };
@@ -87,7 +83,7 @@ export function mount(place, app, head) {
     const [found, stored] = await Promise.all([get("models", { period }), get("cache")]);
     saved.set(found);
     rules.set(found.routing, found.since);
-    models.set([...found.models].sort((one, other) => other.cost_nano_usd - one.cost_nano_usd));
+    models.set(found.models);
     cache.set(stored);
   }), 10);
   const choose = (chosen) => {

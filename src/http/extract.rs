@@ -271,6 +271,17 @@ pub(super) fn number(
     }
 }
 
+/// Reads the value of the query parameter `name` as a truth value.
+///
+/// # Errors
+/// Fails when it is neither `true` nor `false`.
+pub(super) fn boolean(name: &str, value: &str) -> Result<bool, InvalidRequest> {
+    value.parse::<bool>().map_err(|_| {
+        let message = format!("`{name}`: expected `true` or `false`.");
+        InvalidRequest::at(name, code::VALUE, message)
+    })
+}
+
 /// Reads the page parameters of the query: `usual` items by default, at most `most`.
 ///
 /// # Errors

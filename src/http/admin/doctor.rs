@@ -14,6 +14,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
+use crate::http::extract::boolean;
 use crate::http::report::QueryParameters;
 use crate::http::state::SetupDoctor;
 
@@ -38,14 +39,7 @@ pub(super) async fn check(
 fn is_quick(parameters: &QueryParameters) -> Result<bool, InvalidRequest> {
     match parameters.as_slice() {
         [] => Ok(false),
-        [(name, value)] if name == "quick" => match value.as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => {
-                let message = "`quick`: expected `true` or `false`.";
-                Err(InvalidRequest::at("quick", code::VALUE, message))
-            }
-        },
+        [(name, value)] if name == "quick" => boolean(name, value),
         [(name, _), ..] => {
             let message = "There is one parameter here, once: `quick`.";
             Err(InvalidRequest::at(printable(name), code::UNKNOWN, message))

@@ -22,8 +22,6 @@ use super::answer::json;
 use crate::accounts::auth;
 use crate::accounts::auth::NewWebhook;
 use crate::api::openai;
-use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::Native;
 use crate::domain::Part;
@@ -34,6 +32,7 @@ use crate::engine::gateway::TurnPipeline;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
+use crate::http::extract::boolean;
 use crate::http::extract::page;
 use crate::services::tasks::Task;
 use crate::services::tasks::TaskSpec;
@@ -171,24 +170,14 @@ pub(in crate::http) async fn interrupt_task(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let task = if is_cascade(&query)? {
+    let cascade = query.get("cascade");
+    let cascade = cascade.map(|value| boolean("cascade", value)).transpose()?;
+    let task = if cascade == Some(true) {
         tasks.interrupt_family(&caller, &id).await?
     } else {
         tasks.interrupt(&caller, &id).await?
     };
     Ok(shown(&task))
-}
-
-fn is_cascade(query: &HashMap<String, String>) -> Result<bool, InvalidRequest> {
-    match query.get("cascade").map(String::as_str) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(InvalidRequest::at(
-            "cascade",
-            code::VALUE,
-            "`cascade`: expected `true` or `false`.",
-        )),
-    }
 }
 
 /// Deletes a task and its events.

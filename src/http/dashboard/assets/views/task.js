@@ -3,9 +3,9 @@
 import { call, get, part, streamOf } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, setText } from "../dom.js";
-import { count, dateTime, duration, modelName, money, ofNano, percent, time, words } from "../format.js";
+import { count, dateTime, duration, modelName, money, percent, time, words } from "../format.js";
 import { badge, button, facts, field, meter, problem, toast, tried } from "../parts.js";
-import { inputText, isOver, showStatus, spentOf } from "./task_words.js";
+import { inputText, isOver, showSpent, showStatus, spentOf } from "./task_words.js";
 
 const MAX_EVENTS = 200;
 const MAX_TEXT = 4000;
@@ -168,8 +168,7 @@ export function showTask(place, app, id, changed) {
     setText(title, `Task ${task.task_id}`);
     showStatus(state, task);
     setText(prompt, task.prompt);
-    spent.element.hidden = !task.max_budget_usd;
-    spent.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
+    showSpent(spent, task);
     setText(cost, spentOf(task));
     form?.show(task);
     const now = JSON.stringify(task);

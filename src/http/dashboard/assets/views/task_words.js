@@ -31,5 +31,11 @@ export function wholeInput(input) {
 /** Returns what a task has spent of its budget. */
 export const spentOf = (task) => `${money(ofNano(task.spent_nano_usd))}${task.max_budget_usd ? ` of ${money(task.max_budget_usd)}` : ""}`;
 
+/** Shows in a meter how much of its budget a task has spent; without a budget the meter is hidden. */
+export function showSpent(bar, task) {
+  bar.element.hidden = !task.max_budget_usd;
+  bar.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
+}
+
 /** Shows the state of a task in its badge. */
 export const showStatus = (node, task) => (stateOf(task) === "waiting" ? showBadge(node, "waits for you", "warm") : showBadge(node, task.status, TONES[task.status]));

@@ -2,11 +2,11 @@
 
 import { call, get, part, repeat } from "../api.js";
 import { h, keyed, setAttribute, setText } from "../dom.js";
-import { ago, duration, modelName, money, ofNano, plural } from "../format.js";
+import { ago, duration, modelName, money, plural } from "../format.js";
 import { lanes } from "../lanes.js";
 import { emptyState, meter, problem, select, setOptions, tried } from "../parts.js";
 import { showTask } from "./task.js";
-import { isOver, showStatus, spentOf, stateOf, titleOf, wholeInput } from "./task_words.js";
+import { isOver, showSpent, showStatus, spentOf, stateOf, titleOf, wholeInput } from "./task_words.js";
 
 const POLL_SECONDS = 2;
 const MAX_LANES = 10;
@@ -114,8 +114,7 @@ function lanePart(app) {
     }
     setText(cell.name, `${task.parent_task_id ? "↳ " : ""}${titleOf(task)}`);
     showStatus(cell.state, task);
-    cell.bar.element.hidden = !task.max_budget_usd;
-    cell.bar.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
+    showSpent(cell.bar, task);
     const family = task.family && !task.parent_task_id ? ` · family: ${money(task.family.left_usd)} left` : "";
     setText(cell.note, `${spentOf(task)} · ${plural(task.progress.turns, "turn")}${family}`);
     return cell.element;
@@ -175,8 +174,8 @@ function board() {
     showStatus(own.state, task);
     const wait = task.permission_requests[0];
     setText(own.doing, wait ? `asks for ${wait.tool}` : !isOver(task) && task.progress.tools.length ? `runs ${task.progress.tools.join(", ")}` : task.error ? `${task.error.code}: ${task.error.message}` : task.workspace);
-    own.bar.element.hidden = !task.max_budget_usd || isOver(task);
-    own.bar.set((ofNano(task.spent_nano_usd) ?? 0) / (task.max_budget_usd ?? 1), spentOf(task));
+    showSpent(own.bar, task);
+    if (isOver(task)) own.bar.element.hidden = true;
     const begun = task.started_at ?? task.created_at;
     setText(own.note, `${spentOf(task)} · ${plural(task.progress.turns, "turn")} · ${isOver(task) ? ago(task.ended_at, now) : duration(now - begun)}`);
   };

@@ -29,11 +29,14 @@ function inbox(app, answered) {
   let chosenAt = 0;
   let typedAt = 0;
   const keyOf = ({ task, request }) => `${task.id} ${request.request_id}`;
+  const markChosen = () => {
+    for (const node of list.children) setAttribute(node, "aria-current", cells.get(node).key === chosen && "true");
+  };
   const choose = (key) => {
     if (key === chosen) return;
     chosen = key;
     chosenAt = Date.now();
-    for (const node of list.children) setAttribute(node, "aria-current", cells.get(node).key === chosen && "true");
+    markChosen();
   };
   async function answer({ task, request }, decision, message) {
     const key = keyOf({ task, request });
@@ -68,7 +71,7 @@ function inbox(app, answered) {
     element.hidden = !all.length;
     setText(number, all.length);
     if (!all.some((one) => keyOf(one) === chosen)) choose(all.length ? keyOf(all[0]) : null);
-    for (const node of list.children) setAttribute(node, "aria-current", cells.get(node).key === chosen && "true");
+    markChosen();
   }
   function onKey(key) {
     // A question that goes away takes the focus with it, and must not have its message answer another one.

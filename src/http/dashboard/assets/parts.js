@@ -5,6 +5,9 @@ import { copyText, h, keyed, replaceOnce, setAttribute, setProperty, setText, sv
 /** Rows of a table that are shown at most, so that a page stays light. */
 export const MAX_ROWS = 200;
 const TOAST_MS = 6000;
+/** Periods of reports; the default one is left out of the address. */
+const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
+const DEFAULT_PERIOD = "month";
 const SYMBOLS = { good: "✓", bad: "✕", warm: "!", cool: "●" };
 
 /** Returns a word for a state with its tone and its symbol. */
@@ -101,6 +104,16 @@ export function segments(label, options, chosen, choose) {
   return h("div", { class: "segments", role: "radiogroup", "aria-label": label }, ...options.map(([value, text]) =>
     h("label", {}, h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }), text)));
 }
+
+/** Returns the period of reports that the address names. */
+export const periodOf = (app) => app.param("period") || DEFAULT_PERIOD;
+
+/** Returns the choice of the period of reports, which is kept in the address; `changed` is called after it. */
+export const periodChoice = (label, app, changed) =>
+  segments(label, PERIODS, periodOf(app), (period) => {
+    app.setParams({ period: period === DEFAULT_PERIOD ? "" : period });
+    changed();
+  });
 
 /** Returns a bar that shows a share of a whole: `set(share, words)`. With `isCap` a large share is a bad one. */
 export function meter(label, { isCap = false } = {}) {

@@ -4,13 +4,12 @@ import { call, get, getAll, part, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, keyed, setText } from "../dom.js";
 import { ago, dateTime, modelName, money, plural, short } from "../format.js";
-import { MAX_ROWS, badge, barList, button, emptyState, field, meter, segments, shownErrors, table, toast, tried } from "../parts.js";
+import { MAX_ROWS, badge, barList, button, emptyState, field, meter, periodChoice, periodOf, shownErrors, table, toast, tried } from "../parts.js";
 import { plot } from "../plot.js";
 import { loadNames, now } from "../store.js";
 import { budgetWords, burnDown } from "./budget_words.js";
 import { editKey, editProject, newKey, newProject, rotateKey } from "./key_forms.js";
 
-const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
 const WINDOWS = { daily: "of the day", monthly: "of the month" };
 
 const limitsOf = (one) => [
@@ -103,17 +102,14 @@ function budgetPart(app) {
 function spenderPart(app) {
   const list = barList("Nothing was charged in this time.");
   const load = async () => {
-    const { data } = await get("spenders", { period: app.param("period") || "month" });
+    const { data } = await get("spenders", { period: periodOf(app) });
     list.set(data.map((one) => ({
       name: `${one.name ?? one.key_id}${one.project_id ? ` · ${one.project_id}` : ""}`,
       value: `${money(one.cost_usd)} · ${plural(one.requests, "request")} · ${short(one.total_tokens)} tokens`,
       share: one.share,
     })));
   };
-  const choice = segments("Period of the spenders", PERIODS, app.param("period") || "month", (period) => {
-    app.setParams({ period: period === "month" ? "" : period });
-    tried(load);
-  });
+  const choice = periodChoice("Period of the spenders", app, () => tried(load));
   return { choice, element: h("div", { class: "card" }, list.element), load };
 }
 

@@ -4,9 +4,8 @@ import { call, get, repeat } from "../api.js";
 import { confirmed } from "../dialog.js";
 import { h, setText } from "../dom.js";
 import { ago, bytes, count, modelName, money, ofNano, percent, plural, short, words } from "../format.js";
-import { barList, button, emptyState, meter, segments, shownErrors, table, tile, toast } from "../parts.js";
+import { barList, button, emptyState, meter, periodChoice, periodOf, shownErrors, table, tile, toast } from "../parts.js";
 
-const PERIODS = [["day", "Today"], ["week", "Week"], ["month", "Month"], ["all", "Ever"]];
 const COLUMNS = [
   { label: "Model", head: true, tight: true, text: ({ model }) => modelName(model) },
   { label: "Requests", number: true, text: ({ requests }) => count(requests) },
@@ -73,25 +72,19 @@ function responseCache(app, changed) {
 
 /** Shows the view in `place`. */
 export function mount(place, app, head) {
-  let period = app.param("period") || "month";
   const fault = h("div");
   const saved = savings();
   const rules = routing();
   const cache = responseCache(app, () => updates.now());
   const models = table({ caption: "Models", columns: COLUMNS, keyOf: ({ model }) => model, empty: emptyState("No model was used in this time", "Choose a longer time, or send a request.") });
   const updates = repeat(() => shownErrors(fault, async () => {
-    const [found, stored] = await Promise.all([get("models", { period }), get("cache")]);
+    const [found, stored] = await Promise.all([get("models", { period: periodOf(app) }), get("cache")]);
     saved.set(found);
     rules.set(found.routing, found.since);
     models.set(found.models);
     cache.set(stored);
   }), 10);
-  const choose = (chosen) => {
-    period = chosen;
-    app.setParams({ period: period === "month" ? "" : period });
-    updates.now();
-  };
-  head.append(h("div", { class: "push" }, segments("Period", PERIODS, period, choose)));
+  head.append(h("div", { class: "push" }, periodChoice("Period", app, updates.now)));
   place.append(fault, saved.element, h("div", { class: "section-head" }, h("h2", { text: "Models" })), models.element,
     h("div", { class: "section-head" }, h("h2", { text: "Routing and response cache" })), h("div", { class: "grid" }, rules.element, cache.element));
   return { destroy: updates.stop };

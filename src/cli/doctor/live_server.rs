@@ -99,11 +99,17 @@ impl LiveServer {
         ]
     }
 
+    /// Plans the check `name`, which ends with an error if the server cannot be reached.
     fn planned<F>(&self, name: &'static str, check: impl FnOnce(Self) -> F) -> PlannedCheck
     where
-        F: Future<Output = CheckFinding> + Send + 'static,
+        F: Future<Output = Result<CheckFinding, String>> + Send + 'static,
     {
-        PlannedCheck::new(name, check(self.clone()))
+        let server = self.clone();
+        let checked = check(self.clone());
+        PlannedCheck::new(name, async move {
+            let found = checked.await;
+            found.unwrap_or_else(|problem| server.unreachable(&problem))
+        })
     }
 
     /// Sends a GET request, and returns the response once its head is here.
@@ -129,43 +135,37 @@ impl LiveServer {
         )
     }
 
-    async fn check_health(self) -> CheckFinding {
+    async fn check_health(self) -> Result<CheckFinding, String> {
         let begun = Instant::now();
-        match self.get("/health", &[]).await {
-            Err(problem) => self.unreachable(&problem),
-            Ok(answer) if answer.status() == 200 => {
-                let took = begun.elapsed().as_millis();
-                CheckFinding::pass(format!("{}/health answers within {took} ms", self.url))
-            }
-            Ok(answer) => unexpected("/health", &answer),
+        let answer = self.get("/health", &[]).await?;
+        if answer.status() != 200 {
+            return Ok(unexpected("/health", &answer));
         }
+        let took = begun.elapsed().as_millis();
+        let detail = format!("{}/health answers within {took} ms", self.url);
+        Ok(CheckFinding::pass(detail))
     }
 
-    async fn check_readiness(self) -> CheckFinding {
-        let answer = match self.get("/ready", &[]).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
-        match answer.status().as_u16() {
+    async fn check_readiness(self) -> Result<CheckFinding, String> {
+        let answer = self.get("/ready", &[]).await?;
+        Ok(match answer.status().as_u16() {
             200 => CheckFinding::pass("requests can be answered"),
             503 => not_ready(&read_json(answer).await),
             _ => unexpected("/ready", &answer),
-        }
+        })
     }
 
-    async fn check_event_stream(self) -> CheckFinding {
+    async fn check_event_stream(self) -> Result<CheckFinding, String> {
         let path = format!("/health/stream?n={EVENT_COUNT}");
         let begun = Instant::now();
-        let answer = match self.get(&path, &[]).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
+        let answer = self.get(&path, &[]).await?;
         if answer.status() == 429 {
             let hint = "try again in a minute";
-            return CheckFinding::warn("not known: the server has had too many probes", hint);
+            let detail = "not known: the server has had too many probes";
+            return Ok(CheckFinding::warn(detail, hint));
         }
         if answer.status() != 200 {
-            return unexpected("/health/stream", &answer);
+            return Ok(unexpected("/health/stream", &answer));
         }
         let mut body = Limited::new(answer.into_body(), MAX_STREAM_BYTES);
         let mut arrivals = StreamArrivals::default();
@@ -174,27 +174,24 @@ impl LiveServer {
                 arrivals.add(piece, begun.elapsed());
             }
         }
-        arrivals.judge(EVENT_COUNT)
+        Ok(arrivals.judge(EVENT_COUNT))
     }
 
-    async fn check_request_id(self) -> CheckFinding {
+    async fn check_request_id(self) -> Result<CheckFinding, String> {
         let id = format!("doctor-{}", Uuid::new_v4());
-        let answer = match self.get("/health", &[(REQUEST_ID, id.as_str())]).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
+        let answer = self.get("/health", &[(REQUEST_ID, id.as_str())]).await?;
         let returned = answer.headers().get(REQUEST_ID);
         let returned = returned.and_then(|value| value.to_str().ok());
-        match returned {
+        Ok(match returned {
             Some(returned) if returned == id => {
                 CheckFinding::pass("x-request-id goes to the server and comes back")
             }
             Some(_) => CheckFinding::warn("x-request-id is replaced on the way", PASS_REQUEST_ID),
             None => CheckFinding::warn("x-request-id is removed on the way", PASS_REQUEST_ID),
-        }
+        })
     }
 
-    async fn check_websocket(self) -> CheckFinding {
+    async fn check_websocket(self) -> Result<CheckFinding, String> {
         let headers = [
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),
@@ -202,11 +199,8 @@ impl LiveServer {
             // Any 16 bytes: the connection is closed once it is a WebSocket.
             ("sec-websocket-key", "ZG9jdG9yLWRvY3Rvci1kbw=="),
         ];
-        let answer = match self.get("/v1/stream", &headers).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
-        match answer.status().as_u16() {
+        let answer = self.get("/v1/stream", &headers).await?;
+        Ok(match answer.status().as_u16() {
             101 => CheckFinding::pass("a connection becomes a WebSocket"),
             // A server with keys asks for one only if no upgrade is asked for.
             400 | 401 | 426 => CheckFinding::fail(
@@ -214,29 +208,23 @@ impl LiveServer {
                 PASS_UPGRADE,
             ),
             _ => unexpected("/v1/stream", &answer),
-        }
+        })
     }
 
-    async fn check_version(self) -> CheckFinding {
-        let answer = match self.get("/openapi.json", &[]).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
-        match answer.status().as_u16() {
+    async fn check_version(self) -> Result<CheckFinding, String> {
+        let answer = self.get("/openapi.json", &[]).await?;
+        Ok(match answer.status().as_u16() {
             200 => judge_version(read_json(answer).await["info"]["version"].as_str()),
             404 => CheckFinding::pass("not known: the server does not describe its API"),
             _ => unexpected("/openapi.json", &answer),
-        }
+        })
     }
 
-    async fn check_clock(self) -> CheckFinding {
-        let answer = match self.get("/health", &[]).await {
-            Ok(answer) => answer,
-            Err(problem) => return self.unreachable(&problem),
-        };
+    async fn check_clock(self) -> Result<CheckFinding, String> {
+        let answer = self.get("/health", &[]).await?;
         let date = answer.headers().get(DATE);
         let date = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        judge_clock(date, unix_now())
+        Ok(judge_clock(date, unix_now()))
     }
 }
 

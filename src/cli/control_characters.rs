@@ -12,6 +12,11 @@ pub(super) fn without_control_characters(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
+/// Returns `text` on one line, without what could change the terminal.
+pub(super) fn one_line(text: &str) -> String {
+    without_control_characters(text).replace(['\n', '\t'], " ")
+}
+
 /// True if a terminal shows the character where it stands.
 fn is_shown(character: char) -> bool {
     match character {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::io::IsTerminal as _;
 
-use crate::cli::control_characters::without_control_characters;
+use crate::cli::control_characters::one_line;
 use crate::config::Environment;
 use crate::runtime::checks::CheckPlace;
 use crate::runtime::checks::CheckReport;
@@ -133,11 +133,6 @@ fn wrap_words(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-/// Returns `text` on one line, without what could change the terminal.
-fn one_line(text: &str) -> String {
-    without_control_characters(text).replace(['\n', '\t'], " ")
 }
 
 /// Renders the numbers of results as [`render_checks`] shows them, and what to do next: `next`, if

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rates::StatusRates;
 use super::rates::TURN_ENDS;
-use crate::cli::control_characters::without_control_characters;
+use crate::cli::control_characters::one_line;
 use crate::cli::cost::describe_cost;
 use crate::cli::table::describe_count;
 use crate::cli::table::describe_seconds;
@@ -52,8 +52,7 @@ impl FrameText {
     /// Adds a line with a label. What comes from the server cannot control the terminal.
     fn add(&mut self, label: &str, figures: &str) {
         let line = format!("{label:<LABEL_WIDTH$}{figures}");
-        let line = without_control_characters(&line).replace(['\n', '\t'], " ");
-        let line: String = line.chars().take(self.width).collect();
+        let line: String = one_line(&line).chars().take(self.width).collect();
         self.lines.push(line.trim_end().to_owned());
     }
 

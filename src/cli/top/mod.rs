@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::CommandError;
 use super::admin::ServerArguments;
-use super::control_characters::without_control_characters;
+use super::control_characters::one_line;
 use super::endpoint::ClientKey;
 use super::endpoint::Endpoint;
 use super::endpoint::find_url;
@@ -136,8 +136,7 @@ async fn watch(
             }
             Err(error) => {
                 // It may be starting again.
-                let line = format!("no figures: {error:#}");
-                let line = without_control_characters(&line).replace('\n', " ");
+                let line = one_line(&format!("no figures: {error:#}"));
                 vec![line.chars().take(width).collect()]
             }
         };

@@ -5,6 +5,7 @@ use std::io;
 use std::io::IsTerminal as _;
 
 use crate::cli::control_characters::one_line;
+use crate::cli::table::describe_count;
 use crate::config::Environment;
 use crate::runtime::checks::CheckPlace;
 use crate::runtime::checks::CheckReport;
@@ -143,17 +144,16 @@ pub(super) fn render_summary(report: &CheckReport, next: &str) -> String {
         |check: &CheckResult| check.place == CheckPlace::Server && has_twin(check, checks);
     let shown = checks.iter().filter(|check| !is_repeated(check));
     let report = CheckReport::new(shown.cloned().collect());
-    let total = report.checks.len();
     let [passed, warned, failed] = [CheckStatus::Pass, CheckStatus::Warn, CheckStatus::Fail]
         .map(|status| report.count(status));
-    let checks = if total == 1 { "check" } else { "checks" };
-    let warnings = if warned == 1 { "warning" } else { "warnings" };
+    let total = describe_count(report.checks.len() as u64, "check");
+    let warned = describe_count(warned as u64, "warning");
     let next = if failed > 0 {
         "do what the hints say, then `claude-switchboard doctor` again".to_owned()
     } else {
         format!("`{next}`")
     };
-    format!("{total} {checks}: {passed} ok, {warned} {warnings}, {failed} failed\nnext: {next}\n")
+    format!("{total}: {passed} ok, {warned}, {failed} failed\nnext: {next}\n")
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
-//! Lines that are typed on the terminal.
+//! Lines that are typed on the terminal, and Ctrl-C.
 
 use std::io;
 use std::thread;
 
+use anyhow::Context as _;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 
 /// Reads the lines of stdin on a thread of its own, which ends with the input or the process.
@@ -24,4 +28,12 @@ pub(super) fn read_lines() -> io::Result<mpsc::UnboundedReceiver<String>> {
         .name("terminal-input".to_owned())
         .spawn(read)?;
     Ok(receiver)
+}
+
+/// Listens for Ctrl-C, which no longer ends the process then.
+///
+/// # Errors
+/// Fails when no handler can be installed.
+pub(super) fn listen_for_interrupts() -> anyhow::Result<Signal> {
+    signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")
 }

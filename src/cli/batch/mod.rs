@@ -9,14 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use clap::ValueHint;
 use serde_json::json;
 use tokio::select;
 use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::time::sleep;
 
 use super::CommandError;
@@ -33,6 +30,7 @@ use super::server_client::ServerClient;
 use super::server_client::block_on_calls;
 use super::server_client::read_json_body;
 use super::table;
+use super::terminal_input::listen_for_interrupts;
 use crate::config::Environment;
 
 use files::ResultFiles;
@@ -141,11 +139,9 @@ impl BatchArguments {
             // A server or a batch that is not there is no reason to wait.
             read_json_body(client.get(&batch_path(&resumed)).await?).await?;
         }
-        let interrupts =
-            signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")?;
         let mut run = BatchRun {
             client,
-            interrupts,
+            interrupts: listen_for_interrupts()?,
             progress: self.progress.silent_if(self.json),
             prints_json: self.json,
         };

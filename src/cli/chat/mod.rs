@@ -12,8 +12,6 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::select;
 use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 
 use super::CommandError;
@@ -22,6 +20,7 @@ use super::screen::Screen;
 use super::server_client::ServerClient;
 use super::server_client::block_on_calls;
 use super::server_client::read_refusal;
+use super::terminal_input::listen_for_interrupts;
 use super::terminal_input::read_lines;
 use crate::config::Environment;
 
@@ -116,8 +115,7 @@ impl TerminalChat {
     /// Answers prompts from the terminal until they end.
     async fn talk(mut self) -> anyhow::Result<()> {
         let mut lines = read_lines().context("the terminal cannot be read")?;
-        let mut interrupts =
-            signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")?;
+        let mut interrupts = listen_for_interrupts()?;
         self.screen.show(&format!(
             "Chat with {}; /help shows what you can do, Ctrl-D ends it.\n",
             self.conversation.model()

@@ -21,8 +21,6 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::select;
 use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 
 use super::CommandError;
 use super::INTERRUPTED;
@@ -31,6 +29,7 @@ use super::screen::Screen;
 use super::server_client::ServerClient;
 use super::server_client::block_on_calls;
 use super::server_client::read_json_body;
+use super::terminal_input::listen_for_interrupts;
 use super::terminal_input::read_lines;
 use crate::app::AGENT_TOOLS;
 use crate::config::Environment;
@@ -128,10 +127,6 @@ fn run_task(arguments: &RunTaskArguments, environment: &Environment) -> anyhow::
         }
     })?;
     Ok(ExitCode::from(code))
-}
-
-fn listen_for_interrupts() -> anyhow::Result<Signal> {
-    signal(SignalKind::interrupt()).context("Ctrl-C cannot be listened for")
 }
 
 /// Waits until Ctrl-C was pressed twice, whatever the server does meanwhile.

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::choose_sign_in;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::claude::SignIn;
@@ -172,8 +173,7 @@ fn resource(settings: &Settings) -> ResourceAttributes {
 
 /// Returns the destination of the calls to the model, by the sign-in and the environment.
 fn upstream(settings: &Settings, environment: &Environment) -> TracedUpstream {
-    let variables = environment.for_workers(settings.claude.sign_in);
-    let sign_in = SignIn::choose(settings.claude.sign_in, &variables).ok();
+    let sign_in = choose_sign_in(settings, environment);
     let provider = match sign_in {
         Some(SignIn::Bedrock) => "aws.bedrock",
         Some(SignIn::Vertex) => "gcp.vertex_ai",

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::app::choose_sign_in;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::claude::AgentUser;
@@ -80,8 +81,7 @@ pub(super) fn check_agents(
     let Some(name) = settings.agents.user.as_deref() else {
         return CheckFinding::pass("agents run as the user of the server");
     };
-    let method = settings.claude.sign_in;
-    let sign_in = SignIn::choose(method, &environment.for_workers(method));
+    let sign_in = choose_sign_in(settings, environment);
     let found = ClaudeRunner::find_user(name, sign_in.unwrap_or(SignIn::ApiKey));
     judge_agent_user(found, &roots, place)
 }

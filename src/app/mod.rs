@@ -36,7 +36,6 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::auth::Keys;
 use crate::config::Environment;
 use crate::config::Settings;
-use crate::domain::unix_now;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliVersionReader;
@@ -187,16 +186,16 @@ impl App {
         let ledger = accounting.ledger.reader();
         let admin_listener = admin::listen(settings).await?;
         let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
+        let facts = dashboard::node_facts(settings, address, admin_address, claude);
         let live = LiveSources {
             turns: turns.clone(),
             batches: services.batches.clone(),
             tasks: tasks.clone(),
             metrics: context.metrics.clone(),
-            sign_in: claude.sign_in.map(SignIn::describe),
-            started_at: unix_now(),
+            sign_in: facts.sign_in,
+            started_at: facts.started_at,
         };
         let admin = running_admin(&context, environment, &accounting, live, cli);
-        let facts = dashboard::node_facts(settings, address, admin_address, claude);
         let dashboard = context.dashboard(&accounting, admin, &keys, facts);
         let admin = dashboard.admin.clone();
         let state = AppState {

@@ -82,7 +82,7 @@ fn summarize_input(input: &Value) -> String {
 }
 
 /// Returns a string as it is, and other values as JSON.
-fn plain_text(value: &Value) -> String {
+pub(super) fn plain_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         value => value.to_string(),

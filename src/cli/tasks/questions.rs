@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use serde_json::json;
 
+use super::events::plain_text;
+
 /// Maximum number of lines of a field that a question shows, unless it is the command.
 const MAX_FIELD_LINES: usize = 30;
 /// Field that is shown whole: what is allowed must be seen.
@@ -115,10 +117,7 @@ fn one_line(text: &str) -> String {
 /// Adds a field of a call, one line or an indented block.
 fn push_field(text: &mut String, name: &str, value: &Value) {
     let name = one_line(name);
-    let shown = match value {
-        Value::String(value) => value.clone(),
-        value => value.to_string(),
-    };
+    let shown = plain_text(value);
     let lines: Vec<&str> = shown.lines().collect();
     if lines.len() < 2 {
         // Writing to a string cannot fail.

@@ -61,17 +61,8 @@ async fn check(arguments: &HealthArguments, environment: &Environment) -> anyhow
     let given = arguments.url.as_deref();
     let given = given.map(|url| url.strip_suffix(HEALTH_PATH).unwrap_or(url));
     let url = find_url(given, arguments.config.as_deref(), environment)?;
-    ask_health(&url).await?;
-    Ok(url)
-}
-
-/// Asks the server at `url` once.
-///
-/// # Errors
-/// Fails when it is not healthy, or does not answer in time.
-pub(super) async fn ask_health(url: &str) -> anyhow::Result<()> {
     let client = ServerClient::new(Endpoint {
-        url: url.to_owned(),
+        url: url.clone(),
         key: None,
     });
     let answer = tokio::time::timeout(HEALTH_TIMEOUT, client.get(HEALTH_PATH)).await;
@@ -80,7 +71,7 @@ pub(super) async fn ask_health(url: &str) -> anyhow::Result<()> {
     if !status.is_success() {
         bail!("{url}{HEALTH_PATH} answers {status}");
     }
-    Ok(())
+    Ok(url)
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use super::Settings;
 use super::value;
 use crate::accounts::pricing::Prices;
+use crate::engine::gateway::LONG_CONTEXT_SUFFIX;
 use crate::engine::gateway::ModelNames;
 use crate::runtime::setting::SettingRefusal;
 
 /// Part of the ids of Anthropic's models, also in the clouds.
 const CLAUDE_ID_PART: &str = "claude-";
-/// Suffix that asks for a context of a million tokens.
-const LONG_CONTEXT_SUFFIX: &str = "[1m]";
 
 impl Settings {
     /// Returns the model of `routing.baseline`; that of an alias is its target, if that has a price.

@@ -13,7 +13,7 @@ const CLAUDE_PREFIX: &str = "claude-";
 /// Maximum length of a name, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 /// Suffix that asks for a context of a million tokens. The CLI understands it.
-const LONG_CONTEXT_SUFFIX: &str = "[1m]";
+pub const LONG_CONTEXT_SUFFIX: &str = "[1m]";
 
 /// Names that clients may use besides those of the CLI's catalogue.
 #[derive(Debug, Clone, Default)]

@@ -71,6 +71,7 @@ use crate::telemetry::metrics::CircuitLevel;
 
 pub use crate::engine::pool::BusyReason;
 pub use breaker::Breaker;
+pub use catalogue::LONG_CONTEXT_SUFFIX;
 pub use catalogue::ModelNames;
 pub use config::BreakerConfig;
 pub use config::ModelConfig;

@@ -2,10 +2,7 @@
 //! is sent.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::path::PathBuf;
 
 use futures::future::join_all;
 use hyper::Uri;
@@ -17,6 +14,7 @@ use crate::accounts::auth::Project;
 use crate::accounts::auth::Registry;
 use crate::accounts::auth::RegistryPage;
 use crate::config::Environment;
+use crate::engine::claude;
 use crate::engine::hooks::HookConfig;
 use crate::engine::hooks::HookKind;
 use crate::engine::hooks::OnFailure;
@@ -25,8 +23,6 @@ use crate::telemetry::logs::ErrorChain;
 
 /// Beginning of a URL that names a Unix socket.
 const UNIX_SOCKET: &str = "unix:";
-/// Permissions to execute a file.
-const EXECUTABLE: u32 = 0o111;
 /// Number of projects in a page.
 const PAGE_SIZE: usize = 100;
 /// Maximum number of webhooks that are called.
@@ -91,22 +87,16 @@ async fn connect_to(url: &str) -> Result<(), String> {
 
 fn find_program(program: &str, path: &str) -> Result<(), String> {
     let is_found = if program.contains('/') {
-        is_executable(Path::new(program))
+        claude::is_program(Path::new(program))
     } else {
-        let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
-        let mut files = folders.iter().map(|folder| folder.join(program));
-        files.any(|file| is_executable(&file))
+        let mut files = std::env::split_paths(path).map(|folder| folder.join(program));
+        files.any(|file| claude::is_program(&file))
     };
     if is_found {
         Ok(())
     } else {
         Err(format!("there is no program {program}"))
     }
-}
-
-fn is_executable(file: &Path) -> bool {
-    fs::metadata(file)
-        .is_ok_and(|data| data.is_file() && data.permissions().mode() & EXECUTABLE != 0)
 }
 
 /// Checks that the receiver of traces accepts connections.

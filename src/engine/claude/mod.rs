@@ -37,7 +37,7 @@ pub use config::AgentConfig;
 pub use config::Config;
 pub use launcher::{ClaudeLauncher, CliVersionReader, SetupError};
 pub use orphans::{DataDir, LockOwner, find_lock_owner, kill_orphans, lock_data_dir};
-pub use process::find_setpriv;
+pub use process::{find_setpriv, is_program};
 pub use server_blocks::READS_MCP;
 pub use setup::CliSetup;
 pub use sign_in::{MissingSignIn, SignIn, SignInMethod};

@@ -48,7 +48,7 @@ enum SpawnerRequest {
 
 /// True if `file` can be executed. Checked separately because a spawn error does not distinguish:
 /// `setpriv` starts, and then finds no program.
-pub(super) fn is_program(file: &Path) -> bool {
+pub fn is_program(file: &Path) -> bool {
     std::fs::metadata(file)
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }

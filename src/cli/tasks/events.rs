@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::questions::PermissionQuestion;
+use super::questions::plain_text;
 
 /// Maximum length of the summary of a tool call, in characters.
 const MAX_SUMMARY: usize = 100;
@@ -78,14 +79,6 @@ fn summarize_input(input: &Value) -> String {
         Some(text) => one_line(text),
         None if input.as_object().is_none_or(serde_json::Map::is_empty) => String::new(),
         None => one_line(&input.to_string()),
-    }
-}
-
-/// Returns a string as it is, and other values as JSON.
-pub(super) fn plain_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
     }
 }
 

@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use serde_json::json;
 
-use super::events::plain_text;
-
 /// Maximum number of lines of a field that a question shows, unless it is the command.
 const MAX_FIELD_LINES: usize = 30;
 /// Field that is shown whole: what is allowed must be seen.
@@ -112,6 +110,14 @@ impl QuestionAnswer {
 /// Returns `text` without line breaks, by which a name could look like a question of its own.
 fn one_line(text: &str) -> String {
     text.replace('\n', " ")
+}
+
+/// Returns a string as it is, and other values as JSON.
+pub(super) fn plain_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
 }
 
 /// Adds a field of a call, one line or an indented block.

@@ -14,6 +14,9 @@ use crate::runtime::compute::run_blocking;
 
 /// Time after which a check is given up.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time after which a server that was asked for its report counts as silent: its checks take the
+/// most of it.
+pub const REPORT_TIMEOUT: Duration = CHECK_TIMEOUT.saturating_add(Duration::from_secs(2));
 /// Version of the form of a [`CheckReport`]; changes when a member changes its meaning.
 const REPORT_VERSION: u32 = 1;
 /// Value of `object` in a report.

@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use crate::app::admin::ADMIN_SOCKET;
 use crate::config::Settings;
-use crate::runtime::checks::CHECK_TIMEOUT;
 use crate::runtime::checks::CheckReport;
+use crate::runtime::checks::REPORT_TIMEOUT;
 use crate::server;
 
-/// Time for the answer of a server beside that of its checks.
+/// Time for an answer that a server gives at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Path of an endpoint that a server answers at once.
 const CHEAP_PATH: &str = "/admin/cache";
@@ -27,7 +27,7 @@ pub async fn ask_local_server(
     let target = format!("/admin/doctor?quick={is_quick}");
     let socket = socket(settings);
     let asked = server::send_local_request(&socket, "GET", &target, String::new());
-    match timeout(CHECK_TIMEOUT + ANSWER_TIMEOUT, asked).await {
+    match timeout(REPORT_TIMEOUT, asked).await {
         Err(_) => Some(Err("it does not answer in time".to_owned())),
         Ok(Err(error)) if is_nobody_there(&error) => None,
         Ok(Err(error)) => Some(Err(format!("{}: {error}", socket.display()))),

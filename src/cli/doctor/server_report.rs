@@ -1,7 +1,5 @@
 //! Report of a running server, and its combination with that of this command.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 
 use crate::app::ask_local_server;
@@ -10,16 +8,14 @@ use crate::cli::endpoint::Endpoint;
 use crate::cli::server_client::ServerClient;
 use crate::config::Settings;
 use crate::config::local_url;
-use crate::runtime::checks::CHECK_TIMEOUT;
 use crate::runtime::checks::CheckFinding;
 use crate::runtime::checks::CheckPlace;
 use crate::runtime::checks::CheckReport;
 use crate::runtime::checks::CheckResult;
 use crate::runtime::checks::CheckStatus;
+use crate::runtime::checks::REPORT_TIMEOUT;
 use crate::runtime::http_client::read_body;
 
-/// Time for the answer of a server beside that of its checks.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum size of a report.
 const MAX_REPORT_BYTES: usize = 1 << 20;
 /// Name of the check that says whether a server reports.
@@ -70,7 +66,7 @@ async fn ask_with_key(settings: &Settings, is_quick: bool) -> Option<Result<Chec
         let body = body.unwrap_or_default();
         Some(parse_check_report(status, &String::from_utf8_lossy(&body)))
     };
-    let asked = timeout(CHECK_TIMEOUT + ANSWER_TIMEOUT, asked).await;
+    let asked = timeout(REPORT_TIMEOUT, asked).await;
     asked.unwrap_or_else(|_| Some(Err("it does not answer in time".to_owned())))
 }
 

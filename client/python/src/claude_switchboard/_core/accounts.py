@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..models.usage import Budget, Model, ModelList, Route, Usage
 from .call import Answer, Call, Request, read_model, validated
+from .lists import get_call
 
 Period = Literal["day", "week", "month", "all"]
 GroupBy = Literal["model", "key", "day"]
@@ -14,7 +15,7 @@ GroupBy = Literal["model", "key", "day"]
 def usage_call(period: Period, group_by: GroupBy | None) -> Call[Usage]:
     """Call for the usage of the project of the key."""
     query = {"period": period, "group_by": group_by, "format": "json"}
-    return Call(Request("GET", "/v1/usage", query, is_repeatable=True), read_model(Usage))
+    return get_call(Usage, "/v1/usage", query)
 
 
 def budget_call() -> Call[list[Budget]]:

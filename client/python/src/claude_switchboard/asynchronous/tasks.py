@@ -94,14 +94,14 @@ class AsyncTasks:
         cursor = EventCursor(task_id, starting_after)
         while not cursor.is_over:
             try:
-                response = await self._transport.open(cursor.request())
+                response, answer = await self._transport.open(cursor.request())
                 async with aclosing(server_events(response)) as events:
                     async for event in events:
                         yield cursor.take(event)
             except (httpx2.TransportError, APIConnectionError, APIError) as failure:
                 wait = cursor.wait_after_break(failure)
             else:
-                wait = cursor.wait_after_end(response.status_code)
+                wait = cursor.wait_after_end(answer.status)
             await asyncio.sleep(wait)
 
     async def get(self, task_id: str) -> Task:

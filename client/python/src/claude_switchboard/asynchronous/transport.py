@@ -33,10 +33,9 @@ class AsyncTransport:
         _, answer = await self._exchange(call.request, is_stream=False)
         return call.read(answer)
 
-    async def open(self, request: Request) -> httpx2.Response:
-        """Sends a request and returns the response with its body still to be read."""
-        response, _ = await self._exchange(request, is_stream=True)
-        return response
+    async def open(self, request: Request) -> tuple[httpx2.Response, Answer]:
+        """Sends a request and returns the response with its body still to be read, and the answer without it."""
+        return await self._exchange(request, is_stream=True)
 
     async def run(self, plan: Plan[T]) -> T:
         """Carries out the steps of a plan, which is told of their errors."""

@@ -10,7 +10,6 @@ import httpx2
 
 from .._core.call import Request
 from .._core.chat import StreamedAnswer, read_meta
-from .._core.http import answer_of
 from .._core.sse import EventDecoder, ServerEvent
 from ..models.chat import Chunk, Completion
 from .transport import Transport
@@ -93,6 +92,6 @@ class Stream:
 
     def _open(self) -> tuple[httpx2.Response, StreamedAnswer]:
         if self._response is None or self._answer is None:
-            self._response = self._transport.open(self._request)
-            self._answer = StreamedAnswer(read_meta(answer_of(self._response, b"").headers))
+            self._response, answer = self._transport.open(self._request)
+            self._answer = StreamedAnswer(read_meta(answer.headers))
         return self._response, self._answer

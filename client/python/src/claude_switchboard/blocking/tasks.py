@@ -102,14 +102,14 @@ class Tasks:
         cursor = EventCursor(task_id, starting_after)
         while not cursor.is_over:
             try:
-                response = self._transport.open(cursor.request())
+                response, answer = self._transport.open(cursor.request())
                 with closing(server_events(response)) as events:
                     for event in events:
                         yield cursor.take(event)
             except (httpx2.TransportError, APIConnectionError, APIError) as failure:
                 wait = cursor.wait_after_break(failure)
             else:
-                wait = cursor.wait_after_end(response.status_code)
+                wait = cursor.wait_after_end(answer.status)
             time.sleep(wait)
 
     def get(self, task_id: str) -> Task:

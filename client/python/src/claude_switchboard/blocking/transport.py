@@ -32,10 +32,9 @@ class Transport:
         _, answer = self._exchange(call.request, is_stream=False)
         return call.read(answer)
 
-    def open(self, request: Request) -> httpx2.Response:
-        """Sends a request and returns the response with its body still to be read."""
-        response, _ = self._exchange(request, is_stream=True)
-        return response
+    def open(self, request: Request) -> tuple[httpx2.Response, Answer]:
+        """Sends a request and returns the response with its body still to be read, and the answer without it."""
+        return self._exchange(request, is_stream=True)
 
     def run(self, plan: Plan[T]) -> T:
         """Carries out the steps of a plan, which is told of their errors."""

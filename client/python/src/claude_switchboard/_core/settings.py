@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -25,6 +26,25 @@ class Settings:
     timeout: float
     max_retries: int
     headers: Mapping[str, str] = field(repr=False)
+
+    def with_limits(self, timeout: float | None, max_retries: int | None) -> Settings:
+        """Settings with other limits; None keeps one."""
+        return replace(
+            self,
+            timeout=self.timeout if timeout is None else timeout,
+            max_retries=self.max_retries if max_retries is None else max_retries,
+        )
+
+    def openai_arguments(self) -> dict[str, Any]:
+        """Arguments for a client of the official package `openai`."""
+        return {
+            "base_url": self.base_url + "/v1",
+            "api_key": self.api_key or "unused",
+            "project": self.project_id,
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "default_headers": dict(self.headers),
+        }
 
 
 def read_settings(

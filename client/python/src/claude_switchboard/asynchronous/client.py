@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from os import PathLike
 from types import TracebackType
@@ -96,13 +95,8 @@ class AsyncSwitchboard:
 
     def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> AsyncSwitchboard:
         """Client with other limits and the same connections."""
-        settings = replace(
-            self._settings,
-            timeout=self._settings.timeout if timeout is None else timeout,
-            max_retries=self._settings.max_retries if max_retries is None else max_retries,
-        )
         other = AsyncSwitchboard.__new__(AsyncSwitchboard)
-        other._connect(settings, self._transport.http)
+        other._connect(self._settings.with_limits(timeout, max_retries), self._transport.http)
         return other
 
     async def complete(
@@ -161,11 +155,4 @@ class AsyncSwitchboard:
         """Asynchronous client of the official package `openai` with the same address, key and limits."""
         from openai import AsyncOpenAI
 
-        return AsyncOpenAI(
-            base_url=self._settings.base_url + "/v1",
-            api_key=self._settings.api_key or "unused",
-            project=self._settings.project_id,
-            timeout=self._settings.timeout,
-            max_retries=self._settings.max_retries,
-            default_headers=dict(self._settings.headers),
-        )
+        return AsyncOpenAI(**self._settings.openai_arguments())

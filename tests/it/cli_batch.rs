@@ -10,10 +10,10 @@ use crate::command_line::{CommandOutput, run_beside};
 use crate::support::{TerminalSession, TestServer};
 
 /// Runs `batch` with these arguments against the server.
-async fn run_batch(server: &TestServer, arguments: &[&str]) -> CommandOutput {
+fn run_batch(server: &TestServer, arguments: &[&str]) -> CommandOutput {
     let url = server.url("");
     let line = [&["batch", "--url", &url][..], arguments].concat();
-    run_beside(&line, &[]).await
+    run_beside(&line, &[])
 }
 
 fn request_line(id: &str, model: &str) -> String {
@@ -51,7 +51,7 @@ async fn batch_is_run_to_its_end_and_its_results_are_fetched() {
     let server = TestServer::fake().start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = write_requests(folder.path(), &["haiku", "gemini-9", "haiku"]);
-    let ended = run_batch(&server, &[&file]).await;
+    let ended = run_batch(&server, &[&file]);
     assert_eq!(ended.code, Some(1), "one failed: {}", ended.stderr);
     assert!(
         ended
@@ -65,7 +65,7 @@ async fn batch_is_run_to_its_end_and_its_results_are_fetched() {
     assert_eq!(ids_in(&output), ["r0", "r2"]);
     assert_eq!(ids_in(&errors), ["r1"]);
 
-    let again = run_batch(&server, &[&file]).await;
+    let again = run_batch(&server, &[&file]);
     assert_eq!(again.code, Some(1));
     assert!(
         again
@@ -89,14 +89,13 @@ async fn batch_is_run_to_its_end_and_its_results_are_fetched() {
             errors.to_str().unwrap(),
             "--json",
         ],
-    )
-    .await;
+    );
     assert_eq!((resumed.code, resumed.stderr.as_str()), (Some(1), ""));
     let batch: Value = serde_json::from_str(&resumed.stdout).unwrap();
     assert_eq!(batch["request_counts"]["completed"], 2);
     assert_eq!(ids_in(&other), ["r0", "r2"]);
 
-    let cancelled = run_batch(&server, &["--cancel", id]).await;
+    let cancelled = run_batch(&server, &["--cancel", id]);
     assert_eq!(cancelled.code, Some(1));
     assert!(
         cancelled.stderr.contains("cannot be cancelled"),
@@ -111,7 +110,7 @@ async fn batch_whose_requests_are_all_answered_ends_with_0() {
     let server = TestServer::fake().start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = write_requests(folder.path(), &["haiku", "haiku"]);
-    let ended = run_batch(&server, &[&file, "--no-progress"]).await;
+    let ended = run_batch(&server, &[&file, "--no-progress"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(
         ended.stdout.contains("2 of 2 answered") && !ended.stdout.contains("errors:"),
@@ -139,13 +138,13 @@ async fn interrupted_batch_goes_on_until_it_is_cancelled() {
     let (_, rest) = screen.split_once("batch --resume ").unwrap();
     let id = rest.split_whitespace().next().unwrap();
 
-    let cancelled = run_batch(&server, &["--cancel", id]).await;
+    let cancelled = run_batch(&server, &["--cancel", id]);
     assert_eq!(cancelled.code, Some(0), "{}", cancelled.stderr);
     let output = folder.path().join("output");
     let errors = folder.path().join("errors");
     let files = [output.to_str().unwrap(), errors.to_str().unwrap()];
     let options = ["--resume", id, "--output", files[0], "--errors", files[1]];
-    let resumed = run_batch(&server, &options).await;
+    let resumed = run_batch(&server, &options);
     assert_eq!(resumed.code, Some(1), "{}", resumed.stderr);
     assert!(
         resumed.stdout.contains(": cancelled, 0 of 1 answered"),
@@ -164,7 +163,7 @@ async fn faulty_file_is_refused_before_it_is_sent() {
     let file = folder.path().join("requests.jsonl");
     let twice = request_line("r0", "haiku");
     fs::write(&file, format!("{twice}{twice}nothing\n")).unwrap();
-    let refused = run_batch(&server, &[file.to_str().unwrap()]).await;
+    let refused = run_batch(&server, &[file.to_str().unwrap()]);
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
     for line in [
         "  line 2: Another line before has the same `custom_id`.",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run_beside};
 use crate::support::{ServerProcess, TestServer};
 
 const ADMIN: &str = "made-up-admin-key";
@@ -13,7 +13,7 @@ const ADMIN: &str = "made-up-admin-key";
 fn dashboard(data_dir: &Path, arguments: &[&str]) -> CommandOutput {
     let data_dir = data_dir.to_str().unwrap();
     let all = [&["dashboard"][..], arguments, &["--data-dir", data_dir]].concat();
-    tokio::task::block_in_place(|| run(&all, &[]))
+    run_beside(&all, &[])
 }
 
 /// Sends a request as the page does, and returns the whole head of the answer with its body.

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run_beside};
 use crate::support::TestServer;
 
 /// Checks that pass where a server runs, with who makes them.
@@ -24,26 +24,9 @@ const PASSING: [(&str, &str); 8] = [
 ];
 
 /// Runs `doctor --json` and returns its output with the report.
-async fn doctor(arguments: &[&str], variables: &[(&str, &str)]) -> (CommandOutput, Value) {
-    let owned = |text: &&str| (*text).to_owned();
-    let arguments: Vec<String> = ["doctor", "--json"]
-        .iter()
-        .chain(arguments)
-        .map(owned)
-        .collect();
-    let variables: Vec<(String, String)> = variables
-        .iter()
-        .map(|(name, value)| (owned(name), owned(value)))
-        .collect();
-    let ran = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let variables: Vec<(&str, &str)> = variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        run(&arguments, &variables)
-    });
-    let output = ran.await.unwrap();
+fn doctor(arguments: &[&str], variables: &[(&str, &str)]) -> (CommandOutput, Value) {
+    let line = [&["doctor", "--json"][..], arguments].concat();
+    let output = run_beside(&line, variables);
     let report = serde_json::from_str(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr));
     (output, report)
@@ -114,7 +97,7 @@ async fn running_server_and_command_are_both_reported() {
             server.data_dir().to_str().unwrap(),
         ),
     ];
-    let (output, report) = doctor(&[], &variables).await;
+    let (output, report) = doctor(&[], &variables);
     assert_eq!(
         (output.code, output.stderr.as_str()),
         (Some(0), ""),
@@ -132,20 +115,20 @@ async fn running_server_and_command_are_both_reported() {
     let sign_in = check(&report, "sign_in", "command");
     assert_eq!(sign_in["status"], "warn", "{sign_in:#}");
     assert!(!output.stdout.contains("sk-ant-made-up"));
-    let only = doctor(&["--only", "sign_in", "--strict"], &variables).await;
+    let only = doctor(&["--only", "sign_in", "--strict"], &variables);
     assert_eq!(only.0.code, Some(1));
     assert_eq!(only.1["checks"].as_array().unwrap().len(), 2);
     server.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn setup_without_a_sign_in_fails() {
+#[test]
+fn setup_without_a_sign_in_fails() {
     let home = tempfile::tempdir().unwrap();
     let variables = [
         ("HOME", home.path().to_str().unwrap()),
         ("SWITCHBOARD_SERVER__LISTEN", "127.0.0.1:0"),
     ];
-    let (output, report) = doctor(&["--quick"], &variables).await;
+    let (output, report) = doctor(&["--quick"], &variables);
     assert_eq!(output.code, Some(1));
     assert_eq!(report["status"], "fail");
     let sign_in = check(&report, "sign_in", "command");
@@ -160,10 +143,10 @@ async fn setup_without_a_sign_in_fails() {
     assert_eq!(created, 0, "quick checks change nothing");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refused_configuration_is_reported_with_the_nearest_name() {
+#[test]
+fn refused_configuration_is_reported_with_the_nearest_name() {
     let variables = [("SWITCHBOARD_POOL__MAX_WORKER", "2")];
-    let (output, report) = doctor(&[], &variables).await;
+    let (output, report) = doctor(&[], &variables);
     assert_eq!((output.code, output.stderr.as_str()), (Some(64), ""));
     let configuration = check(&report, "configuration", "command");
     assert_eq!(configuration["status"], "fail");
@@ -181,14 +164,14 @@ async fn proxy_that_buffers_streams_and_drops_upgrades_is_found() {
         .wait_until("a worker is ready", |stats| stats.idle > 0)
         .await;
     let direct = format!("http://{}", server.address);
-    let (output, report) = doctor(&["--live", &direct], &[]).await;
+    let (output, report) = doctor(&["--live", &direct], &[]);
     assert_eq!(output.code, Some(0), "{report:#}");
     assert_eq!(report["checks"].as_array().unwrap().len(), 7);
     let stream = check(&report, "event_stream", "command");
     assert_eq!(stream["status"], "pass", "{stream:#}");
 
     let proxy = start_buffering_proxy(server.address).await;
-    let (output, report) = doctor(&["--live", &format!("http://{proxy}")], &[]).await;
+    let (output, report) = doctor(&["--live", &format!("http://{proxy}")], &[]);
     assert_eq!(output.code, Some(1), "{report:#}");
     for (name, hint) in [
         ("event_stream", "proxy_buffering off;"),

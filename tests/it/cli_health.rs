@@ -1,11 +1,11 @@
 //! `health`: exit codes for servers that run and that do not.
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run_beside};
 use crate::support::TestServer;
 
 fn check_health(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
     let arguments = [&["health"][..], arguments].concat();
-    tokio::task::block_in_place(|| run(&arguments, variables))
+    run_beside(&arguments, variables)
 }
 
 #[tokio::test(flavor = "multi_thread")]

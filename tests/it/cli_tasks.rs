@@ -20,7 +20,7 @@ async fn start() -> (TestServer, TaskClient, tempfile::TempDir) {
 }
 
 /// Runs a task to its end without a terminal.
-async fn run_task(
+fn run_task(
     server: &TestServer,
     client: &TaskClient,
     prompt: &str,
@@ -29,7 +29,7 @@ async fn run_task(
     let (key, work) = client.key_and_workspace();
     let url = server.url("");
     let line = ["tasks", "run", prompt, "--workspace", work, "--url", &url];
-    run_beside(&[&line[..], options].concat(), &[(KEY, key)]).await
+    run_beside(&[&line[..], options].concat(), &[(KEY, key)])
 }
 
 /// Prompt that makes the agent create the file `made`.
@@ -63,7 +63,7 @@ async fn permission_request_is_answered_on_the_terminal() {
 async fn unattended_task_is_denied_what_was_not_allowed() {
     let (server, client, _folder) = start().await;
     let made = Path::new(client.key_and_workspace().1).join("made");
-    let denied = run_task(&server, &client, &touch(), &[]).await;
+    let denied = run_task(&server, &client, &touch(), &[]);
     assert_eq!(denied.code, Some(0), "{}", denied.stderr);
     assert!(
         denied.stderr.contains("--allow Bash gives it"),
@@ -72,7 +72,7 @@ async fn unattended_task_is_denied_what_was_not_allowed() {
     );
     assert!(!made.exists());
 
-    let allowed = run_task(&server, &client, &touch(), &["--allow", "Bash"]).await;
+    let allowed = run_task(&server, &client, &touch(), &["--allow", "Bash"]);
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
     assert!(made.exists());
     assert!(
@@ -92,7 +92,7 @@ async fn unattended_task_is_denied_what_was_not_allowed() {
 async fn json_output_has_each_event_and_the_task() {
     let (server, client, _folder) = start().await;
     let options = ["--json", "--preset", "read_only", "--max-cost", "0.5"];
-    let output = run_task(&server, &client, "[[say=\"Done.\"]]", &options).await;
+    let output = run_task(&server, &client, "[[say=\"Done.\"]]", &options);
     assert_eq!(
         (output.code, output.stderr.as_str()),
         (Some(0), ""),
@@ -144,7 +144,7 @@ async fn key_without_the_permission_is_told_how_to_get_one() {
     let server = tasks::server(&folder).await.start().await;
     let terms = json!({"permissions": ["inference"]});
     let client = TaskClient::new(server.url(""), &folder, terms).await;
-    let refused = run_task(&server, &client, "hi", &[]).await;
+    let refused = run_task(&server, &client, "hi", &[]);
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
     assert!(
         refused

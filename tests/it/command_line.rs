@@ -37,23 +37,9 @@ impl From<Output> for CommandOutput {
     }
 }
 
-/// Runs the binary beside a server in this process.
-pub(crate) async fn run_beside(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
-    let owned = |text: &&str| (*text).to_owned();
-    let arguments: Vec<String> = arguments.iter().map(owned).collect();
-    let variables: Vec<(String, String)> = variables
-        .iter()
-        .map(|(name, value)| (owned(name), owned(value)))
-        .collect();
-    let ended = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let variables: Vec<(&str, &str)> = variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        run(&arguments, &variables)
-    });
-    ended.await.unwrap()
+/// Runs the binary beside a server on the multi-threaded runtime of the test.
+pub(crate) fn run_beside(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+    tokio::task::block_in_place(|| run(arguments, variables))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use messages_stand_in::{Settings, StandIn};
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run_beside};
 use crate::support::real_cli;
 
 /// Runs the command with a stand-in API. Returns its output and the number of upstream calls.
@@ -15,31 +15,19 @@ async fn run_doctor(is_lenient: bool, arguments: &[&str]) -> (CommandOutput, usi
     .await
     .unwrap();
     let home = tempfile::tempdir().unwrap();
+    let folder = home.path().to_str().unwrap();
+    let base_url = api.base_url();
+    let cli = real_cli();
     let variables = [
-        ("HOME", home.path().to_str().unwrap().to_owned()),
-        ("TMPDIR", home.path().to_str().unwrap().to_owned()),
-        ("ANTHROPIC_API_KEY", "sk-made-up".to_owned()),
-        ("ANTHROPIC_BASE_URL", api.base_url()),
-        (
-            "SWITCHBOARD_CLAUDE__BINARY",
-            real_cli().to_str().unwrap().to_owned(),
-        ),
-        ("SWITCHBOARD_CLAUDE__MAX_RETRIES", "0".to_owned()),
+        ("HOME", folder),
+        ("TMPDIR", folder),
+        ("ANTHROPIC_API_KEY", "sk-made-up"),
+        ("ANTHROPIC_BASE_URL", base_url.as_str()),
+        ("SWITCHBOARD_CLAUDE__BINARY", cli.to_str().unwrap()),
+        ("SWITCHBOARD_CLAUDE__MAX_RETRIES", "0"),
     ];
-    let arguments: Vec<String> = ["doctor", "--live-rules"]
-        .iter()
-        .chain(arguments)
-        .map(|text| (*text).to_owned())
-        .collect();
-    let output = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let variables: Vec<_> = variables
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        run(&arguments, &variables)
-    });
-    let output = output.await.unwrap();
+    let line = [&["doctor", "--live-rules"][..], arguments].concat();
+    let output = run_beside(&line, &variables);
     let left = std::fs::read_dir(home.path()).unwrap().flatten();
     let left: Vec<_> = left
         .filter(|entry| {

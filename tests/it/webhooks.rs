@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run_beside};
 use crate::support::{TestServer, eventually, serve};
 
 type Requests = mpsc::UnboundedReceiver<(HeaderMap, Value)>;
@@ -40,7 +40,7 @@ fn run_projects_command(folder: &Path, command: &str, arguments: &[&str]) -> Com
         arguments,
     ]
     .concat();
-    tokio::task::block_in_place(|| run(&arguments, &[]))
+    run_beside(&arguments, &[])
 }
 
 fn run_webhook_command(folder: &Path, arguments: &[&str]) -> CommandOutput {

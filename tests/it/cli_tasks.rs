@@ -26,7 +26,8 @@ fn run_task(
     prompt: &str,
     options: &[&str],
 ) -> CommandOutput {
-    let (key, work) = client.key_and_workspace();
+    let key = &*client.key;
+    let work = &*client.work;
     let url = server.url("");
     let line = ["tasks", "run", prompt, "--workspace", work, "--url", &url];
     run_beside(&[&line[..], options].concat(), &[(KEY, key)])
@@ -40,7 +41,8 @@ fn touch() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn permission_request_is_answered_on_the_terminal() {
     let (server, client, _folder) = start().await;
-    let (key, work) = client.key_and_workspace();
+    let key = &*client.key;
+    let work = &*client.work;
     let url = server.url("");
     let prompt = touch();
     let line = ["tasks", "run", &prompt, "--workspace", work, "--url", &url];
@@ -62,7 +64,7 @@ async fn permission_request_is_answered_on_the_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unattended_task_is_denied_what_was_not_allowed() {
     let (server, client, _folder) = start().await;
-    let made = Path::new(client.key_and_workspace().1).join("made");
+    let made = Path::new(&client.work).join("made");
     let denied = run_task(&server, &client, &touch(), &[]);
     assert_eq!(denied.code, Some(0), "{}", denied.stderr);
     assert!(
@@ -116,7 +118,8 @@ async fn json_output_has_each_event_and_the_task() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_task_ends_with_the_exit_code_of_a_signal() {
     let (server, client, _folder) = start().await;
-    let (key, work) = client.key_and_workspace();
+    let key = &*client.key;
+    let work = &*client.work;
     let url = server.url("");
     let prompt = endless_command();
     let line = [

@@ -64,11 +64,6 @@ impl TaskClient {
         }
     }
 
-    /// Returns the key and the workspace.
-    pub(crate) fn key_and_workspace(&self) -> (&str, &str) {
-        (&self.key, &self.work)
-    }
-
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let request = self
             .http

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::command_line::run;
-use crate::support::{TestServer, eventually};
+use crate::support::{ServerProcess, TestServer, eventually};
 
 /// Token counts that upstream reports for a call.
 const USAGE: &str = "usage_in=1000 usage_out=100 usage_cache_write=200 usage_cache_read=300";
@@ -22,6 +22,16 @@ fn printed_usage(folder: &Path, format: &str) -> String {
     let output = run(&["usage", "--format", format, "--data-dir", folder], &[]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
     output.stdout
+}
+
+/// Waits until one request is compared, and returns the savings of the report at `path`.
+async fn savings_of_one(server: &ServerProcess, path: &str) -> Value {
+    // A request is charged at the end of its run, which may be after its answer.
+    eventually("the request is charged", || async {
+        let (_, report) = server.get(path).await;
+        Some(report["savings"].clone()).filter(|savings| savings["compared_requests"] == 1)
+    })
+    .await
 }
 
 /// Asserts the savings of one run on haiku and one answer from the response cache.
@@ -59,12 +69,7 @@ async fn usage_shows_what_haiku_and_both_caches_saved_against_opus() {
         let answer = asked.send().await;
         assert_eq!(answer.headers["x-cache"], expected);
     }
-    // A request is charged at the end of its run, which may be after its answer.
-    let savings = eventually("the request is charged", || async {
-        let (_, report) = server.get("/v1/usage?period=all").await;
-        Some(report["savings"].clone()).filter(|savings| savings["compared_requests"] == 1)
-    })
-    .await;
+    let savings = savings_of_one(&server, "/v1/usage?period=all").await;
     assert_savings(&savings);
     let table = printed_usage(folder.path(), "table");
     assert!(table.contains("\nmodel choice "), "{table}");
@@ -82,11 +87,7 @@ async fn model_above_the_baseline_saves_a_negative_amount() {
     let prompt = "[[say=Hello usage_in=1000 usage_out=100]]";
     let answer = server.chat(prompt).with("model", "sonnet").send().await;
     assert_eq!(answer.status, 200);
-    let savings = eventually("the request is charged", || async {
-        let (_, report) = server.get("/v1/usage").await;
-        Some(report["savings"].clone()).filter(|savings| savings["compared_requests"] == 1)
-    })
-    .await;
+    let savings = savings_of_one(&server, "/v1/usage").await;
     // 1000 and 100 tokens cost 150,000 nano-dollars on haiku, and 3,000,000 on sonnet.
     assert_eq!(savings["saved_nano_usd"], 150_000 - 3_000_000);
     let summary = savings["summary"].as_str().unwrap();

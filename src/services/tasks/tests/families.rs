@@ -3,6 +3,7 @@
 use super::super::family::MAX_DEPTH;
 use super::costs::call;
 use super::costs::dollars;
+use super::costs::monthly;
 use super::*;
 use crate::accounts::ledger;
 
@@ -163,15 +164,8 @@ async fn task_has_a_bounded_number_of_tasks_above_it() {
 async fn child_that_a_budget_refuses_leaves_no_share() {
     let mut server = TaskTestServer::with_room().await;
     let root = ended_root(&mut server).await;
-    let monthly = Cap {
-        tokens: None,
-        money: dollars("0.4"),
-    };
     let grant = Grant {
-        budget: Budget {
-            monthly,
-            ..Budget::default()
-        },
+        budget: monthly("0.4"),
         ..Grant::default()
     };
     let poor = Caller {

@@ -64,6 +64,16 @@ fn says(text: &str) -> HookVerdict {
     }])
 }
 
+/// Returns metrics and the means of hooks that count in them.
+fn measured_deps() -> (Metrics, HookDeps) {
+    let metrics = Metrics::new();
+    let deps = HookDeps {
+        metrics: metrics.hooks.clone(),
+        ..deps()
+    };
+    (metrics, deps)
+}
+
 async fn before(hooks: &Hooks, turn: &mut Turn) -> Result<String, HookStop> {
     let hooks = hooks.for_turn(&Caller::named("key-1"), turn).unwrap();
     hooks.call_before(turn).await?;
@@ -219,11 +229,7 @@ async fn refusal_stops_the_turn_and_keeps_its_message_out_of_the_log() {
 
 #[tokio::test]
 async fn failure_refuses_or_passes_as_configured_and_is_counted() {
-    let metrics = Metrics::new();
-    let deps = HookDeps {
-        metrics: metrics.hooks.clone(),
-        ..deps()
-    };
+    let (metrics, deps) = measured_deps();
     let failing = || ScriptedHook::new(|_| Err(HookFailure::Status(500)));
     let open = format!("{GATE}on_failure = \"pass\"").replace("gate", "open");
     let hooks = scripted_with(vec![(open.as_str(), failing()), (GATE, failing())], &deps);

@@ -95,11 +95,7 @@ async fn notice_of_an_error_has_what_is_known_and_none_is_sent_for_a_request_of_
 
 #[tokio::test]
 async fn notices_beyond_the_queue_are_dropped_and_counted() {
-    let metrics = Metrics::new();
-    let deps = HookDeps {
-        metrics: metrics.hooks.clone(),
-        ..deps()
-    };
+    let (metrics, deps) = measured_deps();
     let hook = ScriptedHook::passing();
     let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
     let caller = on(Surface::Chat);
@@ -124,11 +120,7 @@ async fn notices_beyond_the_queue_are_dropped_and_counted() {
 
 #[tokio::test]
 async fn notices_that_wait_when_the_server_stops_are_dropped_and_counted() {
-    let metrics = Metrics::new();
-    let deps = HookDeps {
-        metrics: metrics.hooks.clone(),
-        ..deps()
-    };
+    let (metrics, deps) = measured_deps();
     let hook = ScriptedHook::passing();
     let hooks = scripted_with(vec![(EAR, hook.clone())], &deps);
     for _ in 0..3 {

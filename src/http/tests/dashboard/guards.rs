@@ -189,15 +189,9 @@ async fn errors_of_the_dashboard_are_not_reported_to_hooks_on_either_listener() 
     let toml = "name = \"ear\"\nkind = \"http\"\npoints = [\"error\"]";
     let hooks = scripted_with(vec![(toml, hook.clone())], &deps);
     let registry = Registry::temporary().await.unwrap();
-    let state = app_state(
-        &ResponseTables::temporary(),
-        ScriptedTurns::playing([]),
-        Keys::none().with_stored(&registry),
-        DrainExpired::default(),
-    );
     let state = AppState {
         hooks: hooks.clone(),
-        ..with_dashboard(state, &registry)
+        ..open_state(&registry)
     };
     let admin = AdminServices {
         hooks,

@@ -67,6 +67,17 @@ fn with_dashboard(state: AppState, registry: &Registry) -> AppState {
     }
 }
 
+/// Returns the state of a server with a dashboard that needs no key until one is made.
+fn open_state(registry: &Registry) -> AppState {
+    let state = app_state(
+        &ResponseTables::temporary(),
+        ScriptedTurns::playing(greeting_steps()),
+        Keys::none().with_stored(registry),
+        DrainExpired::default(),
+    );
+    with_dashboard(state, registry)
+}
+
 /// Adds the address of the client to a request.
 fn from_peer(mut request: Request<Body>, address: IpAddr) -> Request<Body> {
     let clients = UnauthenticatedClients::new(9, 9);
@@ -108,14 +119,7 @@ impl Answer {
 impl DashboardFixture {
     async fn open() -> Self {
         let registry = Registry::temporary().await.unwrap();
-        let turns = ScriptedTurns::playing(greeting_steps());
-        let state = app_state(
-            &ResponseTables::temporary(),
-            turns,
-            Keys::none().with_stored(&registry),
-            DrainExpired::default(),
-        );
-        Self::of(with_dashboard(state, &registry), registry)
+        Self::of(open_state(&registry), registry)
     }
 
     fn of(state: AppState, registry: Registry) -> Self {

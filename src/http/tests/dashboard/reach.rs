@@ -44,13 +44,7 @@ async fn main_listener_shows_the_page_to_its_own_machine_alone() {
 #[tokio::test]
 async fn own_listener_of_the_admin_api_shows_the_page_and_the_main_one_does_not() {
     let registry = Registry::temporary().await.unwrap();
-    let state = app_state(
-        &ResponseTables::temporary(),
-        ScriptedTurns::playing([]),
-        Keys::none().with_stored(&registry),
-        DrainExpired::default(),
-    );
-    let state = with_dashboard(state, &registry);
+    let state = open_state(&registry);
     let admin = state.admin.clone().unwrap();
     let state = AppState {
         admin: None,

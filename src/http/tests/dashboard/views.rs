@@ -13,23 +13,10 @@ const HOUR: u64 = 3_600;
 async fn with_ledger() -> (DashboardFixture, Ledger, Caller) {
     let ledger = ledger::testing::temporary(NOW).await;
     let registry = Registry::temporary().await.unwrap();
-    let state = app_state(
-        &ResponseTables::temporary(),
-        ScriptedTurns::playing(greeting_steps()),
-        Keys::none().with_stored(&registry),
-        DrainExpired::default(),
-    );
-    let mut state = with_dashboard(state, &registry);
-    let admin = AdminServices {
-        ledger: ledger.reader(),
-        ..admin_of(&registry)
-    };
+    let mut state = open_state(&registry);
     if let Some(dashboard) = &mut state.dashboard {
         dashboard.admin.ledger = ledger.reader();
-        state.admin = Some(AdminServices {
-            dashboard: Some(dashboard.links.clone()),
-            ..admin
-        });
+        state.admin = Some(dashboard.admin.clone());
     }
     let change = crate::accounts::auth::KeyChange {
         name: Some("laptop".to_owned()),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::domain::unix_now_ms;
 use crate::http::error::ApiError;
+use crate::http::v1::tasks::view::written_path;
 use crate::services::tasks::OwnedTask;
 use crate::services::tasks::Task;
 use crate::services::tasks::TaskEvent;
@@ -39,8 +40,8 @@ struct TaskSpan {
     starts_at: u64,
     ends_at: Option<u64>,
     is_error: bool,
-    /// File that the tool works on.
-    path: Option<Value>,
+    /// File that the tool writes.
+    path: Option<String>,
 }
 
 /// Spans so far, and what is still open.
@@ -89,10 +90,7 @@ impl TaskSpanList {
                 self.open.push(TaskSpan {
                     name: Some(name.clone()),
                     id: Some(id.clone()),
-                    path: input
-                        .get("file_path")
-                        .filter(|path| path.is_string())
-                        .cloned(),
+                    path: written_path(name, input).map(str::to_owned),
                     ..TaskSpan::new(TaskSpanKind::Tool, at)
                 });
             }

@@ -132,7 +132,10 @@ fn event_content(event: &TaskEventKind) -> Value {
 }
 
 /// Returns the path of the file that a call of a tool writes, as the agent has written it.
-fn written_path<'input>(tool: &str, input: &'input Value) -> Option<&'input str> {
+pub(in crate::http) fn written_path<'input>(
+    tool: &str,
+    input: &'input Value,
+) -> Option<&'input str> {
     let field = match tool {
         "Write" | "Edit" => "file_path",
         "NotebookEdit" => "notebook_path",

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use claude_switchboard::api::anthropic::decode_count;
-use claude_switchboard::api::request_schema::{Policy, Remarks};
+use switchboard_formats::api::anthropic::decode_count;
+use switchboard_formats::api::request_schema::{Policy, Remarks};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use claude_switchboard::api::request_schema::{Policy, Remarks};
-use claude_switchboard::api::openai::responses::decode;
+use switchboard_formats::api::request_schema::{Policy, Remarks};
+use switchboard_formats::api::openai::responses::decode;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

@@ -1,8 +1,15 @@
 //! Line decoder of the CLI protocol: arbitrary lines, split at arbitrary positions.
 #![no_main]
 
-use claude_switchboard::engine::claude::protocol::{LineDecoder, parse};
 use libfuzzer_sys::fuzz_target;
+// The module imports it as `crate::domain`.
+use switchboard_formats::domain;
+
+use self::protocol::{LineDecoder, parse};
+
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the target calls a part of the module")]
+#[path = "../../src/engine/claude/protocol/mod.rs"]
+mod protocol;
 
 const MAX_LINE_BYTES: usize = 256;
 

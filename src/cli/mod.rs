@@ -177,6 +177,11 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     // Processes of the same user, such as agents, can then neither read the memory and environment
     // of this process nor trace it. A failure is no reason to refuse the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let environment = match cli.command {
+        // The server first hides the variables that it was started with.
+        CliCommand::Serve(_) | CliCommand::Man(_) | CliCommand::Completions { .. } => environment,
+        _ => environment.with_secret_files()?,
+    };
     let done = match cli.command {
         CliCommand::Doctor(arguments) => return doctor::run(&arguments, &environment),
         CliCommand::Tasks(command) => return command.run(&environment),

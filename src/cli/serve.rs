@@ -52,8 +52,13 @@ pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyh
     };
     let file = arguments.config;
     let variables = environment.clone();
-    let load = move || Settings::load(file.as_deref(), &variables, &flags);
+    // Keys in files are read again as well, by each reload.
+    let load = move || {
+        let variables = variables.clone().with_secret_files()?;
+        Settings::load(file.as_deref(), &variables, &flags)
+    };
     let settings = load()?;
+    let environment = environment.with_secret_files()?;
     let levels = logs::init(&settings.log)?;
     if let Some(error) = in_sight {
         tracing::warn!(%error, hint = "processes of this user can read the environment in /proc", "environment variables not hidden");

@@ -12,6 +12,7 @@ mod metrics;
 mod origin;
 mod otel_names;
 mod paths;
+mod secret_files;
 mod secret_handover;
 mod server;
 mod settings;

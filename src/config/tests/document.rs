@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::DEFAULTS;
 use crate::config::origin::variable_of;
 use crate::config::otel_names::OTEL_ALIASES;
+use crate::config::secret_files::SECRET_VARIABLES;
 use crate::config::variable_aliases::{
     API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias,
 };
@@ -32,6 +33,12 @@ once. A relative path starts in the directory in which the server was started.
 The sign-in is not part of the configuration. It comes from the environment, as for the CLI itself: `ANTHROPIC_API_KEY`,
 `CLAUDE_CODE_OAUTH_TOKEN`, or the variables of Amazon Bedrock or Google Vertex AI; see `claude.sign_in`.
 `ANTHROPIC_BASE_URL` is passed to the workers as well.
+
+Secrets may be in files instead. For `ANTHROPIC_API_KEY`, `CLAUDE_API_KEY`, `CLAUDE_CODE_OAUTH_TOKEN`, `AWS_BEARER_TOKEN_BEDROCK`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `SWITCHBOARD_ADMIN_KEY`, `SWITCHBOARD_ADMIN__KEY`, `SWITCHBOARD_AUTH__KEYS`,
+`SWITCHBOARD_METRICS__TOKEN`, `SWITCHBOARD_TRACES__HEADERS` and `SWITCHBOARD_API_KEY`, a variable of the same name with `_FILE` at its end
+names a file with the value as its only line. A credential of systemd of the same name (`LoadCredential=ANTHROPIC_API_KEY:/path`) counts where
+neither is set. A variable and its `_FILE` together are refused. SIGHUP reads the files of `SWITCHBOARD_AUTH__KEYS_FILE` again.
 ";
 
 const OTHER_NAMES: &str = "
@@ -61,6 +68,13 @@ fn configuration_document_is_up_to_date() {
         "docs/CONFIGURATION.md differs from src/config/default.toml; make it again with\n\n    \
          UPDATE_DOCS=1 cargo test configuration_document\n"
     );
+}
+
+#[test]
+fn document_names_each_variable_that_may_be_a_file() {
+    for name in SECRET_VARIABLES {
+        assert!(HEAD.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 #[test]

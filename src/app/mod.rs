@@ -17,6 +17,7 @@ mod records;
 mod reload;
 mod restore;
 mod startup_context;
+mod supervisor;
 mod tasks;
 mod temporary_home;
 mod traces;
@@ -69,6 +70,7 @@ use accounting::Accounting;
 use doctor::ServerDoctor;
 use file_descriptors::DescriptorNeeds;
 use startup_context::StartupContext;
+use supervisor::SupervisorLink;
 use traces::TraceExport;
 use workers::Workers;
 
@@ -138,14 +140,18 @@ pub async fn run(
     app.shutdown
         .listen_for_signals(&app.tracker)
         .context("cannot listen for signals")?;
+    let supervisor = SupervisorLink::from_environment(&environment, app.address);
     let ended = app.shutdown.drain_expired();
+    let keys = Arc::clone(&app.keys);
     reload
-        .listen_for_signals(settings, Arc::clone(&app.keys), ended, &app.tracker)
+        .listen_for_signals(settings, keys, supervisor.clone(), ended, &app.tracker)
         .context("cannot listen for signals")?;
     // Logged after the signal handlers are installed: supervisors wait for this line and may then
     // stop the server.
     tracing::info!(address = %app.address, "server listening");
     welcome::welcome_operator(app.address, sign_in, &app.keys);
+    supervisor.start(app.drain_timeout, &app.shutdown, &app.tracker);
+    supervisor.report_ready().await;
     app.wait().await;
     Ok(())
 }

@@ -8,6 +8,7 @@ use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::supervisor::SupervisorLink;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::SettingsKey;
 use crate::config::Error;
@@ -41,7 +42,7 @@ impl Reload {
     }
 
     /// Reloads the settings on each SIGHUP. Also ignores SIGUSR1 and SIGUSR2, whose default action
-    /// is to end the process.
+    /// is to end the process. `supervisor` is told when a reload begins and ends.
     ///
     /// # Errors
     /// Fails when the process may not install signal handlers.
@@ -49,6 +50,7 @@ impl Reload {
         self,
         settings: Settings,
         keys: Arc<Keys>,
+        supervisor: SupervisorLink,
         ended: CancellationToken,
         tracker: &TaskTracker,
     ) -> io::Result<()> {
@@ -63,7 +65,11 @@ impl Reload {
                 let [first, second] = &mut users;
                 tokio::select! {
                     () = ended.cancelled() => return,
-                    _ = hang_up.recv() => self.reload(&mut in_force, &keys),
+                    _ = hang_up.recv() => {
+                        supervisor.report_reload().await;
+                        self.reload(&mut in_force, &keys);
+                        supervisor.report_ready().await;
+                    }
                     _ = first.recv() => tracing::info!(signal = "SIGUSR1", "signal ignored"),
                     _ = second.recv() => tracing::info!(signal = "SIGUSR2", "signal ignored"),
                 }

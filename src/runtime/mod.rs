@@ -8,6 +8,7 @@
 //! - [`http_client`]: HTTP calls that the server makes itself.
 //! - [`proc_fs`]: process information from `/proc`.
 //! - [`run_registry`]: what runs in the background, by owner and id.
+//! - [`service_notify`]: messages to the service manager that started this process.
 //! - [`setting`]: readers of settings, for the `Config` of each part.
 //! - [`text_table`]: tables of text for terminals.
 //! - [`unix_client`]: HTTP calls over a Unix socket.
@@ -20,6 +21,7 @@ pub mod fair_queue;
 pub mod http_client;
 pub mod proc_fs;
 pub mod run_registry;
+pub mod service_notify;
 pub mod setting;
 pub mod text_table;
 pub mod unix_client;

@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime::http_client", &[]),
     ("runtime::proc_fs", &[]),
     ("runtime::run_registry", &[]),
+    ("runtime::service_notify", &[]),
     ("runtime::setting", &["domain"]),
     ("runtime::text_table", &[]),
     ("runtime::unix_client", &["runtime::http_client"]),

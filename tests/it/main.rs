@@ -65,6 +65,7 @@ mod saturation;
 mod savings;
 mod secrets;
 mod server_tools;
+mod service_manager;
 mod sessions;
 mod shutdown;
 mod signals;

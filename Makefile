@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint hygiene doc bench soak fuzz clean-cache
+.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -39,6 +39,10 @@ hygiene: ## Check names, comments, spelling, unused dependencies and licences
 # The documentation is for those who work on the code, so links to private items lead somewhere.
 doc: ## Build the documentation, warnings refused
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
+
+check-deploy: ## Check deploy/ with systemd, the schemas of Kubernetes, and a stream through nginx
+	@tools/install-cli
+	@tools/check-deploy
 
 bench: ## Measure, with the real CLI
 	@tools/install-cli

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Error;
 use super::backup::BackupContents;
+use super::read_set::ReadSet;
 use super::writer::WriteSet;
 
 /// A write: a key with its new value, or `None` to delete the key.
@@ -41,6 +43,38 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn range(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize)
     -> Result<RecordPage, Error>;
 
+    /// Returns the values of `keys`, in their order; concurrent writes may or may not be included.
+    ///
+    /// # Errors
+    /// Fails when one cannot be read.
+    fn get_all(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
+    /// Returns the value of `key` as [`get`](Self::get) does, for a transaction. An engine that is
+    /// shared notes in `reads` what it has read. Called by the writer alone.
+    ///
+    /// # Errors
+    /// Fails when it cannot be read.
+    fn get_tracked(&self, key: &[u8], _reads: &mut ReadSet) -> Result<Option<Vec<u8>>, Error> {
+        self.get(key)
+    }
+
+    /// Returns records as [`range`](Self::range) does, for a transaction. An engine that is shared
+    /// notes in `reads` what it has read. Called by the writer alone.
+    ///
+    /// # Errors
+    /// Fails when they cannot be read.
+    fn range_tracked(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        _reads: &mut ReadSet,
+    ) -> Result<RecordPage, Error> {
+        self.range(prefix, after, limit)
+    }
+
     /// Applies `changes` atomically and durably. On return they survive a kill of the process, and
     /// a power loss as far as the disk keeps what it has confirmed.
     ///
@@ -49,6 +83,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// written then, and the transactions run again. Otherwise fails when the changes cannot be
     /// written; they may be found after a restart nevertheless.
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error>;
+
+    /// Writes `changes` as [`write`](Self::write) does, if all of `reads` still holds. Without
+    /// changes it only checks `reads`. Called by the writer alone.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn commit(&self, _reads: &ReadSet, changes: &[StoreChange]) -> Result<(), Error> {
+        self.write(changes)
+    }
 
     /// Checks that writes are possible now.
     ///
@@ -60,6 +103,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn is_shared(&self) -> bool {
         false
     }
+
+    /// Interval at which an idle writer calls [`send_heartbeat`](Self::send_heartbeat); `None` if
+    /// the engine needs none.
+    fn heartbeat_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Tells the other servers that this one lives. Called by the writer alone.
+    fn send_heartbeat(&self) {}
 
     /// Checks that the disk has space for `changes`, given `pending` bytes of earlier changes in
     /// the same group.

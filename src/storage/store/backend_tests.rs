@@ -399,7 +399,8 @@ proptest! {
                 None => expected.remove(&rest),
             };
         }
-        let transaction = Transaction::new(&backend, &group);
+        let reads = std::cell::RefCell::default();
+        let transaction = Transaction::new(&backend, &group, &reads);
         let mut found = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {

@@ -8,9 +8,11 @@
 mod backend;
 mod backup;
 mod disk_space;
+mod error;
 mod large_values;
 #[cfg(test)]
 mod memory;
+mod read_set;
 mod record;
 mod record_parts;
 mod sled_database;
@@ -62,8 +64,10 @@ pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
 pub use disk_space::FreeSpaceFloor;
+pub use error::Error;
 #[cfg(test)]
 pub(crate) use memory::MemoryBackend;
+pub use read_set::ReadSet;
 pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
@@ -84,77 +88,6 @@ pub struct Config {
     /// Number of daily backups that are kept, for a year at most.
     #[serde(deserialize_with = "setting::number::<0, 366, _, _>")]
     pub backups: usize,
-}
-
-/// Reasons why the store fails.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    /// The engine cannot read or write.
-    #[error("the store failed")]
-    Engine(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// Another server has changed what a transaction read, each time that it ran.
-    #[error("the store's records are changed by others too often")]
-    Conflict,
-    /// A write would leave less free space than [`Config::min_free_bytes`].
-    #[error("the disk is full: {free_mib} MiB are free, {needed_mib} MiB are needed")]
-    DiskFull {
-        /// Free space, in MiB.
-        free_mib: u64,
-        /// Free space that the write needs, in MiB.
-        needed_mib: u64,
-    },
-    /// A write failed, and the database is being reopened.
-    #[error("the store failed to write, and is being opened again")]
-    Recovering,
-    /// A value refers to a file in a way that this program does not know.
-    #[error("a reference to a file of the store cannot be read")]
-    UnknownReference,
-    /// The file of a large value is missing.
-    #[error("a file of the store is missing")]
-    MissingFile,
-    /// A stored value cannot be read.
-    #[error("the stored {kind} {name} cannot be read: {reason}")]
-    Unreadable {
-        /// The kind of value.
-        kind: &'static str,
-        /// The id of the value.
-        name: String,
-        /// The cause, without what the value holds.
-        reason: String,
-    },
-    /// A value cannot be encoded for the store.
-    #[error("the {kind} cannot be stored: {reason}")]
-    Unwritable {
-        /// The kind of value.
-        kind: &'static str,
-        /// The cause.
-        reason: String,
-    },
-    /// A backup is not as it was written.
-    #[error("the backup is damaged: {0}")]
-    Damaged(&'static str),
-    /// Backups of an in-memory store are not possible.
-    #[error("the store is not on disk, so it has no backups")]
-    NotOnDisk,
-    /// A file or folder of the store cannot be used.
-    #[error("the store's files cannot be used")]
-    Files(#[source] Arc<std::io::Error>),
-    /// The store is shutting down, or the transaction panicked.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl Error {
-    /// Wraps an error of an engine.
-    fn engine(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Engine(Arc::new(error))
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::Files(Arc::new(error))
-    }
 }
 
 /// A kind of record, identified by a name that prefixes each of its keys on disk. The name never
@@ -403,8 +336,7 @@ impl Store {
     /// # Errors
     /// Fails when one cannot be read.
     pub async fn get_all(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>, Error> {
-        self.read(move |backend| keys.iter().map(|key| backend.get(key)).collect())
-            .await
+        self.read(move |backend| backend.get_all(&keys)).await
     }
 
     /// Returns the records whose keys start with `prefix`, in key order. Sees only what is on disk;

@@ -9,12 +9,14 @@
 //! whole group then runs again, which is why transactions are `Fn`: nothing but the transaction is
 //! changed by a run.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,6 +30,7 @@ use super::backend::Backend;
 use super::backend::PAGE_RECORDS;
 use super::backend::StoreChange;
 use super::backend::StoreRecord;
+use super::read_set::ReadSet;
 
 /// Maximum number of transactions in a group commit. Bounds the latency of each.
 const MAX_GROUP: usize = 512;
@@ -45,6 +48,8 @@ pub struct Transaction<'a> {
     backend: &'a dyn Backend,
     /// Changes of earlier transactions in this group, not yet written.
     group: &'a WriteSet,
+    /// What the transactions of this group have read.
+    reads: &'a RefCell<ReadSet>,
     /// Changes of this transaction.
     own: WriteSet,
     afterwards: Vec<WriteCallback>,
@@ -60,10 +65,15 @@ impl fmt::Debug for Transaction<'_> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(backend: &'a dyn Backend, group: &'a WriteSet) -> Self {
+    pub(super) fn new(
+        backend: &'a dyn Backend,
+        group: &'a WriteSet,
+        reads: &'a RefCell<ReadSet>,
+    ) -> Self {
         Self {
             backend,
             group,
+            reads,
             own: BTreeMap::new(),
             afterwards: Vec::new(),
         }
@@ -76,7 +86,7 @@ impl<'a> Transaction<'a> {
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self.own.get(key).or_else(|| self.group.get(key)) {
             Some(value) => Ok(value.clone()),
-            None => self.backend.get(key),
+            None => self.backend.get_tracked(key, &mut self.reads.borrow_mut()),
         }
     }
 
@@ -119,7 +129,12 @@ impl<'a> Transaction<'a> {
         let mut records = Vec::new();
         let mut after = after.map(<[u8]>::to_vec);
         while records.len() < limit {
-            let page = self.backend.range(prefix, after.as_deref(), limit)?;
+            let page = self.backend.range_tracked(
+                prefix,
+                after.as_deref(),
+                limit,
+                &mut self.reads.borrow_mut(),
+            )?;
             // Changes beyond this page are merged with the page that follows.
             let last = page.records.last().filter(|_| !page.is_last);
             let end = last.map(|(key, _)| key.clone());
@@ -239,10 +254,28 @@ pub(super) fn run(
     jobs: &mpsc::Receiver<Box<dyn WriteJob>>,
     metrics: &StoreMetrics,
 ) {
-    while let Ok(first) = jobs.recv() {
+    while let Some(first) = next_job(backend, jobs) {
         let others = jobs.try_iter().take(MAX_GROUP - 1);
         let group = std::iter::once(first).chain(others).collect();
         write_group(backend, group, metrics);
+    }
+}
+
+/// Waits for a job, and sends the engine's heartbeats meanwhile. Returns `None` once all senders are
+/// dropped.
+fn next_job(
+    backend: &dyn Backend,
+    jobs: &mpsc::Receiver<Box<dyn WriteJob>>,
+) -> Option<Box<dyn WriteJob>> {
+    loop {
+        let Some(interval) = backend.heartbeat_interval() else {
+            return jobs.recv().ok();
+        };
+        match jobs.recv_timeout(interval) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Timeout) => backend.send_heartbeat(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
 }
 
@@ -265,12 +298,15 @@ pub(super) fn write_group(
 ) {
     let mut runs = 0;
     loop {
-        let (finished, changes) = run_group(backend, jobs);
+        let reads = RefCell::default();
+        let (finished, changes) = run_group(backend, jobs, &reads);
+        let reads = reads.into_inner();
         let written = if changes.is_empty() {
-            Ok(())
+            // What failed, or changes nothing, must not be the result of reads of different moments.
+            check_reads(backend, &reads)
         } else {
             let begun = Instant::now();
-            let written = backend.write(&changes);
+            let written = backend.commit(&reads, &changes);
             metrics.record_commit(finished.len(), begun.elapsed());
             written
         };
@@ -290,16 +326,26 @@ pub(super) fn write_group(
     }
 }
 
+/// Checks that what a group without changes has read still holds.
+fn check_reads(backend: &dyn Backend, reads: &ReadSet) -> Result<(), Error> {
+    if reads.is_empty() {
+        Ok(())
+    } else {
+        backend.commit(reads, &[])
+    }
+}
+
 /// Runs the jobs serially, each on the changes of those before it, and returns all changes.
 fn run_group(
     backend: &dyn Backend,
     jobs: Vec<Box<dyn WriteJob>>,
+    reads: &RefCell<ReadSet>,
 ) -> (Vec<FinishedRun>, Vec<StoreChange>) {
     let mut group = BTreeMap::new();
     let mut bytes = 0;
     let mut finished = Vec::new();
     for mut job in jobs {
-        let mut transaction = Transaction::new(backend, &group);
+        let mut transaction = Transaction::new(backend, &group, reads);
         // A panic drops the job with its sender, so its caller gets `Closed`. The other jobs are
         // unaffected.
         let Ok(is_good) = catch_unwind(AssertUnwindSafe(|| job.run(&mut transaction))) else {

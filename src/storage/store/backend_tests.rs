@@ -35,19 +35,32 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
         .map(|value| String::from_utf8(value).unwrap())
 }
 
-/// Returns a store on each backend, the in-memory one also without a writer thread, and a folder
+/// What the stores of a test lie in, and must not outlive.
+struct StorePlaces {
+    _folder: tempfile::TempDir,
+    _redis: RedisServer,
+}
+
+/// Returns a store on each backend, the in-memory one also without a writer thread, and the places
 /// that must outlive them.
-fn stores() -> (Vec<Store>, tempfile::TempDir) {
+fn stores() -> (Vec<Store>, StorePlaces) {
     let folder = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start();
     let tracker = TaskTracker::new();
     let sled = Store::open(folder.path(), Config::default(), tracker.clone()).unwrap();
     let threaded = Store::new(Arc::new(MemoryBackend::default()), tracker.clone()).unwrap();
-    (vec![Store::in_memory(tracker), threaded, sled], folder)
+    let shared = redis.store(tracker.clone());
+    let places = StorePlaces {
+        _folder: folder,
+        _redis: redis,
+    };
+    let stores = vec![Store::in_memory(tracker), threaded, sled, shared];
+    (stores, places)
 }
 
 #[tokio::test]
 async fn failed_transaction_writes_nothing() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         put(&store, "a", "1").await;
         let refused: Result<(), Error> = store
@@ -72,7 +85,7 @@ async fn failed_transaction_writes_nothing() {
 
 #[tokio::test]
 async fn panicking_transaction_fails_alone() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         let broken: Result<(), Error> = store
             .transaction(|transaction| {
@@ -91,7 +104,7 @@ async fn panicking_transaction_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_transactions_are_serialized() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         let add = || {
             store.transaction(|transaction| {
@@ -116,7 +129,7 @@ async fn concurrent_transactions_are_serialized() {
 
 #[tokio::test]
 async fn scan_lists_one_table_in_key_order() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         for rest in ["b", "a", "c"] {
             put(&store, rest, "1").await;
@@ -153,7 +166,7 @@ async fn scan_lists_one_table_in_key_order() {
 
 #[tokio::test]
 async fn transaction_runs_after_its_future_is_dropped() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         let work = |transaction: &mut Transaction<'_>| {
             transaction.put(key("a"), b"1".to_vec());
@@ -242,7 +255,7 @@ async fn transaction_without_disk_space_fails_alone_in_its_group() {
 
 #[tokio::test]
 async fn range_is_read_page_by_page() {
-    let (stores, _folder) = stores();
+    let (stores, _places) = stores();
     for store in stores {
         let fill = |transaction: &mut Transaction<'_>| {
             for number in 0..600 {

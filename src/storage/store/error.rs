@@ -22,6 +22,23 @@ pub enum Error {
     /// A write failed, and the database is being reopened.
     #[error("the store failed to write, and is being opened again")]
     Recovering,
+    /// The server that keeps the records cannot be reached.
+    #[error("the Redis of the store cannot be reached")]
+    Unreachable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The server that keeps the records has no memory for a write.
+    #[error("the memory of the store's Redis is full")]
+    OutOfMemory(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// This server was silent for so long that the others take it for dead.
+    #[error("this server was silent for too long, and the others have taken over from it")]
+    Fenced,
+    /// The server that keeps the records cannot be used as it is set up.
+    #[error("{reason}")]
+    Unsuitable {
+        /// The reason.
+        reason: String,
+        /// Advice for the operator.
+        hint: &'static str,
+    },
     /// A value refers to a file in a way that this program does not know.
     #[error("a reference to a file of the store cannot be read")]
     UnknownReference,
@@ -64,6 +81,18 @@ impl Error {
     /// Wraps an error of an engine.
     pub(super) fn engine(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Engine(Arc::new(error))
+    }
+
+    /// Advice for the operator, for errors of a Redis that keeps the records.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(_) => Some(
+                "see that Redis runs, and that redis.url is its address from this machine; `redis-cli -u URL ping` tries it",
+            ),
+            Self::OutOfMemory(_) => Some("raise `maxmemory` of Redis, or remove stored records"),
+            Self::Unsuitable { hint, .. } => Some(hint),
+            _ => None,
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! A store in memory, for tests alone.
+//! A store in memory, without a disk.
 
 use std::collections::BTreeMap;
+#[cfg(test)]
 use std::collections::VecDeque;
 use std::ops::Bound;
+#[cfg(test)]
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -11,8 +13,11 @@ use super::Error;
 use super::backend::Backend;
 use super::backend::RecordPage;
 use super::backend::StoreChange;
+#[cfg(test)]
 use super::writer::WriteJob;
+#[cfg(test)]
 use super::writer::write_group;
+#[cfg(test)]
 use crate::telemetry::metrics::StoreMetrics;
 
 /// Backend in memory.
@@ -67,12 +72,14 @@ impl Backend for MemoryBackend {
 }
 
 /// Runs jobs on the calling thread, so that paused time does not pass meanwhile.
+#[cfg(test)]
 #[derive(Default)]
 pub(super) struct InlineWriter {
     waiting: VecDeque<Box<dyn WriteJob>>,
     is_busy: bool,
 }
 
+#[cfg(test)]
 impl InlineWriter {
     /// Runs `job`. A job submitted from within a job, or by another thread meanwhile, is queued and
     /// run by the thread that is running jobs already.

@@ -10,11 +10,11 @@ mod backup;
 mod disk_space;
 mod error;
 mod large_values;
-#[cfg(test)]
 mod memory;
 mod read_set;
 mod record;
 mod record_parts;
+mod redis_database;
 mod sled_database;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,6 +43,7 @@ use backup::LARGE_VALUES;
 use large_values::LargeValues;
 #[cfg(test)]
 use memory::InlineWriter;
+use redis_database::RedisDatabase;
 use sled_database::SledDatabase;
 use writer::QueuedTransaction;
 use writer::WriteJob;
@@ -65,7 +66,6 @@ pub use backup::time_name;
 pub use backup::verify_backup;
 pub use disk_space::FreeSpaceFloor;
 pub use error::Error;
-#[cfg(test)]
 pub(crate) use memory::MemoryBackend;
 pub use read_set::ReadSet;
 pub use record::Stored;
@@ -73,12 +73,15 @@ pub use record::decode_record;
 pub use record::encode_record;
 pub use record::skip_unreadable;
 pub use record_parts::RecordWithParts;
+pub use redis_database::Config as RedisConfig;
+#[cfg(test)]
+pub(crate) use redis_database::testing::RedisServer;
 pub use sled_database::remove_snapshots;
 pub use ttl_table::TtlLimits;
 pub use ttl_table::TtlTable;
 pub use writer::Transaction;
 
-/// Settings of an on-disk store.
+/// Settings of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Free space to leave on the disk, in bytes. Writes that would leave less are rejected.
@@ -183,6 +186,28 @@ impl Store {
         let store = Self::with_writer(Arc::clone(&backend) as Arc<dyn Backend>, tracker, metrics)?;
         store.remove_leftover_files(backend, files);
         Ok(store)
+    }
+
+    /// Opens the store in the Redis of `config`, which other servers may use, too. Commits are recorded
+    /// in `metrics`.
+    ///
+    /// # Errors
+    /// Fails when Redis cannot be reached, or its settings would lose records.
+    pub fn open_shared(
+        config: &RedisConfig,
+        tracker: TaskTracker,
+        metrics: StoreMetrics,
+    ) -> Result<Self, Error> {
+        let database = RedisDatabase::open(config)?;
+        Self::with_writer(Arc::new(database), tracker, metrics)
+    }
+
+    /// Creates a store whose records end with the process. Commits are recorded in `metrics`.
+    ///
+    /// # Errors
+    /// Fails when no thread can be started.
+    pub fn open_in_memory(tracker: TaskTracker, metrics: StoreMetrics) -> Result<Self, Error> {
+        Self::with_writer(Arc::new(MemoryBackend::default()), tracker, metrics)
     }
 
     /// Removes unreferenced files of large values from an earlier run, in the background.

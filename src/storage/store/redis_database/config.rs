@@ -1,0 +1,115 @@
+//! Settings of the Redis that keeps the records.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::IntoConnectionInfo as _;
+use serde::Deserialize;
+use serde::Deserializer;
+
+use crate::runtime::setting;
+
+/// Maximum length of the prefix, in bytes. It is part of each key.
+const MAX_PREFIX_BYTES: usize = 64;
+/// Bounds of the response timeout, in milliseconds.
+const MIN_TIMEOUT_MS: u64 = 50;
+const MAX_TIMEOUT_MS: u64 = 60_000;
+
+/// Address of a Redis, with the credentials and the place of the records in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Config {
+    /// URL without a password: `redis://`, `rediss://` for TLS, or `unix://`.
+    #[serde(deserialize_with = "read_url")]
+    pub url: String,
+    /// Name of the user; empty for the default one.
+    pub username: String,
+    /// File with the password; empty for none.
+    pub password_file: PathBuf,
+    /// File with the certificates that TLS trusts, in PEM; empty for those of the system.
+    pub ca_file: PathBuf,
+    /// Start of all keys.
+    #[serde(deserialize_with = "read_prefix")]
+    pub prefix: String,
+    /// Maximum wait for an answer.
+    #[serde(rename = "response_timeout_ms", deserialize_with = "read_timeout")]
+    pub response_timeout: Duration,
+}
+
+/// Reads a URL of Redis. Passwords belong into a file, because the settings are printed.
+fn read_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    let Ok(info) = url.as_str().into_connection_info() else {
+        return Err(setting::refuse(
+            "it is no URL of Redis",
+            "write redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix:///PATH",
+        ));
+    };
+    if info.redis_settings().password().is_some() {
+        return Err(setting::refuse(
+            "it has a password",
+            "write the password into a file, and name that with redis.password_file",
+        ));
+    }
+    Ok(url)
+}
+
+/// Reads a prefix. Braces would change the part of the keys by which a cluster places them.
+fn read_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let prefix = String::deserialize(deserializer)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
+    if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(is_plain) {
+        let reason = format!("`{prefix}` is no prefix");
+        return Err(setting::refuse(
+            reason,
+            "write 1 to 64 letters, digits, or characters of -_.:/",
+        ));
+    }
+    Ok(prefix)
+}
+
+fn read_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    setting::number::<MIN_TIMEOUT_MS, MAX_TIMEOUT_MS, u64, D>(deserializer)
+        .map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(changed: &str) -> Result<Config, String> {
+        let mut text = String::new();
+        for line in [
+            r#"url = "redis://127.0.0.1:6379""#,
+            r#"username = """#,
+            r#"password_file = """#,
+            r#"ca_file = """#,
+            r#"prefix = "switchboard""#,
+            "response_timeout_ms = 2000",
+        ] {
+            let is_changed = changed.split(' ').next() == line.split(' ').next();
+            text.push_str(if is_changed { changed } else { line });
+            text.push('\n');
+        }
+        toml::from_str(&text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn url_with_a_password_is_refused() {
+        assert!(read("").is_ok());
+        assert!(read(r#"url = "unix:///run/redis.sock""#).is_ok());
+        assert!(read(r#"url = "rediss://cache.example:6380/2""#).is_ok());
+        let refused = read(r#"url = "redis://:secret@127.0.0.1""#).unwrap_err();
+        assert!(refused.contains("password_file"), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+        assert!(read(r#"url = "http://127.0.0.1""#).is_err());
+    }
+
+    #[test]
+    fn prefix_that_changes_the_slot_of_keys_is_refused() {
+        assert!(read(r#"prefix = "team-1:switchboard""#).is_ok());
+        for prefix in ["", "a{b}", "a b", &"a".repeat(65)] {
+            assert!(read(&format!("prefix = \"{prefix}\"")).is_err(), "{prefix}");
+        }
+        assert!(read("response_timeout_ms = 1").is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! Connections to Redis, which block.
+//!
+//! The store reads and writes on threads that may block, so connections are plain ones: an answer
+//! that is lost is seen by the caller, who alone knows if the command may be repeated. Commands here
+//! may be: reads, and commits with a number.
+
+use std::fmt;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use redis::Client;
+use redis::Connection;
+use redis::RedisResult;
+use tokio::time::Instant;
+
+use super::super::Error;
+use super::failure::is_broken;
+use super::failure::to_store_error;
+use crate::telemetry::logs::ErrorChain;
+
+/// Maximum number of connections for the reads of all requests.
+const MAX_CONNECTIONS: usize = 16;
+/// Time after a failure in which nobody tries to connect, so that all fail at once meanwhile.
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Pool of connections.
+pub(super) struct Connections {
+    client: Client,
+    response_timeout: Duration,
+    pool: Mutex<ConnectionPool>,
+    returned: Condvar,
+    failure: Mutex<Option<ConnectionFailure>>,
+}
+
+#[derive(Default)]
+struct ConnectionPool {
+    idle: Vec<Connection>,
+    /// Connections that are in use.
+    lent: usize,
+}
+
+/// Last failure to reach Redis, since which nothing has succeeded.
+struct ConnectionFailure {
+    at: Instant,
+    error: Error,
+}
+
+/// Place of a connection in the pool, given back on drop.
+struct LentConnection<'a>(&'a Connections);
+
+impl Drop for LentConnection<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.pool).lent -= 1;
+        self.0.returned.notify_one();
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connections")
+            .field("address", &self.client.get_connection_info().addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    /// Creates a pool that connects when it is first used.
+    pub(super) fn new(client: Client, response_timeout: Duration) -> Self {
+        Self {
+            client,
+            response_timeout,
+            pool: Mutex::default(),
+            returned: Condvar::new(),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Runs `work` on a connection, and once more on a new one if that breaks: `work` may be done
+    /// twice, and must be such that this does not matter.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if Redis does not answer twice, or has not a moment ago; otherwise what
+    /// Redis answers.
+    pub(super) fn run<T>(
+        &self,
+        work: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, Error> {
+        let _lent = self.borrow_place();
+        let outcome = self.try_idle(&work).unwrap_or_else(|| {
+            let connection = self.connect()?;
+            self.try_once(connection, &work).map_err(to_store_error)
+        });
+        self.record_outcome(&outcome);
+        outcome
+    }
+
+    /// Runs `work` on a connection that is open already. Returns `None` if there is none, or if it
+    /// breaks; the others are closed then, because they led to the same server.
+    fn try_idle<T>(
+        &self,
+        work: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Option<Result<T, Error>> {
+        let connection = lock(&self.pool).idle.pop()?;
+        let outcome = self.try_once(connection, work);
+        if outcome.as_ref().is_err_and(is_broken) {
+            lock(&self.pool).idle.clear();
+            return None;
+        }
+        Some(outcome.map_err(to_store_error))
+    }
+
+    /// Returns the error of the last attempt, if Redis was not reached since.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let failure = lock(&self.failure);
+        failure.as_ref().map(|failure| failure.error.clone())
+    }
+
+    /// Maximum wait for an answer.
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
+    /// Waits for a place in the pool.
+    fn borrow_place(&self) -> LentConnection<'_> {
+        let pool = lock(&self.pool);
+        let is_full = |pool: &mut ConnectionPool| pool.lent >= MAX_CONNECTIONS;
+        let mut pool = self
+            .returned
+            .wait_while(pool, is_full)
+            .unwrap_or_else(PoisonError::into_inner);
+        pool.lent += 1;
+        LentConnection(self)
+    }
+
+    /// Runs `work` on `connection`, which returns to the pool unless it is broken.
+    fn try_once<T>(
+        &self,
+        mut connection: Connection,
+        work: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let outcome = work(&mut connection);
+        if !outcome.as_ref().is_err_and(is_broken) {
+            lock(&self.pool).idle.push(connection);
+        }
+        outcome
+    }
+
+    /// Opens a connection.
+    fn connect(&self) -> Result<Connection, Error> {
+        if let Some(failure) = &*lock(&self.failure)
+            && failure.at.elapsed() < RECONNECT_PAUSE
+        {
+            return Err(failure.error.clone());
+        }
+        let open = || -> RedisResult<Connection> {
+            let connection = self
+                .client
+                .get_connection_with_timeout(self.response_timeout)?;
+            connection.set_read_timeout(Some(self.response_timeout))?;
+            connection.set_write_timeout(Some(self.response_timeout))?;
+            Ok(connection)
+        };
+        open().map_err(to_store_error)
+    }
+
+    /// Remembers if Redis was reached, and logs when that changes.
+    fn record_outcome<T>(&self, outcome: &Result<T, Error>) {
+        let mut failure = lock(&self.failure);
+        match outcome {
+            Err(error @ Error::Unreachable(_)) => {
+                let is_new = failure.is_none();
+                // The pause is counted from the last attempt, which a failure at once is none.
+                if failure
+                    .as_ref()
+                    .is_none_or(|failure| failure.at.elapsed() >= RECONNECT_PAUSE)
+                {
+                    *failure = Some(ConnectionFailure {
+                        at: Instant::now(),
+                        error: error.clone(),
+                    });
+                }
+                if is_new {
+                    tracing::error!(error = %ErrorChain(error), "redis not reachable");
+                }
+            }
+            _ => {
+                if failure.take().is_some() {
+                    tracing::info!("redis reachable again");
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

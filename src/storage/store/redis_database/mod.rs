@@ -1,0 +1,457 @@
+//! Records in a Redis that several servers share.
+//!
+//! Optimistic: transactions run on this server and note what they read. Their commit is one script
+//! in Redis, which compares the versions of what was read and writes if they are unchanged. If not,
+//! the transactions run again. A writer whose commits conflict twice takes the seat, a short lease in
+//! which no other one commits, so a crowd of conflicts ends.
+//!
+//! A commit has a number, and Redis keeps that of the last one of each writer. So a commit whose
+//! answer was lost is sent again without being made twice. The number is kept for the time of the
+//! writer's lease: a server that was silent for longer is refused ([`Error::Fenced`]), and goes on as
+//! another writer.
+//!
+//! Values are kept as they are, whatever their size. All keys have one hash tag, so a cluster keeps
+//! them in one slot.
+
+mod commit_call;
+mod config;
+mod connections;
+mod failure;
+mod key_names;
+mod record_cache;
+mod script_call;
+mod start_checks;
+#[cfg(test)]
+pub(crate) mod testing;
+mod versioned_value;
+mod writer_lease;
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::Instant;
+
+use super::Error;
+use super::backend::Backend;
+use super::backend::RecordPage;
+use super::backend::StoreChange;
+use super::backend::StoreRecord;
+use super::read_set::ReadRange;
+use super::read_set::ReadSet;
+use crate::telemetry::logs::ErrorChain;
+
+use commit_call::CommitAnswer;
+use commit_call::CommitCall;
+use commit_call::CommitRequest;
+use commit_call::array;
+use commit_call::bytes;
+use commit_call::integer;
+use connections::Connections;
+use connections::RECONNECT_PAUSE;
+use failure::UnexpectedAnswer;
+use key_names::KeyNames;
+use key_names::range_bounds;
+use record_cache::RecordCache;
+use script_call::RANGE;
+use script_call::ScriptCall;
+use versioned_value::VersionedValue;
+use writer_lease::HEARTBEAT_INTERVAL;
+use writer_lease::WRITER_LEASE;
+use writer_lease::WriterLease;
+
+pub use config::Config;
+
+/// Size of the values after which a page of a range ends, in bytes.
+const MAX_PAGE_BYTES: usize = 8 << 20;
+/// Number of conflicts in a row after which a writer wants the seat.
+const CONFLICTS_BEFORE_SEAT: u32 = 1;
+/// Time for which a writer has the seat after a conflict, unless it is renewed by its reads.
+const SEAT_LEASE: Duration = Duration::from_millis(500);
+/// Maximum pause between two attempts to commit while another writer has the seat.
+const MAX_SEAT_PAUSE: Duration = Duration::from_millis(5);
+/// Maximum wait for the seats of other writers.
+const MAX_SEAT_WAIT: Duration = Duration::from_secs(5);
+
+/// A backend in Redis.
+#[derive(Debug)]
+pub(super) struct RedisDatabase {
+    names: KeyNames,
+    /// Connections for reads outside of transactions.
+    readers: Connections,
+    /// Connection of the writer, who must not wait for readers.
+    writing: Connections,
+    writer: Mutex<WriterState>,
+}
+
+/// Consecutive records of a range.
+#[derive(Debug)]
+struct VersionedPage {
+    records: Vec<(Vec<u8>, VersionedValue)>,
+    /// True if the range has no records after these.
+    is_last: bool,
+}
+
+/// What only the writer thread uses.
+#[derive(Debug)]
+struct WriterState {
+    lease: WriterLease,
+    /// Name of the last commit of all writers, as it was at a moment before the present group read
+    /// anything.
+    head: Vec<u8>,
+    cache: RecordCache,
+    /// Number of conflicts since the last commit that was made.
+    conflicts: u32,
+    /// Moment at which the seat was taken or renewed; `None` if this writer has not asked for it.
+    seated_at: Option<Instant>,
+}
+
+impl RedisDatabase {
+    /// Connects to the Redis of `config`.
+    ///
+    /// # Errors
+    /// Fails when Redis cannot be reached, or its settings would lose records.
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let client = start_checks::client(config)?;
+        let names = KeyNames::new(&config.prefix);
+        let writing = Connections::new(client.clone(), config.response_timeout);
+        start_checks::check(&writing, &names)?;
+        let (lease, head) = WriterLease::register(&writing, &names)?;
+        Ok(Self {
+            names,
+            readers: Connections::new(client, config.response_timeout),
+            writing,
+            writer: Mutex::new(WriterState {
+                lease,
+                head,
+                cache: RecordCache::default(),
+                conflicts: 0,
+                seated_at: None,
+            }),
+        })
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, WriterState> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the record `key` from Redis.
+    fn read(&self, connections: &Connections, key: &[u8]) -> Result<VersionedValue, Error> {
+        let name = self.names.record(key);
+        let stored: Option<Vec<u8>> = connections
+            .run(|connection| redis::cmd("GET").arg(name.as_slice()).query(connection))?;
+        VersionedValue::decode(key, stored.unwrap_or_default())
+    }
+
+    /// Reads consecutive records from Redis, of one moment.
+    fn read_range(
+        &self,
+        connections: &Connections,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<VersionedPage, Error> {
+        let (first, last) = range_bounds(prefix, after);
+        let call = ScriptCall {
+            script: &RANGE,
+            keys: vec![self.names.index()],
+            arguments: vec![
+                self.names.record_prefix(),
+                first,
+                last,
+                limit.to_string().into_bytes(),
+                MAX_PAGE_BYTES.to_string().into_bytes(),
+            ],
+        };
+        let answer = connections.run(|connection| call.run(connection))?;
+        let (found, is_last) =
+            parse_range(answer).ok_or_else(|| UnexpectedAnswer::to("a read of a range"))?;
+        let decoded = found.into_iter().map(|(key, stored)| {
+            let record = VersionedValue::decode(&key, stored)?;
+            Ok((key, record))
+        });
+        let records = decoded.collect::<Result<_, Error>>()?;
+        Ok(VersionedPage { records, is_last })
+    }
+
+    /// Sends a commit until Redis answers, for the time of a timeout: sent twice, it is made once.
+    fn send_commit(&self, call: &CommitCall) -> Result<CommitAnswer, Error> {
+        let deadline = Instant::now() + self.writing.response_timeout();
+        loop {
+            let answer = self.writing.run(|connection| call.script.run(connection));
+            match answer {
+                Err(Error::Unreachable(_)) if Instant::now() < deadline => {
+                    thread::sleep(RECONNECT_PAUSE);
+                }
+                answer => return call.read_answer(answer?),
+            }
+        }
+    }
+
+    /// Sends a commit until no other writer has the seat.
+    fn send_when_free(&self, call: &CommitCall) -> Result<CommitAnswer, Error> {
+        let deadline = Instant::now() + MAX_SEAT_WAIT;
+        loop {
+            match self.send_commit(call)? {
+                CommitAnswer::SeatTaken { remaining } if Instant::now() < deadline => {
+                    thread::sleep(remaining.clamp(Duration::from_millis(1), MAX_SEAT_PAUSE));
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// Registers another writer after the lease of the last one is over.
+    fn register_again(&self, writer: &mut WriterState) -> Result<(), Error> {
+        let (lease, head) = WriterLease::register(&self.writing, &self.names)?;
+        writer.lease = lease;
+        writer.head = head;
+        writer.cache.clear();
+        writer.conflicts = 0;
+        writer.seated_at = None;
+        Ok(())
+    }
+
+    /// Renews the seat during long reads of a group that has it.
+    fn renew_seat(&self, writer: &mut WriterState) {
+        let is_due = |at: Instant| at.elapsed() >= SEAT_LEASE / 3;
+        if !writer.seated_at.is_some_and(is_due) {
+            return;
+        }
+        let seat = self.names.seat();
+        // Only politeness of the other writers depends on the seat, so a failure does not matter.
+        let renewed = self.writing.run(|connection| {
+            let mut extend = redis::cmd("PEXPIRE");
+            extend
+                .arg(seat.as_slice())
+                .arg(SEAT_LEASE.as_millis() as u64);
+            extend.exec(connection)
+        });
+        if renewed.is_ok() {
+            writer.seated_at = Some(Instant::now());
+        }
+    }
+
+    /// Notes the outcome of a commit.
+    fn finish_commit(
+        &self,
+        writer: &mut WriterState,
+        version: &[u8],
+        reads: &ReadSet,
+        changes: &[StoreChange],
+        answer: Result<CommitAnswer, Error>,
+    ) -> Result<(), Error> {
+        let failure = match answer {
+            Ok(CommitAnswer::Made { head, .. }) => {
+                writer.lease.mark_renewed();
+                writer.head = head;
+                writer.conflicts = 0;
+                writer.seated_at = None;
+                for (key, value) in changes {
+                    let record = VersionedValue::written(version, value.as_ref());
+                    writer.cache.insert(key.clone(), record);
+                }
+                return Ok(());
+            }
+            Ok(CommitAnswer::Conflict { head, current }) => {
+                writer.head = head;
+                writer.note_conflict(reads);
+                for (key, stored) in current {
+                    let record = VersionedValue::decode(&key, stored)?;
+                    writer.cache.insert(key, record);
+                }
+                return Err(Error::Conflict);
+            }
+            Ok(CommitAnswer::SeatTaken { .. }) => return Err(Error::Conflict),
+            Ok(CommitAnswer::Fenced | CommitAnswer::Stale) => {
+                tracing::warn!("server was silent for longer than its lease, commit refused");
+                self.register_again(writer)?;
+                Error::Fenced
+            }
+            Err(error) => error,
+        };
+        // The changes may be made nevertheless, so copies of them in memory may be wrong.
+        writer.cache.clear();
+        writer.conflicts = 0;
+        writer.seated_at = None;
+        Err(failure)
+    }
+}
+
+impl WriterState {
+    /// Drops the copies that a group has read, since one of them at least was out of date.
+    fn note_conflict(&mut self, reads: &ReadSet) {
+        if self.conflicts >= CONFLICTS_BEFORE_SEAT {
+            self.seated_at = Some(Instant::now());
+        }
+        self.conflicts += 1;
+        for (key, _) in reads.records() {
+            self.cache.remove(key);
+        }
+    }
+
+    /// Time for which this writer wants the seat if its next commit fails.
+    fn wanted_seat(&self) -> Duration {
+        if self.conflicts >= CONFLICTS_BEFORE_SEAT {
+            SEAT_LEASE
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+/// Reads the answer of the script that reads a range: keys with what Redis keeps there, and true if
+/// there are no more.
+fn parse_range(answer: Value) -> Option<(Vec<StoreRecord>, bool)> {
+    let mut parts = array(answer)?.into_iter();
+    let is_last = integer(&parts.next()?)? == 0;
+    let mut found = Vec::new();
+    while let Some(key) = parts.next() {
+        found.push((bytes(key)?, bytes(parts.next()?)?));
+    }
+    Some((found, is_last))
+}
+
+impl From<VersionedPage> for RecordPage {
+    fn from(page: VersionedPage) -> Self {
+        let VersionedPage { records, is_last } = page;
+        let records = records
+            .into_iter()
+            .filter_map(|(key, record)| Some((key, record.value?)))
+            .collect();
+        Self { records, is_last }
+    }
+}
+
+impl Backend for RedisDatabase {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.read(&self.readers, key)?.value)
+    }
+
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        let page = self.read_range(&self.readers, prefix, after, limit)?;
+        Ok(page.into())
+    }
+
+    fn get_all(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = keys.iter().map(|key| self.names.record(key)).collect();
+        let stored: Vec<Option<Vec<u8>>> = self.readers.run(|connection| {
+            let mut get = redis::cmd("MGET");
+            for name in &names {
+                get.arg(name.as_slice());
+            }
+            get.query(connection)
+        })?;
+        let pairs = keys.iter().zip(stored);
+        pairs
+            .map(|(key, stored)| {
+                let record = VersionedValue::decode(key, stored.unwrap_or_default())?;
+                Ok(record.value)
+            })
+            .collect()
+    }
+
+    fn get_tracked(&self, key: &[u8], reads: &mut ReadSet) -> Result<Option<Vec<u8>>, Error> {
+        let mut writer = self.lock_writer();
+        if let Some(record) = writer.cache.get(key) {
+            reads.add_record(key, &record.version, true);
+            return Ok(record.value);
+        }
+        let record = self.read(&self.writing, key)?;
+        reads.add_record(key, &record.version, false);
+        writer.cache.insert(key.to_vec(), record.clone());
+        Ok(record.value)
+    }
+
+    fn range_tracked(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        reads: &mut ReadSet,
+    ) -> Result<RecordPage, Error> {
+        self.renew_seat(&mut self.lock_writer());
+        let page = self.read_range(&self.writing, prefix, after, limit)?;
+        for (key, record) in &page.records {
+            reads.add_record(key, &record.version, false);
+        }
+        reads.add_range(ReadRange {
+            prefix: prefix.to_vec(),
+            after: after.map(<[u8]>::to_vec),
+            keys: page.records.iter().map(|(key, _)| key.clone()).collect(),
+            is_last: page.is_last,
+        });
+        Ok(page.into())
+    }
+
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
+        self.commit(&ReadSet::default(), changes)
+    }
+
+    fn commit(&self, reads: &ReadSet, changes: &[StoreChange]) -> Result<(), Error> {
+        let mut writer = self.lock_writer();
+        if changes.is_empty() && reads.is_of_one_moment() {
+            drop(writer);
+            // Such groups may be all that there is for long.
+            self.send_heartbeat();
+            return Ok(());
+        }
+        let version = writer.lease.next_version();
+        let call = CommitCall::new(&CommitRequest {
+            names: &self.names,
+            writer: &writer.lease.name,
+            number: writer.lease.number,
+            version: &version,
+            head: &writer.head,
+            lease: WRITER_LEASE,
+            seat: writer.wanted_seat(),
+            reads,
+            changes,
+        });
+        let answer = self.send_when_free(&call);
+        self.finish_commit(&mut writer, &version, reads, changes, answer)
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        self.writing.failure().map_or(Ok(()), Err)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn heartbeat_interval(&self) -> Option<Duration> {
+        Some(HEARTBEAT_INTERVAL)
+    }
+
+    fn send_heartbeat(&self) {
+        let mut writer = self.lock_writer();
+        if !writer.lease.is_due() {
+            return;
+        }
+        let renewed = match writer.lease.renew(&self.writing, &self.names) {
+            Ok(false) => {
+                tracing::warn!("server was silent for longer than its lease, registered again");
+                self.register_again(&mut writer)
+            }
+            renewed => renewed.map(|_| ()),
+        };
+        if let Err(error) = renewed {
+            tracing::warn!(error = %ErrorChain(&error), "lease of the store not renewed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

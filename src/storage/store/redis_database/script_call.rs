@@ -1,0 +1,66 @@
+//! Scripts that Redis runs, each as one step.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+use redis::Connection;
+use redis::ErrorKind;
+use redis::RedisResult;
+use redis::Script;
+use redis::ServerErrorKind;
+use redis::Value;
+
+/// Script that commits transactions, with its text.
+pub(super) static COMMIT: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/commit.lua")));
+/// Script that reads consecutive records, with its text.
+pub(super) static RANGE: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/range.lua")));
+
+/// Script of Redis, and the digest by which Redis knows it.
+#[derive(Debug)]
+pub(super) struct RedisScript {
+    text: &'static str,
+    digest: String,
+}
+
+/// Call of a script with its keys and arguments.
+#[derive(Debug)]
+pub(super) struct ScriptCall {
+    pub(super) script: &'static RedisScript,
+    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) arguments: Vec<Vec<u8>>,
+}
+
+impl RedisScript {
+    fn new(text: &'static str) -> Self {
+        let digest = Script::new(text).get_hash().to_owned();
+        Self { text, digest }
+    }
+}
+
+impl ScriptCall {
+    /// Runs the script. Its text is sent only if Redis does not know it: after a start of Redis, a
+    /// fail-over, or `SCRIPT FLUSH`.
+    ///
+    /// # Errors
+    /// As Redis answers, or the connection fails.
+    pub(super) fn run(&self, connection: &mut Connection) -> RedisResult<Value> {
+        let known = self.command("EVALSHA", &self.script.digest);
+        match known.query(connection) {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.command("EVAL", self.script.text).query(connection)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len());
+        for part in self.keys.iter().chain(&self.arguments) {
+            command.arg(part.as_slice());
+        }
+        command
+    }
+}

@@ -1,0 +1,110 @@
+-- Commits a group of transactions, if what they have read still holds.
+--
+-- KEYS: writer, seat, sequence, head, index, then the keys that are compared, that are removed and that are set.
+-- ARGV: number of the commit, name of the writer, lease of the writer in ms, lease of the seat in ms (0: not wanted), head that
+-- must not have changed ('*': any), length of the prefix of keys, then the numbers of keys that are compared, of ranges that are
+-- compared, of keys that are removed and of keys that are set; then the version of each key that is compared, each range (first,
+-- last, limit, number of its keys, keys), and the value of each key that is set.
+--
+-- Returns one of
+--   {'done', head, seconds}: made, now or by an earlier call with the same number
+--   {'busy', ms}: another writer has the seat for so long
+--   {'conflict', head, {place, value, ..}}: others have changed something; current values of compared keys, by their place
+--   {'fenced'}: the lease of the writer is over
+--   {'stale'}: a later commit of the writer is made
+--
+-- The only arithmetic is on places and numbers of commits: amounts are bytes inside of values.
+
+local VERSION_BYTES = 17
+local MAX_RETURNED = 64
+local MAX_RETURNED_BYTES = 65536
+local FIXED_KEYS = 5
+local FIXED_ARGUMENTS = 10
+
+local number = tonumber(ARGV[1])
+local writer = ARGV[2]
+local prefix_bytes = tonumber(ARGV[6])
+local compared = tonumber(ARGV[7])
+local ranges = tonumber(ARGV[8])
+local removed = tonumber(ARGV[9])
+local set = tonumber(ARGV[10])
+
+-- Called after the writes: versions before 7 refuse a write after it.
+local function seconds()
+  return tonumber(redis.call('TIME')[1])
+end
+
+local last = redis.call('GET', KEYS[1])
+if not last then
+  return {'fenced'}
+end
+last = tonumber(last)
+local head = redis.call('GET', KEYS[4]) or ''
+if last == number then
+  return {'done', head, seconds()}
+end
+if last > number then
+  return {'stale'}
+end
+
+local seat = redis.call('GET', KEYS[2])
+if seat and seat ~= writer then
+  return {'busy', redis.call('PTTL', KEYS[2])}
+end
+
+local argument = FIXED_ARGUMENTS
+local conflicts = {}
+local is_valid = ARGV[5] == '*' or ARGV[5] == head
+for place = 1, compared do
+  local key = KEYS[FIXED_KEYS + place]
+  if redis.call('GETRANGE', key, 0, VERSION_BYTES - 1) ~= ARGV[argument + place] then
+    is_valid = false
+    if #conflicts < 2 * MAX_RETURNED and redis.call('STRLEN', key) <= MAX_RETURNED_BYTES then
+      conflicts[#conflicts + 1] = place - 1
+      conflicts[#conflicts + 1] = redis.call('GET', key) or ''
+    end
+  end
+end
+argument = argument + compared
+for _ = 1, ranges do
+  local count = tonumber(ARGV[argument + 4])
+  local found = redis.call('ZRANGEBYLEX', KEYS[5], ARGV[argument + 1], ARGV[argument + 2], 'LIMIT', 0, ARGV[argument + 3])
+  argument = argument + 4
+  is_valid = is_valid and #found == count
+  for place = 1, count do
+    is_valid = is_valid and found[place] == ARGV[argument + place]
+  end
+  argument = argument + count
+end
+
+if not is_valid then
+  if tonumber(ARGV[4]) > 0 then
+    redis.call('SET', KEYS[2], writer, 'NX', 'PX', ARGV[4])
+  end
+  return {'conflict', head, conflicts}
+end
+
+-- Removals come first: Redis allows them when its memory is full, and then allows the rest of the script.
+local place = FIXED_KEYS + compared
+for _ = 1, removed do
+  place = place + 1
+  redis.call('DEL', KEYS[place])
+  redis.call('ZREM', KEYS[5], string.sub(KEYS[place], prefix_bytes + 1))
+end
+for count = 1, set do
+  place = place + 1
+  redis.call('SET', KEYS[place], ARGV[argument + count])
+  redis.call('ZADD', KEYS[5], 0, string.sub(KEYS[place], prefix_bytes + 1))
+end
+if removed + set > 0 then
+  redis.call('INCR', KEYS[3])
+  head = writer .. ':' .. ARGV[1]
+  redis.call('SET', KEYS[4], head)
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+if seat then
+  redis.call('DEL', KEYS[2])
+end
+return {'done', head, seconds()}

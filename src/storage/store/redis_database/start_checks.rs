@@ -1,0 +1,204 @@
+//! Checks of a Redis before records are kept in it.
+
+use std::fs;
+use std::path::Path;
+
+use redis::Client;
+use redis::ConnectionInfo;
+use redis::IntoConnectionInfo as _;
+use redis::RedisError;
+use redis::TlsCertificates;
+
+use super::super::Error;
+use super::Config;
+use super::connections::Connections;
+use super::failure::to_store_error;
+use super::key_names::KeyNames;
+
+/// Oldest version of Redis with the commands that are used here.
+const MIN_VERSION: (u32, u32) = (6, 2);
+/// Version of the layout of keys and values.
+const LAYOUT: &str = "1";
+/// The only policy under which Redis removes no record by itself.
+const SAFE_POLICY: &str = "noeviction";
+
+/// Creates a client of the Redis of `config`, without connecting.
+///
+/// # Errors
+/// Fails when a file cannot be read, or the settings do not fit each other.
+pub(super) fn client(config: &Config) -> Result<Client, Error> {
+    let info = config.url.as_str().into_connection_info();
+    let info = with_credentials(info.map_err(|error| wrong_url(&error))?, config)?;
+    if config.ca_file.as_os_str().is_empty() {
+        return Client::open(info).map_err(|error| wrong_url(&error));
+    }
+    let certificates = TlsCertificates {
+        client_tls: None,
+        root_cert: Some(read_file("redis.ca_file", &config.ca_file)?),
+    };
+    Client::build_with_tls(info, certificates).map_err(|error| Error::Unsuitable {
+        reason: format!("redis.ca_file cannot be used: {error}"),
+        hint: "name a file with certificates in PEM, and write redis.url with rediss://, or leave redis.ca_file out",
+    })
+}
+
+fn with_credentials(info: ConnectionInfo, config: &Config) -> Result<ConnectionInfo, Error> {
+    let mut credentials = info.redis_settings().clone();
+    if !config.username.is_empty() {
+        credentials = credentials.set_username(&config.username);
+    }
+    if !config.password_file.as_os_str().is_empty() {
+        let content = read_file("redis.password_file", &config.password_file)?;
+        let password = String::from_utf8(content).map_err(|_| Error::Unsuitable {
+            reason: "the password in redis.password_file is not UTF-8".to_owned(),
+            hint: "write the password alone into the file, as text",
+        })?;
+        credentials = credentials.set_password(password.trim_end_matches(['\r', '\n']));
+    }
+    Ok(info.set_redis_settings(credentials))
+}
+
+fn wrong_url(error: &RedisError) -> Error {
+    Error::Unsuitable {
+        reason: format!("redis.url cannot be used: {error}"),
+        hint: "write redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix:///PATH",
+    }
+}
+
+fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::Unsuitable {
+        reason: format!("{key}, {}, cannot be read: {error}", path.display()),
+        hint: "name a file that the user of this server may read",
+    })
+}
+
+/// Checks that the Redis of `connections` keeps what is written to it, and takes scripts.
+///
+/// # Errors
+/// [`Error::Unsuitable`] if it does not, with advice; or Redis fails.
+pub(super) fn check(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+    let info: String = connections.run(|connection| redis::cmd("INFO").query(connection))?;
+    check_info(&info)?;
+    if field(&info, "aof_enabled") == Some("0") {
+        tracing::warn!(
+            "redis keeps no append-only file, and loses the last minutes of records when it is killed"
+        );
+    }
+    check_scripts(connections)?;
+    check_layout(connections, names)
+}
+
+fn check_scripts(connections: &Connections) -> Result<(), Error> {
+    let ran = connections.run(|connection| {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg("return 1").arg(0).query::<i64>(connection)
+    });
+    match ran {
+        Ok(_) => Ok(()),
+        Err(error @ (Error::Unreachable(_) | Error::Unsuitable { .. })) => Err(error),
+        Err(error) => Err(Error::Unsuitable {
+            reason: format!("Redis runs no scripts: {error}"),
+            hint: "allow the commands EVAL and EVALSHA; Redis must be Redis or Valkey, without a proxy that does not know scripts",
+        }),
+    }
+}
+
+/// Checks that the keys are of this layout, and claims them if there are none.
+fn check_layout(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+    let name = names.layout();
+    let layout: String = connections.run(|connection| {
+        let mut set = redis::cmd("SET");
+        set.arg(name.as_slice()).arg(LAYOUT).arg("NX");
+        set.exec(connection)?;
+        redis::cmd("GET").arg(name.as_slice()).query(connection)
+    })?;
+    if layout == LAYOUT {
+        return Ok(());
+    }
+    Err(Error::Unsuitable {
+        reason: format!(
+            "the records in Redis have the layout {layout}, and this program knows the layout {LAYOUT}"
+        ),
+        hint: "use the program that has written them, or set redis.prefix to one that is not in use",
+    })
+}
+
+/// Checks what Redis tells about itself.
+fn check_info(info: &str) -> Result<(), Error> {
+    let version = field(info, "redis_version").unwrap_or("unknown");
+    if !is_new_enough(version) {
+        return Err(Error::Unsuitable {
+            reason: format!("Redis has the version {version}"),
+            hint: "use Redis 6.2 or newer, or Valkey",
+        });
+    }
+    if field(info, "role").is_some_and(|role| role != "master") {
+        return Err(Error::Unsuitable {
+            reason: "redis.url leads to a replica, which takes no writes".to_owned(),
+            hint: "set redis.url to the primary",
+        });
+    }
+    let policy = field(info, "maxmemory_policy").unwrap_or(SAFE_POLICY);
+    let is_bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
+    if is_bounded && policy != SAFE_POLICY {
+        return Err(Error::Unsuitable {
+            reason: format!(
+                "Redis removes records when its memory is full (maxmemory-policy {policy})"
+            ),
+            hint: "set `maxmemory-policy noeviction` in redis.conf, or use a Redis of its own for the records",
+        });
+    }
+    Ok(())
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= MIN_VERSION,
+        _ => false,
+    }
+}
+
+/// Returns the value of the field `name` of the answer to `INFO`.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines()
+        .filter_map(|line| line.trim_end().split_once(':'))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(changed: &str) -> Option<String> {
+        let mut info = String::from("# Server\r\n");
+        for line in [
+            "redis_version:7.0.15",
+            "role:master",
+            "maxmemory:0",
+            "maxmemory_policy:allkeys-lru",
+        ] {
+            if changed.split(':').next() != line.split(':').next() {
+                info.push_str(&format!("{line}\r\n"));
+            }
+        }
+        info.push_str(changed);
+        check_info(&info).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn unsuitable_redis_is_refused() {
+        for suitable in ["", "redis_version:6.2.0", "redis_version:10.0.1"] {
+            assert_eq!(refusal(suitable), None, "{suitable}");
+        }
+        for (unsuitable, reason) in [
+            ("redis_version:6.0.16", "6.0.16"),
+            ("redis_version:none", "none"),
+            ("role:slave", "replica"),
+            ("maxmemory:1048576", "allkeys-lru"),
+        ] {
+            let refusal = refusal(unsuitable).unwrap();
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+    }
+}

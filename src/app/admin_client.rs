@@ -160,10 +160,10 @@ impl AdminClient {
     /// # Errors
     /// Fails when the data directory has no records or cannot be used.
     pub async fn open_existing(settings: &Settings) -> anyhow::Result<Self> {
-        let path = settings.server.data_dir.clone();
-        if records::store_folder(&path).exists() {
+        if records::may_exist(settings) {
             Self::open(settings).await
         } else {
+            let path = settings.server.data_dir.clone();
             Err(AdminClientError::Empty { path }.into())
         }
     }

@@ -88,6 +88,7 @@ pub use live_rules::GeneralRule;
 pub use live_rules::LiveRules;
 pub use live_rules::ProbeOutcome;
 pub use live_rules::ProbedRule;
+pub use records::RecordsElsewhere;
 pub use records::RecordsError;
 pub use records::backups_folder;
 pub use reload::Reload;

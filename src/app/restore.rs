@@ -67,6 +67,7 @@ pub fn restore_store(
     backup: &Path,
     progress: ByteProgress<'_>,
 ) -> anyhow::Result<RestoredStore> {
+    records::check_in_data_dir(settings)?;
     let data_dir = &settings.server.data_dir;
     let _held = lock_data_dir(settings)?;
     let aside = create_replaced_folder(data_dir)?;
@@ -111,6 +112,7 @@ pub struct RepairedStore {
 /// # Errors
 /// Fails when a server runs, there is no store, or it cannot be read without its snapshots either.
 pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> {
+    records::check_in_data_dir(settings)?;
     let data_dir = &settings.server.data_dir;
     let folder = records::store_folder(data_dir);
     if !folder.is_dir() {

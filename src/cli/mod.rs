@@ -46,6 +46,7 @@ use rustix::process::DumpableBehavior;
 use rustix::process::set_dumpable_behavior;
 
 use crate::app::AdminClientError;
+use crate::app::RecordsElsewhere;
 use crate::app::RecordsError;
 use crate::config;
 use crate::config::CommandLineFlags;
@@ -256,6 +257,8 @@ fn find_advice(error: &anyhow::Error) -> Option<String> {
     } else if let Some(error) = error.downcast_ref::<AdminClientError>() {
         error.hint()
     } else if let Some(error) = error.downcast_ref::<RecordsError>() {
+        error.hint()
+    } else if let Some(error) = error.downcast_ref::<RecordsElsewhere>() {
         error.hint()
     } else {
         let error = error.downcast_ref::<std::io::Error>()?;

@@ -35,6 +35,7 @@ use crate::services::sessions;
 use crate::services::tasks;
 use crate::storage::files;
 use crate::storage::store;
+use crate::storage::store::RedisConfig;
 use crate::storage::store::TtlLimits;
 use crate::telemetry::logs;
 
@@ -85,8 +86,10 @@ pub struct Settings {
     pub stored_tasks: TtlLimits,
     /// User of agents, in `[tasks]`.
     pub agents: claude::AgentConfig,
-    /// Disk space and backups of the store.
+    /// Place, disk space and backups of the store.
     pub store: store::Config,
+    /// Redis of the store, if that is its place.
+    pub redis: RedisConfig,
     /// Retention of individual charges.
     pub ledger: ledger::Config,
     /// Response cache: selection, size and time to live.
@@ -166,6 +169,7 @@ impl Settings {
             stored_tasks: layers.section("tasks")?,
             agents: layers.section("tasks")?,
             store: layers.section("store")?,
+            redis: layers.section("redis")?,
             ledger: layers.section("ledger")?,
             cache: layers.section("cache")?,
             hooks: layers.section("hooks")?,

@@ -49,17 +49,22 @@ pub(super) const KEY_ALIASES: &[VariableAlias] = &[
         target: "tasks.timeout_seconds",
         note: "The most that a task may ask for, too.",
     },
+    VariableAlias {
+        variable: "STORAGE_TYPE",
+        target: BACKEND,
+        note: "`sled` or `embedded`, or `redis`; another one has no effect, and is reported.",
+    },
+    VariableAlias {
+        variable: "STORAGE_REDIS_HOST",
+        target: REDIS_URL,
+        note: "A host, or `HOST:PORT`.",
+    },
 ];
-/// Variable that selects the storage engine.
-pub(super) const STORAGE_TYPE: &str = "STORAGE_TYPE";
-/// Accepted values of `STORAGE_TYPE`, which all mean the embedded store.
-pub(super) const EMBEDDED: &[&str] = &["sled", "embedded"];
-/// Variable of a Redis host, which has no effect.
-pub(super) const REDIS_HOST: &str = "STORAGE_REDIS_HOST";
 
 const ANTHROPIC_API_KEY: &str = "ANTHROPIC_API_KEY";
 const LISTEN: &str = "server.listen";
-const REDIS: &str = "redis";
+const BACKEND: &str = "store.backend";
+const REDIS_URL: &str = "redis.url";
 /// Prefix of the addresses that Kubernetes puts into variables named `{SERVICE}_PORT`, which are no
 /// port numbers.
 const SERVICE_ADDRESS_PREFIX: &str = "tcp://";
@@ -88,7 +93,7 @@ pub(super) struct VariableAlias {
 /// effect.
 ///
 /// # Errors
-/// Fails when an effective alias has an invalid value, or `STORAGE_TYPE` asks for Redis.
+/// Fails when an effective alias has an invalid value.
 pub(super) fn add_aliases(
     layers: &mut SettingLayers,
     environment: &Environment,
@@ -107,11 +112,14 @@ pub(super) fn add_aliases(
             notices.push(format!(
                 "{variable} is the address of a service, not a port, and has no effect"
             ));
+        } else if *of == BACKEND && backend_of(text).is_none() {
+            notices.push(format!(
+                "{variable} has no effect: it is none of sled, embedded and redis"
+            ));
         } else {
             layers.add_alias(variable, of, |default| convert(variable, of, default, text))?;
         }
     }
-    notices.extend(storage_notices(environment)?);
     Ok(notices)
 }
 
@@ -126,6 +134,12 @@ fn convert(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value,
             found,
         }
     };
+    if let (BACKEND, Some(backend)) = (of, backend_of(text)) {
+        return Ok(Value::String(backend.to_owned()));
+    }
+    if of == REDIS_URL {
+        return Ok(Value::String(format!("redis://{}", text.trim())));
+    }
     if of != LISTEN {
         return value::parse(value, text)
             .map_err(|found| wrong(value::describe_expected(value), found));
@@ -141,34 +155,13 @@ fn convert(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value,
     Ok(Value::String(format!("{address}:{port}")))
 }
 
-/// Returns notices about the `STORAGE_` variables.
-fn storage_notices(environment: &Environment) -> Result<Vec<String>, Error> {
-    let mut notices = Vec::new();
-    let wanted = environment.get(STORAGE_TYPE).map(str::to_ascii_lowercase);
-    match wanted.as_deref() {
-        None => {}
-        Some(wanted) if EMBEDDED.contains(&wanted) => {}
-        Some(REDIS) => {
-            return Err(Error::Refused {
-                name: STORAGE_TYPE.to_owned(),
-                message: "this version keeps its records in an embedded store of its own and cannot keep them in Redis"
-                    .to_owned(),
-                hint: format!(
-                    "leave {STORAGE_TYPE} out, or set it to embedded; server.data_dir (SWITCHBOARD_SERVER__DATA_DIR) says where \
-                     the records lie"
-                ),
-            });
-        }
-        Some(_) => notices.push(format!(
-            "{STORAGE_TYPE} has no effect: the records are kept in an embedded store, in server.data_dir"
-        )),
+/// Returns the value of `store.backend` that another server names `text`.
+fn backend_of(text: &str) -> Option<&'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "sled" | "embedded" => Some("sled"),
+        "redis" => Some("redis"),
+        _ => None,
     }
-    if environment.get(REDIS_HOST).is_some() {
-        notices.push(format!(
-            "{REDIS_HOST} has no effect: the records are kept in an embedded store, in server.data_dir"
-        ));
-    }
-    Ok(notices)
 }
 
 impl Environment {

@@ -3,6 +3,7 @@ use std::path::Path;
 use insta::assert_snapshot;
 
 use crate::config::{CommandLineFlags, Environment, Settings};
+use crate::storage::store::StoreEngine;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -55,9 +56,29 @@ fn each_alias_variable_sets_its_key() {
     pool.idle_timeout_seconds: SESSION_IDLE_TIMEOUT_SECONDS counts
     pool.max_workers: SESSION_MAX_CONCURRENT counts
     server.listen: SERVER_PORT counts
+    store.backend: STORAGE_TYPE counts
     tasks.timeout_seconds: TASK_DEFAULT_TIMEOUT_SECONDS counts
     ");
     assert_eq!(load(&[("PORT", "9001")]).server.listen.port(), 9001);
+}
+
+#[test]
+fn storage_aliases_set_the_place_of_the_records() {
+    assert_eq!(load(&[]).store.backend, StoreEngine::Sled);
+    for (name, backend) in [
+        ("embedded", StoreEngine::Sled),
+        ("Redis", StoreEngine::Redis),
+        ("postgres", StoreEngine::Sled),
+    ] {
+        let settings = load(&[("STORAGE_TYPE", name), ("STORAGE_REDIS_HOST", "cache:6380")]);
+        assert_eq!(settings.store.backend, backend, "{name}");
+        assert_eq!(settings.redis.url, "redis://cache:6380");
+    }
+    let secret = refusal(&[("STORAGE_REDIS_HOST", ":hush@cache")]);
+    assert!(
+        secret.contains("password_file") && !secret.contains("hush"),
+        "{secret}"
+    );
 }
 
 #[test]
@@ -102,19 +123,15 @@ fn own_names_override_aliases_and_notices_say_so() {
     assert_snapshot!(notices, @r"
     auth.keys: SWITCHBOARD_AUTH__KEYS counts, not API_API_KEY
     pool.max_workers: --max-workers counts, not SWITCHBOARD_POOL__MAX_WORKERS, switchboard.toml, SESSION_MAX_CONCURRENT
+    redis.url: STORAGE_REDIS_HOST counts
     server.listen: SERVER_PORT counts, not PORT
     tasks.timeout_seconds: switchboard.toml counts, not TASK_DEFAULT_TIMEOUT_SECONDS
-    STORAGE_TYPE has no effect: the records are kept in an embedded store, in server.data_dir
-    STORAGE_REDIS_HOST has no effect: the records are kept in an embedded store, in server.data_dir
+    STORAGE_TYPE has no effect: it is none of sled, embedded and redis
     ");
 }
 
 #[test]
 fn invalid_alias_values_are_refused_by_variable_name() {
-    assert_snapshot!(refusal(&[("STORAGE_TYPE", "redis")]), @r"
-    STORAGE_TYPE: this version keeps its records in an embedded store of its own and cannot keep them in Redis
-    leave STORAGE_TYPE out, or set it to embedded; server.data_dir (SWITCHBOARD_SERVER__DATA_DIR) says where the records lie
-    ");
     assert_snapshot!(refusal(&[("PORT", "http")]), @r"
     PORT: expected a port, such as 8080, found another text
     docs/CONFIGURATION.md shows each key with its default

@@ -12,13 +12,13 @@ mod network_checks;
 mod receiver_checks;
 mod running_server;
 mod server_doctor;
+mod store_checks;
 mod user_checks;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::records;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::claude;
@@ -232,10 +232,7 @@ impl SetupFacts {
     fn exclusive_checks(&self) -> Vec<PlannedCheck> {
         let mut checks = vec![
             self.lock(),
-            self.blocking("store", |facts| {
-                let folder = records::store_folder(&facts.settings.server.data_dir);
-                folder_checks::check_store_files(&folder)
-            }),
+            self.blocking("store", |facts| store_checks::check_store(&facts.settings)),
             self.address(),
         ];
         let further = [

@@ -9,6 +9,7 @@ use crate::config::secret_files::SECRET_VARIABLES;
 use crate::config::variable_aliases::{
     API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias,
 };
+use crate::config::variable_aliases::{API_KEY, KEY_ALIASES, VariableAlias};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
 
@@ -108,15 +109,6 @@ fn render(defaults: &str) -> String {
     {
         let _ = writeln!(text, "| `{variable}` | `{of}` | {note} |");
     }
-    let embedded = EMBEDDED.join("` or `");
-    let _ = writeln!(
-        text,
-        "| `{STORAGE_TYPE}` | | `{embedded}`, the only store. `redis` is refused: the records are kept in an embedded store, in `server.data_dir`. |"
-    );
-    let _ = writeln!(
-        text,
-        "| `{REDIS_HOST}` | | Has no effect, and is reported. |"
-    );
     let mut section = String::new();
     let mut comment: Vec<&str> = Vec::new();
     // The first paragraph describes the file itself.

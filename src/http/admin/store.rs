@@ -43,7 +43,10 @@ fn render_contents(name: &str, contents: &BackupContents) -> Value {
 
 fn failed(error: Error) -> ApiError {
     let kind = match &error {
-        Error::DiskFull { .. } | Error::Recovering => ErrorKind::StorageUnavailable,
+        Error::DiskFull { .. }
+        | Error::Recovering
+        | Error::Unreachable(_)
+        | Error::OutOfMemory(_) => ErrorKind::StorageUnavailable,
         _ => ErrorKind::Internal,
     };
     let message = format!("{error}; see the log of the server");

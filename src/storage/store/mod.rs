@@ -74,6 +74,7 @@ pub use record::encode_record;
 pub use record::skip_unreadable;
 pub use record_parts::RecordWithParts;
 pub use redis_database::Config as RedisConfig;
+pub use redis_database::check_redis;
 #[cfg(test)]
 pub(crate) use redis_database::testing::RedisServer;
 pub use sled_database::remove_snapshots;
@@ -84,6 +85,8 @@ pub use writer::Transaction;
 /// Settings of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Config {
+    /// Place of the records.
+    pub backend: StoreEngine,
     /// Free space to leave on the disk, in bytes. Writes that would leave less are rejected.
     #[serde(rename = "min_free_mib")]
     #[serde(deserialize_with = "setting::mebibytes::<0, { 1 << 20 }, _, _>")]
@@ -91,6 +94,19 @@ pub struct Config {
     /// Number of daily backups that are kept, for a year at most.
     #[serde(deserialize_with = "setting::number::<0, 366, _, _>")]
     pub backups: usize,
+}
+
+/// Place of a store's records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreEngine {
+    /// Database in the data directory, for one server.
+    #[default]
+    Sled,
+    /// Memory of the server; the records end with it.
+    Memory,
+    /// Redis, which several servers share.
+    Redis,
 }
 
 /// A kind of record, identified by a name that prefixes each of its keys on disk. The name never

@@ -118,7 +118,8 @@ impl RedisDatabase {
         let client = start_checks::client(config)?;
         let names = KeyNames::new(&config.prefix);
         let writing = Connections::new(client.clone(), config.response_timeout);
-        start_checks::check(&writing, &names)?;
+        start_checks::check_server(&writing)?;
+        start_checks::check_layout(&writing, &names)?;
         let (lease, head) = WriterLease::register(&writing, &names)?;
         Ok(Self {
             names,
@@ -279,6 +280,15 @@ impl RedisDatabase {
         writer.seated_at = None;
         Err(failure)
     }
+}
+
+/// Checks that the Redis of `config` can keep records, and writes nothing to it.
+///
+/// # Errors
+/// Fails if it cannot, most often with a hint.
+pub fn check_redis(config: &Config) -> Result<(), Error> {
+    let client = start_checks::client(config)?;
+    start_checks::check_server(&Connections::new(client, config.response_timeout))
 }
 
 impl WriterState {

@@ -76,7 +76,7 @@ fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// [`Error::Unsuitable`] if it does not, with advice; or Redis fails.
-pub(super) fn check(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+pub(super) fn check_server(connections: &Connections) -> Result<(), Error> {
     let info: String = connections.run(|connection| redis::cmd("INFO").query(connection))?;
     check_info(&info)?;
     if field(&info, "aof_enabled") == Some("0") {
@@ -84,8 +84,7 @@ pub(super) fn check(connections: &Connections, names: &KeyNames) -> Result<(), E
             "redis keeps no append-only file, and loses the last minutes of records when it is killed"
         );
     }
-    check_scripts(connections)?;
-    check_layout(connections, names)
+    check_scripts(connections)
 }
 
 fn check_scripts(connections: &Connections) -> Result<(), Error> {
@@ -104,7 +103,10 @@ fn check_scripts(connections: &Connections) -> Result<(), Error> {
 }
 
 /// Checks that the keys are of this layout, and claims them if there are none.
-fn check_layout(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Unsuitable`] if they are of another one; or Redis fails.
+pub(super) fn check_layout(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
     let name = names.layout();
     let layout: String = connections.run(|connection| {
         let mut set = redis::cmd("SET");

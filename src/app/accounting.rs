@@ -23,6 +23,7 @@ use crate::engine::gateway::AnswerCache;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
 use crate::storage::store;
+use crate::storage::store::Store;
 
 /// Services that meter and bound what callers spend.
 pub(super) struct Accounting {
@@ -31,19 +32,26 @@ pub(super) struct Accounting {
     pub(super) prices: Arc<Prices>,
     pub(super) limits: RateLimits,
     pub(super) webhooks: Webhooks,
+    /// Name of this server on its records.
+    pub(super) node: String,
+    /// True if this is the only server on its records, so that unfinished work among them is its own.
+    pub(super) is_only_server: bool,
     sender: Arc<dyn WebhookSender>,
 }
 
 /// Name of the only server on the records of this machine. Never changes.
-pub(super) const SINGLE_NODE: &str = "server";
+const SINGLE_NODE: &str = "server";
 
 impl Accounting {
     /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
-    /// alerts.
+    /// alerts. `instance` is the name of this server where others share its records.
     ///
     /// # Errors
     /// Fails when the records cannot be read; the error has a hint for the operator.
-    pub(super) async fn open(context: &StartupContext<'_>) -> Result<Self, RecordsError> {
+    pub(super) async fn open(
+        context: &StartupContext<'_>,
+        instance: &str,
+    ) -> Result<Self, RecordsError> {
         let StartupContext {
             settings,
             store,
@@ -56,8 +64,9 @@ impl Accounting {
         let webhooks = start_webhooks(context, &sender)
             .await
             .map_err(|error| bad(error.into()))?;
+        let node = node_name(store, instance);
         let config = ledger::Config {
-            node: SINGLE_NODE.to_owned(),
+            node: node.clone(),
             ..settings.ledger.clone()
         };
         let measured = context.metrics.ledger.clone();
@@ -65,6 +74,7 @@ impl Accounting {
         let OpenedLedger {
             ledger,
             charged_holds: unknown,
+            other_nodes,
             alerts,
         } = opened.map_err(|error| bad(error.into()))?;
         if unknown > 0 {
@@ -72,6 +82,9 @@ impl Accounting {
                 unknown,
                 "requests interrupted by last shutdown charged as estimated"
             );
+        }
+        if other_nodes > 0 {
+            tracing::info!(other_nodes, "records shared with other servers");
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
@@ -92,6 +105,8 @@ impl Accounting {
             prices,
             limits,
             webhooks,
+            node,
+            is_only_server: other_nodes == 0,
             sender,
         })
     }
@@ -140,6 +155,15 @@ impl Accounting {
             dashboard: None,
             metrics: context.metrics.http.clone(),
         }
+    }
+}
+
+/// Returns the name of this server in the ledger, the same at each start.
+fn node_name(store: &Store, instance: &str) -> String {
+    if store.is_shared() {
+        instance.to_owned()
+    } else {
+        SINGLE_NODE.to_owned()
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) struct ClientServices {
 }
 
 impl StartupContext<'_> {
-    /// Starts the services on top of `turns`, and resumes unfinished batches of an earlier server.
+    /// Starts the services on top of `turns`. Resumes unfinished batches of an earlier start, if
+    /// `is_only_server`: they may be those of another server otherwise.
     ///
     /// # Errors
     /// Fails when the store cannot be used.
@@ -37,9 +38,12 @@ impl StartupContext<'_> {
         turns: &TurnPipeline,
         files: &Files,
         keys: &Arc<Keys>,
+        is_only_server: bool,
     ) -> anyhow::Result<ClientServices> {
         let conversations = self.start_conversations(keys);
-        let responses = self.start_responses(turns, keys, &conversations).await?;
+        let responses = self
+            .start_responses(turns, keys, &conversations, is_only_server)
+            .await?;
         let answers = Answers::new(turns.clone(), responses.clone(), self.settings.http.policy);
         let tools = batches::BatchDeps {
             files: files.clone(),
@@ -59,9 +63,11 @@ impl StartupContext<'_> {
         };
         let batches = Batches::new(tools, config.for_pool(self.settings.pool.max_workers));
         batches.spawn_cleanup();
-        match batches.recover().await? {
-            0 => {}
-            unfinished => tracing::info!(unfinished, "batches resumed after restart"),
+        if is_only_server {
+            match batches.recover().await? {
+                0 => {}
+                unfinished => tracing::info!(unfinished, "batches resumed after restart"),
+            }
         }
         let sessions = self.start_sessions(keys);
         Ok(ClientServices {

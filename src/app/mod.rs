@@ -176,7 +176,7 @@ impl App {
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &context.registry).await?));
-        let accounting = Accounting::open(&context).await?;
+        let accounting = Accounting::open(&context, &data_dir.instance).await?;
         let Workers {
             turns: workers,
             agents,
@@ -188,7 +188,9 @@ impl App {
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
-        let services = context.start_client_services(&turns, &files, &keys).await?;
+        let services = context
+            .start_client_services(&turns, &files, &keys, accounting.is_only_server)
+            .await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         let ledger = accounting.ledger.reader();
         let admin_listener = admin::listen(settings).await?;
@@ -234,7 +236,7 @@ impl App {
             },
             router,
         };
-        context.start_figures(&state).await?;
+        context.start_figures(&state, &accounting.node).await?;
         admin::serve(&context, &admin, admin_listener, &state);
         let metrics_address = admin::serve_metrics(&context, &state).await?;
         let routes = http::router(state);

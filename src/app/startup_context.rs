@@ -72,8 +72,8 @@ impl<'a> StartupContext<'a> {
         })
     }
 
-    /// Starts the service of stored and background responses, and marks unfinished ones of an
-    /// earlier start as failed.
+    /// Starts the service of stored and background responses. Marks unfinished ones of an earlier
+    /// start as failed, if `is_only_server`: they may be those of another server otherwise.
     ///
     /// # Errors
     /// Fails when responses of an earlier start cannot be read.
@@ -82,6 +82,7 @@ impl<'a> StartupContext<'a> {
         turns: &TurnPipeline,
         keys: &Arc<Keys>,
         conversations: &Conversations,
+        is_only_server: bool,
     ) -> anyhow::Result<Responses> {
         let tables = ResponseTables::new(&self.store, self.settings.responses);
         tables.spawn_cleanup(&self.shutdown.started());
@@ -99,14 +100,16 @@ impl<'a> StartupContext<'a> {
             stop,
             http::response_error,
         );
-        match responses.recover().await? {
-            0 => {}
-            failed => {
-                tracing::warn!(
-                    failed,
-                    "responses interrupted by last shutdown marked as failed"
-                );
-            }
+        let failed = if is_only_server {
+            responses.recover().await?
+        } else {
+            0
+        };
+        if failed > 0 {
+            tracing::warn!(
+                failed,
+                "responses interrupted by last shutdown marked as failed"
+            );
         }
         Ok(responses)
     }

@@ -50,9 +50,11 @@ impl StartupContext<'_> {
             config: self.task_config(),
         });
         tasks.spawn_cleanup();
-        match tasks.recover().await? {
-            0 => {}
-            cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
+        if accounting.is_only_server {
+            match tasks.recover().await? {
+                0 => {}
+                cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
+            }
         }
         Ok(Some(tasks))
     }

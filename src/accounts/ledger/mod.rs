@@ -80,6 +80,7 @@ use crate::telemetry::metrics::LedgerMetrics;
 
 use hold::HoldClosing;
 use node_lease::NodeLease;
+use node_lease::StartedEpoch;
 use reused_answers::ReusedAnswers;
 use transactions::ClosedHold;
 
@@ -142,6 +143,8 @@ pub struct OpenedLedger {
     /// Number of holds of an earlier start that were charged in full because their result is
     /// unknown.
     pub charged_holds: usize,
+    /// Number of other servers that use the same records now.
+    pub other_nodes: usize,
     /// Receiver of the budget alerts.
     pub alerts: UnboundedReceiver<Alert>,
 }
@@ -217,7 +220,11 @@ impl Ledger {
         let now = clock.clone();
         let node = config.node.clone();
         let is_shared = store.is_shared();
-        let (lease, unknown) = store
+        let StartedEpoch {
+            lease,
+            charged_holds,
+            other_nodes,
+        } = store
             .transaction(move |transaction| {
                 NodeLease::open(transaction, &node, is_shared, now.now())
             })
@@ -236,7 +243,8 @@ impl Ledger {
         };
         Ok(OpenedLedger {
             ledger: Self(Arc::new(inner)),
-            charged_holds: unknown,
+            charged_holds,
+            other_nodes,
             alerts,
         })
     }

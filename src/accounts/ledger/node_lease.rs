@@ -22,7 +22,8 @@ use super::storage_keys;
 use super::transactions::close_hold;
 use super::transactions::is_charged_after_crash;
 
-/// Time for which a lease is valid, in seconds. Much longer than the clocks of nodes differ.
+/// Time for which a lease is valid, in seconds. Much longer than the clocks of nodes differ, if the
+/// store has no clock of its own, and than a node may be silent before the store refuses it.
 pub(super) const LEASE_SECONDS: u64 = 30;
 
 /// The epoch of this start of a node, with its lease.
@@ -33,15 +34,24 @@ pub(super) struct NodeLease {
     is_shared: bool,
 }
 
+/// Epoch that has just begun.
+#[derive(Debug)]
+pub(super) struct StartedEpoch {
+    pub(super) lease: NodeLease,
+    /// Number of holds of other epochs that were charged in full.
+    pub(super) charged_holds: usize,
+    /// Number of other nodes that have a lease.
+    pub(super) other_nodes: usize,
+}
+
 impl NodeLease {
-    /// Starts a new epoch of `node`, and closes the holds of epochs without a lease. Returns the
-    /// number of holds that were charged in full, too.
+    /// Starts a new epoch of `node`, and closes the holds of epochs without a lease.
     pub(super) fn open(
         transaction: &mut Transaction<'_>,
         node: &str,
         is_shared: bool,
         now: u64,
-    ) -> Result<(Self, usize), Error> {
+    ) -> Result<StartedEpoch, Error> {
         migration::migrate(transaction)?;
         let mut head: LedgerHead =
             load_record(transaction, &storage_keys::head())?.unwrap_or_default();
@@ -56,8 +66,13 @@ impl NodeLease {
         if is_shared {
             lease.extend(transaction, now);
         }
-        let charged = lease.close_orphaned_holds(transaction, now)?;
-        Ok((lease, charged))
+        let charged_holds = lease.close_orphaned_holds(transaction, now)?;
+        let nodes = transaction.scan(&storage_keys::nodes())?.len();
+        Ok(StartedEpoch {
+            charged_holds,
+            other_nodes: nodes.saturating_sub(1),
+            lease,
+        })
     }
 
     /// Returns the epoch for a new hold. Takes a new lease first if it has expired, since holds
@@ -70,7 +85,7 @@ impl NodeLease {
         if self.is_shared
             && self
                 .load(transaction)?
-                .is_none_or(|lease| lease.ends_at <= now)
+                .is_none_or(|lease| lease.ends_at <= lease_time(transaction, now))
         {
             self.extend(transaction, now);
         }
@@ -108,7 +123,7 @@ impl NodeLease {
     fn extend(&self, transaction: &mut Transaction<'_>, now: u64) {
         let lease = LeaseRecord {
             epoch: self.epoch,
-            ends_at: now.saturating_add(LEASE_SECONDS),
+            ends_at: lease_time(transaction, now).saturating_add(LEASE_SECONDS),
         };
         transaction.put(storage_keys::node(&self.node), lease.encode());
     }
@@ -116,10 +131,11 @@ impl NodeLease {
     /// Removes the leases that are over, and every lease in a store that is not shared. Returns true
     /// if there were any.
     fn remove_lapsed(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
+        let lease_time = lease_time(transaction, now);
         let mut has_lapsed = false;
         for (key, value) in transaction.scan(&storage_keys::nodes())? {
             let lease = LeaseRecord::decode(&key, &value)?;
-            if !self.is_shared || lease.ends_at <= now {
+            if !self.is_shared || lease.ends_at <= lease_time {
                 transaction.remove(key);
                 has_lapsed = true;
             }
@@ -158,4 +174,10 @@ impl NodeLease {
         }
         Ok(charged)
     }
+}
+
+/// Returns the time by which leases are judged: that of the store, if its servers have one, so that
+/// their own clocks may differ.
+fn lease_time(transaction: &Transaction<'_>, now: u64) -> u64 {
+    transaction.shared_seconds().unwrap_or(now)
 }

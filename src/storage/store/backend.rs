@@ -113,6 +113,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Tells the other servers that this one lives. Called by the writer alone.
     fn send_heartbeat(&self) {}
 
+    /// Returns the time that all servers of a shared store agree on, in seconds since 1970; `None` if
+    /// each uses its own clock. Called by the writer alone.
+    fn shared_seconds(&self) -> Option<u64> {
+        None
+    }
+
     /// Checks that the disk has space for `changes`, given `pending` bytes of earlier changes in
     /// the same group.
     ///

@@ -169,6 +169,12 @@ impl<'a> Transaction<'a> {
         Ok(records)
     }
 
+    /// Returns the time that all servers of a shared store agree on, in seconds since 1970; `None` if
+    /// each uses its own clock.
+    pub fn shared_seconds(&self) -> Option<u64> {
+        self.backend.shared_seconds()
+    }
+
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.own.insert(key, Some(value));

@@ -1,4 +1,4 @@
-//! Tests of the whole ledger, in memory and on sled.
+//! Tests of the whole ledger, in memory, on sled and in Redis.
 
 mod alerts;
 mod concurrency;
@@ -11,6 +11,7 @@ mod measured;
 mod model;
 mod reports;
 mod savings;
+mod servers;
 mod spending;
 mod versions;
 
@@ -38,6 +39,7 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Backend;
 use crate::storage::store::MemoryBackend;
+use crate::storage::store::RedisServer;
 
 /// Saturday, 21 November 2026, 10:00 UTC.
 const NOW: u64 = 1_795_255_200;
@@ -59,6 +61,7 @@ struct TestLedger {
 enum TestStorage {
     Memory(Arc<dyn Backend>),
     Sled(TempDir),
+    Redis(RedisServer),
 }
 
 impl TestStorage {
@@ -66,6 +69,7 @@ impl TestStorage {
         match self {
             Self::Memory(backend) => Store::new(Arc::clone(backend), tracker).unwrap(),
             Self::Sled(folder) => open_sled(folder.path(), &tracker),
+            Self::Redis(server) => server.store(tracker),
         }
     }
 }
@@ -103,9 +107,21 @@ impl TestLedger {
         .await
     }
 
+    async fn in_redis() -> Self {
+        Self::open(
+            TestStorage::Redis(RedisServer::start()),
+            Arc::new(AtomicU64::new(NOW)),
+        )
+        .await
+    }
+
     /// Creates one ledger for each kind of storage.
-    async fn all() -> [Self; 2] {
-        [Self::in_memory().await, Self::on_sled().await]
+    async fn all() -> [Self; 3] {
+        [
+            Self::in_memory().await,
+            Self::on_sled().await,
+            Self::in_redis().await,
+        ]
     }
 
     async fn open(under: TestStorage, now: Arc<AtomicU64>) -> Self {
@@ -121,6 +137,7 @@ impl TestLedger {
             ledger,
             charged_holds: unknown,
             alerts,
+            ..
         } = Ledger::open(store.clone(), clock, config).await.unwrap();
         Self {
             ledger,

@@ -60,6 +60,8 @@ use script_call::RANGE;
 use script_call::ScriptCall;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
+use writer_lease::RedisClock;
+use writer_lease::RegisteredWriter;
 use writer_lease::WRITER_LEASE;
 use writer_lease::WriterLease;
 
@@ -102,6 +104,7 @@ struct WriterState {
     /// Name of the last commit of all writers, as it was at a moment before the present group read
     /// anything.
     head: Vec<u8>,
+    clock: RedisClock,
     cache: RecordCache,
     /// Number of conflicts since the last commit that was made.
     conflicts: u32,
@@ -120,18 +123,12 @@ impl RedisDatabase {
         let writing = Connections::new(client.clone(), config.response_timeout);
         start_checks::check_server(&writing)?;
         start_checks::check_layout(&writing, &names)?;
-        let (lease, head) = WriterLease::register(&writing, &names)?;
+        let registered = WriterLease::register(&writing, &names)?;
         Ok(Self {
             names,
             readers: Connections::new(client, config.response_timeout),
             writing,
-            writer: Mutex::new(WriterState {
-                lease,
-                head,
-                cache: RecordCache::default(),
-                conflicts: 0,
-                seated_at: None,
-            }),
+            writer: Mutex::new(WriterState::new(registered)),
         })
     }
 
@@ -207,12 +204,7 @@ impl RedisDatabase {
 
     /// Registers another writer after the lease of the last one is over.
     fn register_again(&self, writer: &mut WriterState) -> Result<(), Error> {
-        let (lease, head) = WriterLease::register(&self.writing, &self.names)?;
-        writer.lease = lease;
-        writer.head = head;
-        writer.cache.clear();
-        writer.conflicts = 0;
-        writer.seated_at = None;
+        *writer = WriterState::new(WriterLease::register(&self.writing, &self.names)?);
         Ok(())
     }
 
@@ -246,8 +238,9 @@ impl RedisDatabase {
         answer: Result<CommitAnswer, Error>,
     ) -> Result<(), Error> {
         let failure = match answer {
-            Ok(CommitAnswer::Made { head, .. }) => {
+            Ok(CommitAnswer::Made { head, seconds }) => {
                 writer.lease.mark_renewed();
+                writer.clock = RedisClock::new(seconds);
                 writer.head = head;
                 writer.conflicts = 0;
                 writer.seated_at = None;
@@ -292,6 +285,18 @@ pub fn check_redis(config: &Config) -> Result<(), Error> {
 }
 
 impl WriterState {
+    fn new(registered: RegisteredWriter) -> Self {
+        let RegisteredWriter { lease, head, clock } = registered;
+        Self {
+            lease,
+            head,
+            clock,
+            cache: RecordCache::default(),
+            conflicts: 0,
+            seated_at: None,
+        }
+    }
+
     /// Drops the copies that a group has read, since one of them at least was out of date.
     fn note_conflict(&mut self, reads: &ReadSet) {
         if self.conflicts >= CONFLICTS_BEFORE_SEAT {
@@ -439,6 +444,10 @@ impl Backend for RedisDatabase {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn shared_seconds(&self) -> Option<u64> {
+        Some(self.lock_writer().clock.now())
     }
 
     fn heartbeat_interval(&self) -> Option<Duration> {

@@ -30,24 +30,56 @@ pub(super) struct WriterLease {
     renewed_at: Instant,
 }
 
+/// Writer that has just been registered.
+#[derive(Debug)]
+pub(super) struct RegisteredWriter {
+    pub(super) lease: WriterLease,
+    /// Name of the last commit of all writers.
+    pub(super) head: Vec<u8>,
+    pub(super) clock: RedisClock,
+}
+
+/// Clock of Redis, as it was last told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RedisClock {
+    seconds: u64,
+    told_at: Instant,
+}
+
+impl RedisClock {
+    pub(super) fn new(seconds: u64) -> Self {
+        let told_at = Instant::now();
+        Self { seconds, told_at }
+    }
+
+    /// Returns the present time, in seconds since 1970. It is late, never early, by the time that the
+    /// machine was suspended since.
+    pub(super) fn now(self) -> u64 {
+        self.seconds
+            .saturating_add(self.told_at.elapsed().as_secs())
+    }
+}
+
 impl WriterLease {
-    /// Registers a new writer. Returns it with the name of the last commit of all writers.
+    /// Registers a new writer.
     ///
     /// # Errors
     /// Fails when Redis fails.
     pub(super) fn register(
         connections: &Connections,
         names: &KeyNames,
-    ) -> Result<(Self, Vec<u8>), Error> {
+    ) -> Result<RegisteredWriter, Error> {
         let id = Uuid::new_v4();
         let name = id.simple().to_string();
         let (key, lease) = (names.writer(&name), WRITER_LEASE.as_millis() as u64);
         let head = names.head();
-        let head: Option<Vec<u8>> = connections.run(|connection| {
+        let (seconds, head) = connections.run(|connection| {
             let mut set = redis::cmd("SET");
             set.arg(key.as_slice()).arg(0).arg("PX").arg(lease);
             set.exec(connection)?;
-            redis::cmd("GET").arg(head.as_slice()).query(connection)
+            let (seconds, _): (u64, u64) = redis::cmd("TIME").query(connection)?;
+            let head: Option<Vec<u8>> = redis::cmd("GET").arg(head.as_slice()).query(connection)?;
+            Ok((seconds, head.unwrap_or_default()))
         })?;
         let lease = Self {
             name,
@@ -55,7 +87,11 @@ impl WriterLease {
             number: 0,
             renewed_at: Instant::now(),
         };
-        Ok((lease, head.unwrap_or_default()))
+        Ok(RegisteredWriter {
+            lease,
+            head,
+            clock: RedisClock::new(seconds),
+        })
     }
 
     /// Takes the number of the next commit, and returns the version of its records.

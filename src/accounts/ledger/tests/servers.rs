@@ -1,0 +1,162 @@
+//! Servers that share one Redis.
+
+use futures::future::join_all;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::accounts::ledger::node_lease::LEASE_SECONDS;
+use crate::accounts::ledger::records::LeaseRecord;
+
+/// Number of requests at once, over both servers.
+const CALLERS: usize = 200;
+const ROUNDS: usize = 100;
+
+async fn server(redis: &RedisServer, node: &str) -> OpenedLedger {
+    let config = Config {
+        keep_charges_days: 92,
+        node: node.to_owned(),
+    };
+    let store = redis.store(TaskTracker::new());
+    Ledger::open(store, Clock::new(|| NOW), config)
+        .await
+        .unwrap()
+}
+
+async fn assert_sound(redis: &RedisServer) {
+    let store = redis.store(TaskTracker::new());
+    assert_eq!(verify(&store).await.unwrap().problems, [""; 0]);
+}
+
+/// Lets the lease of `node` end now.
+async fn end_lease(redis: &RedisServer, node: &'static str) {
+    let store = redis.store(TaskTracker::new());
+    let ended = store.transaction(move |transaction| {
+        let place = storage_keys::node(node);
+        let lease = transaction.get(&place)?.unwrap();
+        let lease = LeaseRecord::decode(&place, &lease)?;
+        let ended = LeaseRecord {
+            ends_at: 0,
+            ..lease
+        };
+        transaction.put(place, ended.encode());
+        Ok::<_, Error>(())
+    });
+    ended.await.unwrap();
+}
+
+/// Starts `CALLERS` requests at once where `room` of them fit. Returns how many were admitted.
+async fn round(servers: &[OpenedLedger; 2], number: usize, room: u64) -> u64 {
+    let budget = Budget {
+        daily: cap(room * 10),
+        ..Budget::default()
+    };
+    let caller = Caller {
+        project: format!("p{number}"),
+        ..caller(&format!("key-{number}"), budget, budget)
+    };
+    let barrier = Arc::new(Barrier::new(CALLERS));
+    let mut tasks = JoinSet::new();
+    for index in 0..CALLERS {
+        let barrier = Arc::clone(&barrier);
+        let ledger = servers[index % 2].ledger.clone();
+        let caller = caller.clone();
+        tasks.spawn(async move {
+            barrier.wait().await;
+            let id = format!("{number}-{index}");
+            match ledger.hold(&caller, amount(10, 0), &id).await {
+                Ok(hold) => {
+                    hold.settle(charge(10, 0)).await.unwrap();
+                    1
+                }
+                Err(Error::BudgetExceeded(_)) => 0,
+                Err(error) => panic!("{error}"),
+            }
+        });
+    }
+    let admitted: u64 = tasks.join_all().await.into_iter().sum();
+    for server in servers {
+        for (used, _) in budgets(&server.ledger, &caller).await {
+            assert_eq!(used, amount(admitted * 10, 0), "both servers tell the same");
+        }
+    }
+    admitted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_is_never_overspent_over_two_servers() {
+    let redis = RedisServer::start_with(&[]);
+    let servers = [server(&redis, "a").await, server(&redis, "b").await];
+    assert_eq!(servers[1].other_nodes, 1);
+    for number in 0..ROUNDS {
+        let room = [1, 7, 100, 199, 200, 300][number % 6];
+        assert_eq!(
+            round(&servers, number, room).await,
+            room.min(CALLERS as u64),
+            "round {number}"
+        );
+    }
+    assert_sound(&redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holds_of_a_lost_server_are_charged_once_by_the_others() {
+    let redis = RedisServer::start();
+    let lost = server(&redis, "lost").await;
+    let others = [server(&redis, "a").await, server(&redis, "b").await];
+    let running = others[0]
+        .ledger
+        .hold(&daily(1000), amount(20, 5), "running");
+    let running = running.await.unwrap().start();
+    for number in 0..20 {
+        let hold = lost
+            .ledger
+            .hold(&daily(1000), amount(20, 5), &number.to_string());
+        hold.await.unwrap().start().forget();
+    }
+    join_all(others.iter().map(|other| other.ledger.renew_lease())).await;
+    assert_eq!(
+        verify(&redis.store(TaskTracker::new()))
+            .await
+            .unwrap()
+            .charges,
+        0
+    );
+    end_lease(&redis, "lost").await;
+    join_all(others.iter().map(|other| other.ledger.renew_lease())).await;
+    assert_eq!(running.settle(charge(7, 4)).await.unwrap(), amount(7, 4));
+    let report = verify(&redis.store(TaskTracker::new())).await.unwrap();
+    assert_eq!((report.charges, report.problems.len()), (21, 0));
+    for (used, _) in budgets(&others[1].ledger, &daily(1000)).await {
+        assert_eq!(used, amount(20 * 20 + 7, 20 * 5 + 4));
+    }
+}
+
+/// The clocks of the servers may be hours apart: the leases follow that of Redis.
+#[tokio::test]
+async fn server_with_a_wrong_clock_leaves_the_holds_of_others() {
+    let redis = RedisServer::start();
+    let first = server(&redis, "a").await;
+    let hold = first.ledger.hold(&daily(100), amount(20, 5), "1");
+    let hold = hold.await.unwrap().start();
+    for (node, now) in [("early", NOW - HOUR), ("late", NOW + DAY)] {
+        let config = Config {
+            keep_charges_days: 92,
+            node: node.to_owned(),
+        };
+        let store = redis.store(TaskTracker::new());
+        let opened = Ledger::open(store, Clock::new(move || now), config);
+        assert_eq!(opened.await.unwrap().charged_holds, 0, "{node}");
+    }
+    assert_eq!(hold.settle(charge(7, 4)).await.unwrap(), amount(7, 4));
+    let seconds: (u64, u64) = redis.run("TIME");
+    let store = redis.store(TaskTracker::new());
+    let place = storage_keys::node("a");
+    let lease = store.get(place.clone()).await.unwrap().unwrap();
+    let ends_at = LeaseRecord::decode(&place, &lease).unwrap().ends_at;
+    assert!(
+        ends_at <= seconds.0 + LEASE_SECONDS,
+        "by the clock of Redis"
+    );
+    assert_sound(&redis).await;
+}

@@ -1,6 +1,5 @@
 //! Dashboard: its sign-ins, and the facts about this server that it shows.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,9 +16,8 @@ use crate::http::DashboardLinks;
 use crate::http::DashboardServices;
 use crate::http::DashboardState;
 use crate::http::NodeFacts;
+use crate::runtime::platform;
 
-/// File in which the kernel keeps the name of the machine.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// Purpose of the main listener.
 const API: &str = "api";
 /// Purpose of the listener of the admin API alone.
@@ -75,9 +73,8 @@ pub(super) fn node_facts(
     let admin = admin_address.map(|address| (ADMIN, address));
     let metrics = settings.metrics.listen.map(|address| (METRICS, address));
     let listeners = [Some((API, address)), admin, metrics];
-    let host = fs::read_to_string(HOST_NAME).unwrap_or_default();
     NodeFacts {
-        host: host.trim().to_owned(),
+        host: platform::host_name(),
         cli_version: claude.version,
         started_at: unix_now(),
         listeners: listeners.into_iter().flatten().collect(),

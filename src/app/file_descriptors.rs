@@ -12,6 +12,8 @@ use crate::server::SPARE_CONNECTIONS;
 
 /// Maximum number of connections to a further listener, of the admin API or of the metrics.
 pub(super) const MAX_FURTHER_CONNECTIONS: usize = 32;
+/// `OPEN_MAX` of macOS.
+const MACOS_OPEN_MAX: u64 = 10_240;
 /// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin
 /// socket.
 const SERVER_DESCRIPTORS: usize = 128;
@@ -87,20 +89,31 @@ pub(super) fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize 
     (left / DESCRIPTORS_PER_CONNECTION).max(1)
 }
 
-/// Raises the soft limit to the hard limit and returns the limit in force.
+/// Returns the highest limit of open files that a process may set, by its hard limit; `None` for no
+/// limit. macOS takes no more than its constant `OPEN_MAX`, whatever the hard limit says.
+pub(super) fn highest_limit(hard_limit: Option<u64>) -> Option<u64> {
+    if cfg!(target_os = "macos") {
+        Some(hard_limit.map_or(MACOS_OPEN_MAX, |limit| limit.min(MACOS_OPEN_MAX)))
+    } else {
+        hard_limit
+    }
+}
+
+/// Raises the soft limit to the highest possible one and returns the limit in force.
 pub(super) fn raise_file_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let highest = highest_limit(maximum);
     let raised = setrlimit(
         Resource::Nofile,
         Rlimit {
-            current: maximum,
+            current: highest,
             maximum,
         },
     );
     if let Err(error) = raised {
         tracing::warn!(%error, "open file limit not raised");
     }
-    let in_force = if raised.is_ok() { maximum } else { current };
+    let in_force = if raised.is_ok() { highest } else { current };
     in_force
         .and_then(|limit| usize::try_from(limit).ok())
         .unwrap_or(usize::MAX)

@@ -42,8 +42,6 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueHint;
 use clap_complete::Shell;
-use rustix::process::DumpableBehavior;
-use rustix::process::set_dumpable_behavior;
 
 use crate::app::AdminClientError;
 use crate::app::RecordsElsewhere;
@@ -52,6 +50,7 @@ use crate::config;
 use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::runtime::platform;
 
 use batch::BatchArguments;
 use chat::ChatArguments;
@@ -177,7 +176,7 @@ impl CommandError {
 pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<ExitCode> {
     // Processes of the same user, such as agents, can then neither read the memory and environment
     // of this process nor trace it. A failure is no reason to refuse the command.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = platform::forbid_inspection();
     let environment = match cli.command {
         // The server first hides the variables that it was started with.
         CliCommand::Serve(_) | CliCommand::Man(_) | CliCommand::Completions { .. } => environment,

@@ -12,10 +12,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::process::Stdio;
 
-use rustix::fs::MemfdFlags;
-use rustix::fs::memfd_create;
-
 use super::environment::Environment;
+use crate::runtime::platform;
 
 /// Variable that marks a re-executed server, whose other variables are on standard input.
 const HANDOVER_MARK: &str = "SWITCHBOARD_ENVIRONMENT_ON_STDIN";
@@ -143,9 +141,9 @@ fn reexec_command(secret: &[(String, String)]) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Creates an in-memory file that holds `secret`.
+/// Creates a file without a name, on Linux in memory, that holds `secret`.
 fn sealed(secret: &[(String, String)]) -> io::Result<File> {
-    let mut file = File::from(memfd_create("environment", MemfdFlags::CLOEXEC)?);
+    let mut file = platform::unnamed_file()?;
     for (name, value) in secret {
         // NUL is a safe separator: neither names nor values can contain it.
         write!(file, "{name}={value}\0")?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::runtime::proc_fs::ProcessStat;
 
 /// Longest wait for a condition that must come true.
 const MAX_TEST_WAIT: Duration = Duration::from_secs(20);
@@ -131,12 +132,8 @@ async fn child_is_ended_with_what_it_started() {
 
 /// True if a process runs, and is no zombie.
 fn is_alive(pid: u64) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(") ")
-        .next()
-        .and_then(|rest| rest.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    let id = i32::try_from(pid).unwrap();
+    ProcessStat::read(id).is_some_and(|stat| !stat.is_zombie)
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
 //! - [`http_client`]: HTTP calls that the server makes itself.
-//! - [`proc_fs`]: process information from `/proc`.
+//! - [`platform`]: what the kernel gives, on Linux and on macOS.
+//! - [`proc_fs`]: other processes, from `/proc` or by `ps`.
 //! - [`run_registry`]: what runs in the background, by owner and id.
 //! - [`service_notify`]: messages to the service manager that started this process.
 //! - [`setting`]: readers of settings, for the `Config` of each part.
@@ -19,6 +20,7 @@ pub mod child_process;
 pub mod compute;
 pub mod fair_queue;
 pub mod http_client;
+pub mod platform;
 pub mod proc_fs;
 pub mod run_registry;
 pub mod service_notify;

@@ -4,7 +4,6 @@
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,6 +22,7 @@ use super::Config;
 use super::HttpService;
 use super::Shutdown;
 use super::connection;
+use crate::runtime::platform;
 use crate::runtime::proc_fs;
 
 /// Listening Unix socket; its file is removed on drop.
@@ -129,17 +129,15 @@ pub async fn send_local_request(
     answer.map_err(io::Error::other)
 }
 
-/// Returns a short alias of `path` by way of `/proc/self/fd`, because socket addresses are limited
-/// to 107 bytes. Valid while the returned folder is open.
+/// Returns a short alias of `path`, if the system has one, because socket addresses are limited to
+/// some hundred bytes. Valid while the returned folder is open.
 fn short_socket_path(path: &Path) -> io::Result<(File, PathBuf)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd")
-        .join(folder.as_raw_fd().to_string())
-        .join(name);
-    Ok((folder, short))
+    let opened = File::open(folder)?;
+    let short = platform::short_path(&opened, folder).join(name);
+    Ok((opened, short))
 }
 
 /// Returns true if the peer is root, or a process of this user that is not an agent.
@@ -155,7 +153,8 @@ fn is_peer_allowed(stream: &UnixStream) -> bool {
 }
 
 /// Returns true if the process may be a descendant of this server. Agents cannot escape the check:
-/// the server is a subreaper, so orphan processes become its children. A process that is already
+/// the server is a subreaper, so orphan processes become its children; where there are no subreapers,
+/// an orphan can. A process that is already
 /// gone counts as an agent's, since it may have passed its connection on.
 fn may_be_descendant(peer: Option<i32>) -> bool {
     match peer {

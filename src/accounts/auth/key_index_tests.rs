@@ -56,6 +56,7 @@ fn stored(number: usize, has_limits: bool) -> (KeyPrefix, KeyRecord) {
 }
 
 /// Resident memory, in bytes.
+#[cfg(target_os = "linux")]
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -76,6 +77,7 @@ fn indexed_key_takes_little_memory() {
     assert!(bytes <= 160, "{bytes}");
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn keys_authenticate_among_a_hundred_thousand() {
     let mut report = String::new();

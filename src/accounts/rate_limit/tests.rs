@@ -297,6 +297,7 @@ async fn idle_scopes_are_evicted() {
 }
 
 /// Memory is measured by filling it again, because the allocator keeps freed pages.
+#[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn eviction_frees_memory_of_a_million_keys() {
     let limits = limits();
@@ -325,6 +326,7 @@ async fn eviction_frees_memory_of_a_million_keys() {
     );
 }
 
+#[cfg(target_os = "linux")]
 fn resident_pages() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse().unwrap()

@@ -14,6 +14,7 @@ use crate::engine::claude::SignIn;
 use crate::engine::claude::TESTED;
 use crate::engine::claude::Version;
 use crate::runtime::checks::CheckFinding;
+use crate::runtime::platform;
 use crate::telemetry::logs::ErrorChain;
 
 /// Package of the CLI.
@@ -115,6 +116,9 @@ fn check_stored_login(environment: &Environment) -> CheckFinding {
     let file = folder.join(LOGIN_FILE);
     let shown = file.display();
     let Ok(data) = fs::metadata(&file) else {
+        if cfg!(target_os = "macos") {
+            return CheckFinding::pass("the Keychain of macOS has it, or nobody signed in");
+        }
         let detail = format!("the CLI keeps no login: {shown} is not there");
         let hint = format!("run `claude` as this user and sign in with /login; or {SIGN_IN}");
         return CheckFinding::fail(detail, hint);
@@ -129,6 +133,11 @@ fn check_stored_login(environment: &Environment) -> CheckFinding {
 
 /// Returns the finding about the program that ties workers to the life of the server.
 pub(super) fn check_setpriv() -> CheckFinding {
+    if !platform::IS_LINUX {
+        return CheckFinding::pass(
+            "only on Linux; here a busy worker outlives a server that is killed, to its next start",
+        );
+    }
     judge_setpriv(claude::find_setpriv().as_deref())
 }
 

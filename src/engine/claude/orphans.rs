@@ -145,9 +145,7 @@ pub(super) fn kill_marked(variable: &str, value: &str) -> usize {
 
 fn kill_marked_once(variable: &str, value: &str, killed: &mut HashSet<i32>) {
     let own = std::process::id().cast_signed();
-    for id in proc_fs::process_ids()
-        .filter(|id| *id != own && proc_fs::has_variable(*id, variable, value))
-    {
+    for id in proc_fs::processes_with_variable(variable, value).filter(|id| *id != own) {
         let Some(pid) = Pid::from_raw(id) else {
             continue;
         };

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::agent::AgentUser;
 use super::subreaper::ChildId;
 use super::subreaper::ChildTable;
+use crate::runtime::platform;
 
 /// Number of bytes kept of a process's standard error, for the log.
 const MAX_STDERR_BYTES: usize = 2 * 1024;
@@ -70,7 +71,7 @@ impl Spawner {
         let runtime = tokio::runtime::Handle::current();
         let (requests, received) = mpsc::channel();
         let setpriv = find_setpriv();
-        if setpriv.is_none() {
+        if setpriv.is_none() && platform::IS_LINUX {
             tracing::warn!(
                 hint = "install util-linux; without it, workers that are busy when the server is killed end only at its next start",
                 "`setpriv` not installed"
@@ -193,7 +194,8 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
         .spawn()
 }
 
-/// Finds `setpriv`, which starts programs with a parent-death signal, and as other users.
+/// Finds `setpriv`, which starts programs with a parent-death signal, and as other users. Only Linux
+/// has it.
 pub fn find_setpriv() -> Option<PathBuf> {
     ["/usr/bin/setpriv", "/bin/setpriv"]
         .into_iter()

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::time::Instant;
 
+use crate::runtime::platform;
 use crate::runtime::proc_fs;
 use crate::runtime::proc_fs::ProcessStat;
 
@@ -63,17 +64,14 @@ pub(super) struct ChildTable {
 /// Makes this process the subreaper: the parent of all orphans among its descendants.
 ///
 /// # Errors
-/// The error of the system.
+/// The error of the system; `Unsupported` where there are no subreapers.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(
-        rustix::process::getpid(),
-    ))?)
+    platform::become_subreaper()
 }
 
 impl ChildTable {
     pub(super) fn new() -> Self {
-        let is_reaper = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
-        let reaper = is_reaper.then(|| std::process::id().cast_signed());
+        let reaper = platform::is_subreaper().then(|| std::process::id().cast_signed());
         Self {
             known: HashMap::new(),
             inherited: reaper.map(children_of).unwrap_or_default(),

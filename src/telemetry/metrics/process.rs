@@ -9,7 +9,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
-/// Gauges of the process, read from `/proc` at each scrape.
+/// Folder with an entry for each open file of the process.
+const DESCRIPTORS: &str = if cfg!(target_os = "linux") {
+    "/proc/self/fd"
+} else {
+    "/dev/fd"
+};
+
+/// Gauges of the process, read from `/proc` at each scrape. Without `/proc` there are no figures of
+/// memory and threads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProcessGauges {
     resident: Gauge,
@@ -30,17 +38,22 @@ impl ProcessGauges {
             "Time when the server was started, in seconds of Unix time",
             start,
         );
-        registry.register(
-            "process_resident_memory_bytes",
-            "Resident memory, workers not included",
-            gauges.resident.clone(),
-        );
+        let has_status = ProcessStatus::read().is_some();
+        if has_status {
+            registry.register(
+                "process_resident_memory_bytes",
+                "Resident memory, workers not included",
+                gauges.resident.clone(),
+            );
+        }
         registry.register(
             "process_open_fds",
             "Open file descriptors",
             gauges.descriptors.clone(),
         );
-        registry.register("process_threads", "Threads", gauges.threads.clone());
+        if has_status {
+            registry.register("process_threads", "Threads", gauges.threads.clone());
+        }
         registry.register(
             "process_cpu_seconds",
             "CPU time, workers not included",
@@ -51,7 +64,7 @@ impl ProcessGauges {
 
     /// Reads the figures; those that the system does not report keep their last value.
     pub(super) fn refresh(&self) {
-        if let Ok(entries) = fs::read_dir("/proc/self/fd") {
+        if let Ok(entries) = fs::read_dir(DESCRIPTORS) {
             self.descriptors
                 .set(i64::try_from(entries.count()).unwrap_or(i64::MAX));
         }

@@ -43,6 +43,7 @@ use crate::engine::agent::AgentJob;
 use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::PermissionDecision;
+use crate::runtime::platform;
 use crate::telemetry::logs::ErrorChain;
 
 use command::TASK_VARIABLE;
@@ -118,6 +119,9 @@ impl ClaudeRunner {
     /// # Errors
     /// Fails if this machine or the sign-in does not allow that.
     pub fn find_user(name: &str, sign_in: SignIn) -> Result<AgentUser, AgentUserError> {
+        if !platform::IS_LINUX {
+            return Err(AgentUserError::OnlyOnLinux(name.to_owned()));
+        }
         if sign_in == SignIn::Stored {
             return Err(AgentUserError::StoredSignIn(name.to_owned()));
         }

@@ -43,6 +43,9 @@ pub enum AgentUserError {
         "tasks.user: only a server that is started as root can run agents as `{0}`; start it as root, or leave the setting empty"
     )]
     NotRoot(String),
+    /// The system cannot start agents as another user.
+    #[error("tasks.user: agents run as `{0}` on Linux alone; leave the setting empty here")]
+    OnlyOnLinux(String),
     /// The program `setpriv` is not installed.
     #[error("tasks.user: `setpriv` was not found; install util-linux, or leave the setting empty")]
     NoSetpriv,

@@ -1,6 +1,10 @@
-//! Process information from `/proc`.
+//! Process information from `/proc`, or by the program `ps` where there is none (macOS).
+
+#[cfg(any(test, not(target_os = "linux")))]
+mod ps_command;
 
 use std::fs;
+#[cfg(target_os = "linux")]
 use std::path::PathBuf;
 
 /// Maximum length of a followed chain of parents, far beyond that of real systems.
@@ -16,16 +20,25 @@ pub struct ProcessStat {
     /// True if the process has ended and waits to be reaped.
     pub is_zombie: bool,
     /// Start time, in clock ticks since boot. Unchanged by `exec`, so it distinguishes processes with
-    /// a reused id.
+    /// a reused id. 0 where there is no `/proc`.
     pub started: u64,
 }
 
 impl ProcessStat {
     /// Reads the state of the process `id`; `None` if it is gone.
+    #[cfg(target_os = "linux")]
     pub fn read(id: i32) -> Option<Self> {
         Self::parse(id, &fs::read_to_string(folder(id).join("stat")).ok()?)
     }
 
+    /// Reads the state of the process `id`; `None` if it is gone. Starts a program.
+    #[cfg(not(target_os = "linux"))]
+    pub fn read(id: i32) -> Option<Self> {
+        let mut found = ps_command::processes(Some(id)).into_iter();
+        found.find(|stat| stat.id == id)
+    }
+
+    #[cfg(target_os = "linux")]
     fn parse(id: i32, line: &str) -> Option<Self> {
         // The name before the fields is in parentheses and may itself contain parentheses.
         let mut fields = line.rsplit_once(')')?.1.split_whitespace();
@@ -43,19 +56,42 @@ impl ProcessStat {
 }
 
 /// Returns the states of all processes.
+#[cfg(target_os = "linux")]
 pub fn all_processes() -> Vec<ProcessStat> {
     process_ids().filter_map(ProcessStat::read).collect()
 }
 
+/// Returns the states of all processes. Starts a program.
+#[cfg(not(target_os = "linux"))]
+pub fn all_processes() -> Vec<ProcessStat> {
+    ps_command::processes(None)
+}
+
+/// Iterates over the ids of the processes that were started with the environment variable `name` set
+/// to `value`, without those whose environment may not be read.
+#[cfg(target_os = "linux")]
+pub fn processes_with_variable(name: &str, value: &str) -> impl Iterator<Item = i32> {
+    process_ids().filter(move |id| has_variable(*id, name, value))
+}
+
+/// Iterates over the ids of the processes that were started with the environment variable `name` set
+/// to `value`, without those whose environment may not be read. Starts a program.
+#[cfg(not(target_os = "linux"))]
+pub fn processes_with_variable(name: &str, value: &str) -> impl Iterator<Item = i32> {
+    ps_command::processes_with_variable(name, value).into_iter()
+}
+
 /// Iterates over the ids of all processes.
-pub fn process_ids() -> impl Iterator<Item = i32> {
+#[cfg(target_os = "linux")]
+fn process_ids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Returns true if the process `id` was started with the environment variable `name` set to
 /// `value`. False for a process whose environment may not be read.
-pub fn has_variable(id: i32, name: &str, value: &str) -> bool {
+#[cfg(target_os = "linux")]
+fn has_variable(id: i32, name: &str, value: &str) -> bool {
     let environment = fs::read(folder(id).join("environ")).unwrap_or_default();
     let mark = format!("{name}={value}");
     environment
@@ -64,7 +100,7 @@ pub fn has_variable(id: i32, name: &str, value: &str) -> bool {
 }
 
 /// Returns the process that holds a lock by `flock` on the file with this inode number; `None` if
-/// none does, or it is outside this PID namespace.
+/// none does, it is outside this PID namespace, or there is no `/proc`.
 pub fn flock_owner(inode: u64) -> Option<i32> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     flock_owner_in(&locks, inode)
@@ -101,6 +137,7 @@ pub fn descends_from(id: i32, ancestor: i32) -> Option<bool> {
     None
 }
 
+#[cfg(target_os = "linux")]
 fn folder(id: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{id}"))
 }
@@ -113,6 +150,7 @@ mod tests {
         std::process::id().cast_signed()
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn stat_of_a_name_with_parentheses_and_spaces_is_parsed() {
         let line =
@@ -141,7 +179,9 @@ mod tests {
     #[test]
     fn descends_from_finds_ancestors_but_not_the_process_itself() {
         let own = ProcessStat::read(own_id()).unwrap();
-        assert!(!own.is_zombie && own.started > 0);
+        assert!(!own.is_zombie);
+        #[cfg(target_os = "linux")]
+        assert!(own.started > 0);
         let grandparent = ProcessStat::read(own.parent)
             .map_or(1, |stat| stat.parent)
             .max(1);

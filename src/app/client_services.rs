@@ -9,12 +9,14 @@ use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
+use crate::http::ApiServices;
 use crate::services::answers::Answers;
 use crate::services::batches;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
 use crate::services::responses::Responses;
 use crate::services::sessions::Sessions;
+use crate::services::tasks::Tasks;
 use crate::storage::files;
 use crate::storage::files::Files;
 
@@ -25,6 +27,21 @@ pub(super) struct ClientServices {
     pub(super) answers: Answers,
     pub(super) batches: Batches,
     pub(super) sessions: Sessions,
+}
+
+impl ClientServices {
+    /// Returns the services that handlers use, with `files` and `tasks`.
+    pub(super) fn into_api_services(self, files: Files, tasks: Option<Tasks>) -> ApiServices {
+        ApiServices {
+            answers: self.answers,
+            responses: self.responses,
+            conversations: self.conversations,
+            batches: self.batches,
+            files,
+            sessions: self.sessions,
+            tasks,
+        }
+    }
 }
 
 impl StartupContext<'_> {

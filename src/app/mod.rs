@@ -53,7 +53,6 @@ use crate::engine::pool::Pool;
 use crate::engine::routing::Router;
 use crate::http;
 use crate::http::AdminServices;
-use crate::http::ApiServices;
 use crate::http::AppState;
 use crate::http::DrainExpired;
 use crate::http::LiveSources;
@@ -225,15 +224,7 @@ impl App {
             tracer: context.traces.tracer(),
             activity: context.activity.clone(),
             hooks: context.hooks.clone(),
-            services: ApiServices {
-                conversations: services.conversations,
-                responses: services.responses,
-                answers: services.answers,
-                batches: services.batches,
-                files,
-                sessions: services.sessions,
-                tasks: tasks.clone(),
-            },
+            services: services.into_api_services(files, tasks.clone()),
             router,
         };
         context.start_figures(&state, &accounting.node).await?;

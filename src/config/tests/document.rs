@@ -6,9 +6,6 @@ use super::DEFAULTS;
 use crate::config::origin::variable_of;
 use crate::config::otel_names::OTEL_ALIASES;
 use crate::config::secret_files::SECRET_VARIABLES;
-use crate::config::variable_aliases::{
-    API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias,
-};
 use crate::config::variable_aliases::{API_KEY, KEY_ALIASES, VariableAlias};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");

@@ -12,7 +12,6 @@ use redis::TlsCertificates;
 use super::super::Error;
 use super::Config;
 use super::connections::Connections;
-use super::failure::to_store_error;
 use super::key_names::KeyNames;
 
 /// Oldest version of Redis with the commands that are used here.

@@ -1,9 +1,11 @@
 //! Budget holds, and the charges they turn into.
 
+use std::mem;
 use std::sync::Arc;
 
 use crate::domain::Amount;
 use crate::domain::BaselineCost;
+use crate::domain::ClaimGuard;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
@@ -24,6 +26,8 @@ pub struct BudgetHold {
     amount: Amount,
     grant: Arc<Grant>,
     state: HoldState,
+    /// Work of the request's idempotency key, which is charged when the hold is.
+    claimed: ClaimGuard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +130,14 @@ impl BudgetHold {
             amount,
             grant,
             state: HoldState::Unused,
+            claimed: ClaimGuard::default(),
         }
+    }
+
+    /// Makes the hold end `claimed`, the work of the request's idempotency key, as it ends itself.
+    pub fn claimed(mut self, claimed: ClaimGuard) -> Self {
+        self.claimed = claimed;
+        self
     }
 
     /// Marks the run as started: if the hold is dropped from now on, it is charged in full.
@@ -220,6 +231,9 @@ impl BudgetHold {
         closing: HoldClosing,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         self.state = HoldState::Closed;
+        if !matches!(closing, HoldClosing::Released) {
+            mem::take(&mut self.claimed).charge();
+        }
         self.ledger
             .close(&self.id, closing, Arc::clone(&self.grant))
     }
@@ -246,7 +260,10 @@ impl Drop for BudgetHold {
     fn drop(&mut self) {
         let closing = match self.state {
             HoldState::Unused => HoldClosing::Released,
-            HoldState::Open => HoldClosing::Unknown,
+            HoldState::Open => {
+                mem::take(&mut self.claimed).charge();
+                HoldClosing::Unknown
+            }
             HoldState::Closed => return,
         };
         // The transaction is queued by the call itself; dropping the future does not cancel it.

@@ -34,6 +34,9 @@ impl Batches {
         caller: &Caller,
         requests: Vec<(String, String)>,
     ) -> Result<Batch, Error> {
+        if let Some(batch) = self.find_resumed(caller, BatchFamily::Messages).await? {
+            return Ok(batch);
+        }
         let path = ApiEndpoint::Messages.path();
         let total = requests.len() as u64;
         let mut draft = self.0.files.draft(&caller.project).await?;
@@ -56,7 +59,7 @@ impl Batches {
             output_expires_after: None,
             remarks: crate::api::request_schema::Remarks::default(),
         };
-        let mut batch = new_batch(BatchFamily::Messages, &request);
+        let mut batch = new_batch(BatchFamily::Messages, &request, &caller.claim);
         // Validation is skipped: the requests were validated on arrival, and each is one line.
         batch.status = BatchStatus::InProgress;
         batch.in_progress_at = Some(unix_now());
@@ -65,7 +68,7 @@ impl Batches {
             lines: total,
             ..self.new_record(caller, batch, None)
         };
-        self.store_and_start(record, enter).await
+        self.store_and_start(record, &caller.claim, enter).await
     }
 
     /// Deletes a finished batch with its files.

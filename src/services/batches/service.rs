@@ -23,6 +23,8 @@ use crate::api::openai::files::Purpose;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
+use crate::domain::ClaimedWork;
+use crate::domain::RequestClaim;
 use crate::domain::unix_now;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::hooks::Hooks;
@@ -195,6 +197,9 @@ impl Batches {
         caller: &Caller,
         request: CreateBatchRequest,
     ) -> Result<Batch, Error> {
+        if let Some(batch) = self.find_resumed(caller, BatchFamily::OpenAi).await? {
+            return Ok(batch);
+        }
         let file = self
             .0
             .files
@@ -213,9 +218,9 @@ impl Batches {
                 "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
             return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
         }
-        let batch = new_batch(BatchFamily::OpenAi, &request);
+        let batch = new_batch(BatchFamily::OpenAi, &request, &caller.claim);
         let record = self.new_record(caller, batch, request.output_expires_after);
-        self.store_and_start(record, |_| {}).await
+        self.store_and_start(record, &caller.claim, |_| {}).await
     }
 
     /// Stores a batch, applies `enter` in the same transaction, and starts it. Runs as a task, so
@@ -223,17 +228,37 @@ impl Batches {
     pub(super) async fn store_and_start(
         &self,
         record: BatchRecord,
+        claim: &RequestClaim,
         enter: impl Fn(&mut Transaction<'_>) + Send + 'static,
     ) -> Result<Batch, Error> {
         let this = self.clone();
+        let claimed = claim.begin(ClaimedWork::Object);
         let begun = self.0.tracker.spawn(async move {
             this.0.records.save_with(record.clone(), enter).await?;
+            claimed.charge();
             this.start(&record);
             Ok(record.batch)
         });
         begun
             .await
             .unwrap_or_else(|_| Err(crate::storage::store::Error::Closed.into()))
+    }
+
+    /// Returns the batch that an earlier request with the idempotency key of `caller` has created, if
+    /// that request got no answer.
+    pub(super) async fn find_resumed(
+        &self,
+        caller: &Caller,
+        family: BatchFamily,
+    ) -> Result<Option<Batch>, Error> {
+        let Some(digits) = caller.claim.resumed_id() else {
+            return Ok(None);
+        };
+        match self.get(caller, family, &family.id_of(digits)).await {
+            Ok(batch) => Ok(Some(batch)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates the record of a new batch of `caller`.
@@ -398,19 +423,29 @@ impl BatchFamily {
         Self::of(batch) == self
     }
 
-    const fn prefix(self) -> &'static str {
-        match self {
+    /// Builds the id of a batch of 32 hexadecimal `digits`.
+    fn id_of(self, digits: &str) -> String {
+        let prefix = match self {
             Self::OpenAi => "batch_",
             Self::Messages => "msgbatch_",
-        }
+        };
+        format!("{prefix}{digits}")
     }
 }
 
-/// Creates the initial state of the batch that `request` asks for.
-pub(super) fn new_batch(family: BatchFamily, request: &CreateBatchRequest) -> Batch {
+/// Creates the initial state of the batch that `request` asks for; `claim` is that of its idempotency
+/// key.
+pub(super) fn new_batch(
+    family: BatchFamily,
+    request: &CreateBatchRequest,
+    claim: &RequestClaim,
+) -> Batch {
     let now = unix_now();
     Batch {
-        id: format!("{}{}", family.prefix(), Uuid::now_v7().simple()),
+        id: match claim.object_id() {
+            Some(digits) => family.id_of(digits),
+            None => family.id_of(&Uuid::now_v7().simple().to_string()),
+        },
         object: "batch".to_owned(),
         endpoint: request.endpoint.clone(),
         model: None,

@@ -21,11 +21,15 @@ use super::service::ResponsesInner;
 use crate::api::openai::responses::CreateResponseRequest;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseWriter;
+use crate::api::openai::responses::response_id_of;
 use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
+use crate::domain::ClaimGuard;
+use crate::domain::ClaimedWork;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
+use crate::domain::RequestClaim;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -75,10 +79,16 @@ impl Responses {
     pub async fn create(
         &self,
         caller: Caller,
-        request: CreateResponseRequest,
+        mut request: CreateResponseRequest,
         memory: Option<SocketHistory>,
     ) -> Result<CreatedResponse, Error> {
         let owner = self.0.keys.owner_id(&caller);
+        let claim = caller.claim.clone();
+        if request.response.background
+            && let Some(digits) = claim.object_id()
+        {
+            request.response.id = response_id_of(digits);
+        }
         let caller = caller.streaming(request.stream);
         let conversation = self.lock_conversation(&caller, &request).await?;
         let items = conversation
@@ -113,7 +123,9 @@ impl Responses {
             explain: self.0.explain,
         };
         let making = if run.response().background {
-            self.run_in_background(run, stream, running.info).await?
+            let claimed = claim.begin(ClaimedWork::Object);
+            self.run_in_background(run, claimed, stream, running.info)
+                .await?
         } else {
             ResponseExecution::Foreground {
                 run: Box::new(run),
@@ -240,6 +252,8 @@ impl Responses {
     async fn deferred_turn(&self, caller: Caller, turn: Turn) -> RunningTurn {
         let caller = Caller {
             in_background: true,
+            // The request claims the creation of the response, which its client gets an answer to.
+            claim: RequestClaim::default(),
             ..caller
         };
         // An unspecified model is not chosen yet.
@@ -264,6 +278,7 @@ impl Responses {
     async fn run_in_background(
         &self,
         run: ResponseRun,
+        claimed: ClaimGuard,
         keeps_events: bool,
         turn_info: TurnInfo,
     ) -> Result<ResponseExecution, Error> {
@@ -274,12 +289,16 @@ impl Responses {
         self.0.tracker.spawn(async move {
             match this.0.register(run, keeps_events).await {
                 Ok(background) => {
+                    claimed.charge();
                     let events = background.registration.state().subscribe();
                     // The client may have disconnected.
                     let _ = created.send(Ok(ResponseFollower::new(events, 0)));
                     background.run_to_end(&this.0.tables).await;
                 }
-                Err(error) => drop(created.send(Err(error))),
+                Err(error) => {
+                    drop(claimed);
+                    drop(created.send(Err(error)));
+                }
             }
         });
         let shutting_down = gateway::Error::ShuttingDown;

@@ -18,6 +18,7 @@ use super::tables::ResponseTables;
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
 use crate::api::openai::responses::ResponseError;
+use crate::api::openai::responses::response_id_of;
 use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -119,6 +120,22 @@ impl Responses {
         match running.and_then(|run| run.state().response.clone()) {
             Some(response) => Ok(response.to_json()),
             None => Ok(self.load_record(&owner, id).await?.into_document()),
+        }
+    }
+
+    /// Returns the id of the background response that an earlier request with the idempotency key of
+    /// `caller` has created, if that request got no answer.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn find_resumed(&self, caller: &Caller) -> Result<Option<String>, Error> {
+        let Some(id) = caller.claim.resumed_id().map(response_id_of) else {
+            return Ok(None);
+        };
+        match self.get(caller, &id).await {
+            Ok(_) => Ok(Some(id)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

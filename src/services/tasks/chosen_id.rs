@@ -52,9 +52,13 @@ impl ChosenId {
     }
 }
 
-/// Generates a random task id.
-pub(super) fn generate_id() -> String {
-    format!("{GENERATED_PREFIX}{}", Uuid::new_v4().simple())
+/// Generates the id of a new task of `caller`: that of the claim on its idempotency key, or a random
+/// one.
+pub(super) fn generate_id(caller: &Caller) -> String {
+    match caller.claim.object_id() {
+        Some(digits) => format!("{GENERATED_PREFIX}{digits}"),
+        None => format!("{GENERATED_PREFIX}{}", Uuid::new_v4().simple()),
+    }
 }
 
 impl Tasks {
@@ -88,6 +92,19 @@ impl Tasks {
         let making = RequestExemplar::keep_current(making);
         let made = self.0.deps.tracker.spawn(making);
         made.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// Returns the task that an earlier request with the idempotency key of `caller` has created,
+    /// if that request got no answer.
+    pub(super) async fn find_resumed(&self, caller: &Caller) -> Result<Option<Task>, Error> {
+        if caller.claim.resumed_id().is_none() {
+            return Ok(None);
+        }
+        match self.get(caller, &generate_id(caller)).await {
+            Ok(task) => Ok(Some(task)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn find_or_start(

@@ -26,6 +26,7 @@ use super::task_hold::TaskHold;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
+use crate::domain::ClaimGuard;
 use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::engine::agent::Agent;
@@ -83,11 +84,13 @@ impl TaskRun {
     pub(super) async fn hold_and_run(
         self,
         caller: Caller,
+        claimed: ClaimGuard,
         hold_sender: oneshot::Sender<Result<Task, Error>>,
     ) {
         // The client may have disconnected, so a failed send is ignored.
         match self.place_hold(&caller).await {
             Ok(hold) => {
+                claimed.charge();
                 let task = self.recorder.task();
                 self.inner.notify_hooks("task.created", &task);
                 let _ = hold_sender.send(Ok(task));
@@ -96,6 +99,7 @@ impl TaskRun {
             }
             Err(error) => {
                 drop(self.recorder);
+                drop(claimed);
                 let _ = hold_sender.send(Err(error));
             }
         }

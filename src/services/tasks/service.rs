@@ -33,6 +33,7 @@ use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
 use crate::domain::Caller;
+use crate::domain::ClaimedWork;
 use crate::domain::ModelName;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentSession;
@@ -221,6 +222,9 @@ impl Tasks {
             ..
         } = &self.0.deps;
         let runner = runner.as_ref().ok_or(Error::Disabled)?;
+        if let Some(task) = self.find_resumed(caller).await? {
+            return Ok(task);
+        }
         let owner = keys.owner_id(caller);
         let (bounds, spent) = self.resolve_bounds(caller, &owner, &spec).await?;
         let hooks = self.call_before(caller, &mut spec).await?;
@@ -233,7 +237,7 @@ impl Tasks {
         let wanted_budget = spec.max_budget;
         let parent = spec.parent.as_ref();
         let is_handover = parent.is_some_and(|parent| parent.is_handover);
-        let task = Task::queued(generate_id(), &caller.project, spec, bounds);
+        let task = Task::queued(generate_id(caller), &caller.project, spec, bounds);
         let active = &self.0.active;
         let (mut recorder, answers) =
             TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
@@ -255,8 +259,9 @@ impl Tasks {
             hooks,
         };
         let (hold_sender, hold_result) = oneshot::channel();
+        let claimed = caller.claim.begin(ClaimedWork::Object);
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
-        tracker.spawn(run.hold_and_run(caller, hold_sender));
+        tracker.spawn(run.hold_and_run(caller, claimed, hold_sender));
         let task = hold_result.await.unwrap_or(Err(Error::ShuttingDown))?;
         if task.lineage.is_none() {
             return Ok(task);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Money;
+use super::RequestClaim;
 use super::RequestOrigin;
 use super::RequestPermit;
 use super::RequestTrace;
@@ -27,6 +28,8 @@ pub struct Caller {
     /// Idempotency key of work that is resumed after a restart; runs with the same key are charged
     /// once.
     pub idempotency_key: Option<Arc<str>>,
+    /// Claim on the idempotency key that the client has sent with this request.
+    pub claim: RequestClaim,
     /// Set if no client waits for the answer; interactive requests go first.
     pub in_background: bool,
     /// Rate limit permit that this request has already taken.
@@ -154,6 +157,7 @@ impl Caller {
             grant: Arc::default(),
             cache_control: CacheControl::default(),
             idempotency_key: None,
+            claim: RequestClaim::default(),
             in_background: false,
             permit: RequestPermit::default(),
             origin: RequestOrigin::default(),

@@ -19,6 +19,7 @@ mod native;
 mod origin;
 mod part;
 mod price;
+mod request_claim;
 mod request_permit;
 mod request_trace;
 mod restriction;
@@ -42,6 +43,7 @@ pub use native::{Native, NativeBlock, NativeFields, NativeMedium, NativeRole, Na
 pub use origin::{RequestOrigin, Surface};
 pub use part::{MediaSource, Part, Thinking, ToolResult, ToolUse, UPLOAD_ID_PREFIX};
 pub use price::{InvalidPrice, Price};
+pub use request_claim::{ClaimGuard, ClaimedKey, ClaimedWork, RequestClaim};
 pub use request_permit::RequestPermit;
 pub use request_trace::RequestTrace;
 pub use restriction::Restriction;

@@ -8,6 +8,8 @@ use crate::accounts::ledger::BudgetHold;
 use crate::accounts::ledger::Ledger;
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::ClaimedWork;
+use crate::domain::RequestClaim;
 use crate::engine::gateway::Error;
 use crate::telemetry::activity::TurnPhase;
 
@@ -22,9 +24,11 @@ pub(super) struct PendingHold {
 
 /// Budget hold of a turn that waits for a worker.
 pub(super) enum WaitingHold {
-    /// Taken: a crash releases the hold. With the id it gets when the run begins; `None` for
-    /// resumable work, which keeps its own.
-    Held(BudgetHold, Option<String>),
+    /// Taken: a crash releases the hold. With the id that it gets when the run begins, and the
+    /// claim that the run is recorded in.
+    Held(BudgetHold, String, RequestClaim),
+    /// Taken for resumable work, which keeps its id.
+    Resumable(BudgetHold),
     /// Deferred until the run begins, since the caller has no budget.
     Deferred(PendingHold),
 }
@@ -32,17 +36,16 @@ pub(super) enum WaitingHold {
 impl PendingHold {
     /// Takes the hold for a turn that still waits for a worker.
     pub(super) async fn take_while_waiting(self) -> Result<WaitingHold, Error> {
-        let (id, started_name) = match self.resumable_id() {
+        if let Some(id) = self.resumable_id() {
             // Idempotent: after a crash the work is run again under the same id, and charged once.
-            Some(id) => (id, None),
-            None => {
-                // Ordered by time: random ids touch, and so keep in memory, every page of the store.
-                let name = Uuid::now_v7().to_string();
-                (ledger::waiting_id(&name), Some(name))
-            }
-        };
+            let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
+            return Ok(WaitingHold::Resumable(hold));
+        }
+        // Ordered by time: random ids touch, and so keep in memory, every page of the store.
+        let name = Uuid::now_v7().to_string();
+        let id = ledger::waiting_id(&name);
         let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
-        Ok(WaitingHold::Held(hold, started_name))
+        Ok(WaitingHold::Held(hold, name, self.caller.claim))
     }
 
     /// Takes the hold for a turn whose run begins now.
@@ -50,7 +53,10 @@ impl PendingHold {
         let id = self
             .resumable_id()
             .unwrap_or_else(|| Uuid::now_v7().to_string());
-        Ok(self.ledger.hold(&self.caller, self.estimate, &id).await?)
+        // Queued before the hold, so that a held run is never without its claim on disk.
+        let claimed = self.caller.claim.begin(ClaimedWork::Run);
+        let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
+        Ok(hold.claimed(claimed))
     }
 
     fn resumable_id(&self) -> Option<String> {
@@ -66,7 +72,7 @@ impl WaitingHold {
     /// Returns the phase of a turn that begins when a worker has it.
     pub(super) fn phase_at_arrival(&self) -> TurnPhase {
         match self {
-            Self::Held(..) => TurnPhase::Lease,
+            Self::Held(..) | Self::Resumable(_) => TurnPhase::Lease,
             Self::Deferred(_) => TurnPhase::Hold,
         }
     }
@@ -74,8 +80,12 @@ impl WaitingHold {
     /// Records on disk that the run begins: from now on a crash charges the hold.
     pub(super) async fn begin(self) -> Result<BudgetHold, Error> {
         match self {
-            Self::Held(hold, Some(name)) => Ok(hold.rename(&name).await?),
-            Self::Held(hold, None) => Ok(hold),
+            Self::Held(hold, name, claim) => {
+                // Queued before the rename, as before a hold that is taken now.
+                let claimed = claim.begin(ClaimedWork::Run);
+                Ok(hold.claimed(claimed).rename(&name).await?)
+            }
+            Self::Resumable(hold) => Ok(hold),
             Self::Deferred(holding) => holding.take_now().await,
         }
     }

@@ -44,12 +44,35 @@ pub(in crate::http) async fn create_response(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
+    if let Some(id) = responses.find_resumed(&caller).await? {
+        return resume(&responses, &config, &caller, notes, &id, request.stream).await;
+    }
     let answer = Box::pin(answer(&responses, &config, caller, notes, request));
     drain_expired
         .0
         .run_until_cancelled(answer)
         .await
         .unwrap_or_else(|| Err(ApiError::shutting_down()))
+}
+
+/// Answers a retry of the request that has created the background response `id`.
+async fn resume(
+    responses: &Responses,
+    config: &Config,
+    caller: &Caller,
+    notes: RequestNotes,
+    id: &str,
+    is_streamed: bool,
+) -> Result<Response, ApiError> {
+    if !is_streamed {
+        return Ok(json(responses.get(caller, id).await?));
+    }
+    let events = responses.follow(caller, id, 0).await?;
+    Ok(stream::response(
+        events.into_steps(),
+        config.heartbeat,
+        notes,
+    ))
 }
 
 async fn answer(

@@ -12,6 +12,11 @@ pub(super) fn new_response_id() -> String {
     format!("{RESPONSE_PREFIX}{}", uuid::Uuid::new_v4().simple())
 }
 
+/// Builds the response id of 32 hexadecimal `digits` that are chosen already.
+pub fn response_id_of(digits: &str) -> String {
+    format!("{RESPONSE_PREFIX}{digits}")
+}
+
 /// Builds the id of item `number` in the output of `response`; `prefix` is `msg` or the like.
 pub(super) fn output_item_id(prefix: &str, response: &str, number: usize) -> String {
     format!("{prefix}_{}{number:04x}", digits(response))

@@ -36,6 +36,7 @@ pub use decode::CreateResponseRequest;
 pub use decode::decode;
 pub use events::ResponseEvent;
 pub use fields::REQUEST;
+pub use id::response_id_of;
 pub use id::response_of_item;
 pub use input::check_items;
 pub(super) use item_fields::ITEM;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::accounting::SINGLE_NODE;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
@@ -14,6 +15,7 @@ use crate::services::answers::Answers;
 use crate::services::batches;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
+use crate::services::idempotency::IdempotencyClaims;
 use crate::services::responses::Responses;
 use crate::services::sessions::Sessions;
 use crate::services::tasks::Tasks;
@@ -27,6 +29,7 @@ pub(super) struct ClientServices {
     pub(super) answers: Answers,
     pub(super) batches: Batches,
     pub(super) sessions: Sessions,
+    pub(super) idempotency: IdempotencyClaims,
 }
 
 impl ClientServices {
@@ -39,6 +42,7 @@ impl ClientServices {
             batches: self.batches,
             files,
             sessions: self.sessions,
+            idempotency: self.idempotency,
             tasks,
         }
     }
@@ -93,6 +97,7 @@ impl StartupContext<'_> {
             answers,
             batches,
             sessions,
+            idempotency: self.start_idempotency(),
         })
     }
 
@@ -109,6 +114,20 @@ impl StartupContext<'_> {
         let sessions = Sessions::new(&self.store, Arc::clone(keys), self.settings.sessions);
         sessions.spawn_cleanup(self.shutdown.started());
         sessions
+    }
+
+    /// Opens the idempotency keys and starts their cleanup.
+    fn start_idempotency(&self) -> IdempotencyClaims {
+        let claims = IdempotencyClaims::new(
+            &self.store,
+            self.settings.kept_answers,
+            self.settings.idempotency,
+            SINGLE_NODE,
+            (self.tracker.clone(), self.shutdown.started()),
+            self.metrics.idempotency.clone(),
+        );
+        claims.spawn_cleanup(self.shutdown.started());
+        claims
     }
 
     /// Opens the uploaded files and starts their cleanup.

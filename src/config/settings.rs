@@ -31,6 +31,7 @@ use crate::http;
 use crate::runtime::setting::SettingRefusal;
 use crate::server;
 use crate::services::batches;
+use crate::services::idempotency;
 use crate::services::sessions;
 use crate::services::tasks;
 use crate::storage::files;
@@ -78,6 +79,10 @@ pub struct Settings {
     pub sessions: sessions::Config,
     /// Share of the pool for batches, and retention.
     pub batches: batches::Config,
+    /// Requests that are repeated with their idempotency key.
+    pub idempotency: idempotency::Config,
+    /// Retention of their answers, in `[idempotency]`.
+    pub kept_answers: TtlLimits,
     /// Limits of uploaded files.
     pub files: files::Config,
     /// Tasks: agents that work in folders of this machine.
@@ -164,6 +169,8 @@ impl Settings {
             conversations: layers.section("conversations")?,
             sessions: layers.section("sessions")?,
             batches: layers.section("batches")?,
+            idempotency: layers.section("idempotency")?,
+            kept_answers: layers.section("idempotency")?,
             files: layers.section("files")?,
             tasks: layers.section("tasks")?,
             stored_tasks: layers.section("tasks")?,

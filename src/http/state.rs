@@ -24,6 +24,7 @@ use crate::runtime::checks::CheckReport;
 use crate::services::answers::Answers;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
+use crate::services::idempotency::IdempotencyClaims;
 use crate::services::responses::Responses;
 use crate::services::sessions::Sessions;
 use crate::services::tasks::Tasks;
@@ -84,6 +85,8 @@ pub struct ApiServices {
     pub sessions: Sessions,
     /// Tasks of agents; `None` if they are off.
     pub tasks: Option<Tasks>,
+    /// Answers of requests with an idempotency key.
+    pub idempotency: IdempotencyClaims,
 }
 
 /// Sources of the metrics endpoint that no other handler reads.

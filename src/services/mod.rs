@@ -3,6 +3,7 @@
 //! - [`answers`]: in-process requests, answered without HTTP. [`uploads`]: uploaded files in turns.
 //! - [`responses`], [`conversations`]: stored responses and conversations of the Responses API.
 //! - [`sessions`]: stored chats.
+//! - [`idempotency`]: what was answered for a key, so that a request is not paid twice.
 //! - [`figures`]: figures over time, for the dashboard.
 //! - [`batches`]: files of requests, run in the background. [`tasks`]: agents with tools.
 
@@ -10,6 +11,7 @@ pub mod answers;
 pub mod batches;
 pub mod conversations;
 pub mod figures;
+pub mod idempotency;
 pub mod responses;
 pub mod sessions;
 pub mod tasks;

@@ -238,6 +238,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "services::idempotency",
+        &[
+            "domain",
+            "telemetry::metrics",
+            "runtime::setting",
+            "storage::store",
+        ],
+    ),
+    (
         "services::responses",
         &[
             "domain",
@@ -324,6 +333,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "services::answers",
             "services::batches",
             "services::conversations",
+            "services::idempotency",
             "services::responses",
             "services::sessions",
             "services::tasks",
@@ -365,6 +375,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "engine::pool",
             "engine::routing",
             "services::batches",
+            "services::idempotency",
             "services::sessions",
             "services::tasks",
             "http",

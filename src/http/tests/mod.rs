@@ -18,6 +18,7 @@ mod encodings;
 mod error_reports;
 mod files;
 mod hooks;
+mod idempotency;
 mod large_bodies;
 mod limits;
 mod messages;
@@ -106,6 +107,7 @@ use crate::services::answers::Answers;
 use crate::services::batches::BatchDeps;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
+use crate::services::idempotency::IdempotencyClaims;
 use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
 use crate::storage::files::Files;
@@ -340,6 +342,7 @@ fn app_state(
             responses,
             answers,
             tasks: None,
+            idempotency: IdempotencyClaims::temporary(),
         },
         turns,
         keys,

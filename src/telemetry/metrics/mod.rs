@@ -11,6 +11,7 @@ mod format;
 mod gauges;
 mod hooks;
 mod http;
+mod idempotency;
 mod labels;
 mod latency_buckets;
 mod owners;
@@ -62,6 +63,8 @@ pub use hooks::HookMetrics;
 pub use hooks::HookVerdictLabel;
 pub use http::HttpMetrics;
 pub use http::RequestEnd;
+pub use idempotency::IdempotencyMetrics;
+pub use idempotency::IdempotencyResult;
 pub use latency_buckets::LatencyBuckets;
 pub use owners::OwnerConfig;
 pub use owners::OwnerLabel;
@@ -140,6 +143,8 @@ pub struct MetricFamilies {
     pub spans: SpanMetrics,
     /// Families of the calls of hooks.
     pub hooks: HookMetrics,
+    /// Family of the requests with an idempotency key.
+    pub idempotency: IdempotencyMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -217,6 +222,7 @@ impl Metrics {
             webhooks: WebhookMetrics::register(own),
             spans: SpanMetrics::register(own),
             hooks: HookMetrics::register(own),
+            idempotency: IdempotencyMetrics::register(own),
         };
         let gauges = ScrapeGauges::register(own, models);
         let mut natives = Registry::with_prefix(PREFIX);

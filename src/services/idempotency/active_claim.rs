@@ -1,0 +1,219 @@
+//! Claim of a request that is being answered.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::claims::ClaimKey;
+use super::claims::IdempotencyClaims;
+use super::record::AnswerHead;
+use super::record::BodyDigest;
+use super::record::ClaimRecord;
+use super::record::ClaimState;
+use crate::domain::ClaimedKey;
+use crate::domain::ClaimedWork;
+use crate::storage::store::Error;
+
+/// Claim of the request that is answered for a key.
+#[derive(Debug)]
+pub struct ActiveClaim {
+    claims: IdempotencyClaims,
+    key: ClaimKey,
+    request_id: String,
+    object_id: String,
+    /// True if an earlier request with the key may have created the object.
+    is_resumed: bool,
+    /// Digest of the body that this request had.
+    resumed_body: Option<BodyDigest>,
+    body: OnceLock<BodyDigest>,
+    progress: watch::Sender<ClaimProgress>,
+}
+
+/// Paid work of the request so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct ClaimProgress {
+    /// Kind of the first work; `None` while none has begun.
+    work: Option<ClaimedWork>,
+    /// Number of works that have begun and not ended.
+    open: usize,
+    is_charged: bool,
+}
+
+/// Cost of a request whose work has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimedCost {
+    /// Nothing was paid, and nothing created.
+    Free,
+    /// A run was paid.
+    Run,
+    /// An object was created, or may have been by an earlier request with the key.
+    Object,
+}
+
+impl ActiveClaim {
+    /// Creates the claim of the request `request_id` on `key`.
+    pub(super) fn new(claims: IdempotencyClaims, key: ClaimKey, request_id: &str) -> Self {
+        Self {
+            claims,
+            key,
+            request_id: request_id.to_owned(),
+            // Ordered by time, as the ids of some objects are.
+            object_id: Uuid::now_v7().simple().to_string(),
+            is_resumed: false,
+            resumed_body: None,
+            body: OnceLock::new(),
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// Continues the claim of an earlier request with the body `body`, whose object may exist.
+    pub(super) fn resume(self, object_id: String, body: Option<BodyDigest>) -> Self {
+        Self {
+            object_id,
+            is_resumed: true,
+            resumed_body: body,
+            ..self
+        }
+    }
+
+    /// Records the digest of the body, once the body was read.
+    pub fn record_body(&self, digest: BodyDigest) {
+        self.body.get_or_init(|| digest);
+    }
+
+    /// Returns the digest of the body; `None` until the body was read.
+    pub fn body(&self) -> Option<&BodyDigest> {
+        self.body.get()
+    }
+
+    /// Returns the digest of the body that an earlier request with the key had, if its object may
+    /// exist.
+    pub fn resumed_body(&self) -> Option<&BodyDigest> {
+        self.resumed_body.as_ref()
+    }
+
+    /// Id of the request.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// True if an earlier request with the key may have created the object.
+    pub(super) fn is_resumption(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Waits until all paid work has ended, and returns what it cost.
+    pub async fn wait_for_cost(&self) -> ClaimedCost {
+        let mut progress = self.progress.subscribe();
+        let ended = progress.wait_for(|progress| progress.open == 0).await;
+        // The claim owns the sender, so the channel is never closed.
+        let ended = ended.map(|progress| *progress).unwrap_or_default();
+        match ended.work {
+            _ if self.is_resumption() => ClaimedCost::Object,
+            Some(ClaimedWork::Object) if ended.is_charged => ClaimedCost::Object,
+            Some(ClaimedWork::Run) if ended.is_charged => ClaimedCost::Run,
+            _ => ClaimedCost::Free,
+        }
+    }
+
+    /// Stores the answer, on disk when the future is ready. The write is queued by the call itself.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub fn store_answer(
+        &self,
+        head: AnswerHead,
+        content: Bytes,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        self.write(ClaimState::Answered(head), content)
+    }
+
+    /// Records that a paid request has no answer that could be sent again, because it was cut off or
+    /// (`is_complete`) was too large.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn store_loss(&self, is_complete: bool) -> Result<(), Error> {
+        let state = if is_complete {
+            ClaimState::NotKept
+        } else {
+            ClaimState::Interrupted
+        };
+        self.write(state, Bytes::new()).await
+    }
+
+    /// Records that the request has no answer, and its object exists or may exist.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn store_object(&self) -> Result<(), Error> {
+        self.write(ClaimState::Creating, Bytes::new()).await
+    }
+
+    /// Frees the key, for a request that has cost nothing.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn release(&self) -> Result<(), Error> {
+        if self.progress.borrow().work.is_none() && !self.claims.is_shared() {
+            return Ok(());
+        }
+        self.claims.remove(&self.key).await
+    }
+
+    /// Returns the record of the claim in `state`.
+    pub(super) fn record(&self, state: ClaimState) -> ClaimRecord {
+        ClaimRecord {
+            object_id: self.object_id.clone(),
+            request_id: self.request_id.clone(),
+            body: self.body().or(self.resumed_body()).cloned(),
+            node: self.claims.node().to_owned(),
+            state,
+        }
+    }
+
+    fn write(
+        &self,
+        state: ClaimState,
+        content: Bytes,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        self.claims.write(&self.key, self.record(state), content)
+    }
+}
+
+impl ClaimedKey for ActiveClaim {
+    fn begin(&self, work: ClaimedWork) {
+        let mut is_first = false;
+        self.progress.send_modify(|progress| {
+            is_first = progress.work.is_none();
+            progress.work.get_or_insert(work);
+            progress.open += 1;
+        });
+        if !is_first {
+            return;
+        }
+        let state = match work {
+            ClaimedWork::Run => ClaimState::Running,
+            ClaimedWork::Object => ClaimState::Creating,
+        };
+        // Not awaited: the transaction is queued, and what is queued later is written no earlier.
+        drop(self.write(state, Bytes::new()));
+    }
+
+    fn end(&self, is_charged: bool) {
+        self.progress.send_modify(|progress| {
+            progress.open = progress.open.saturating_sub(1);
+            progress.is_charged |= is_charged;
+        });
+    }
+
+    fn object_id(&self) -> &str {
+        &self.object_id
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.is_resumption()
+    }
+}

@@ -1,0 +1,291 @@
+//! Records of keys in the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::Digest as _;
+use sha2::Sha256;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::active_claim::ActiveClaim;
+use super::config::Config;
+use super::record::AnswerHead;
+use super::record::BodyDigest;
+use super::record::ClaimRecord;
+use super::record::ClaimState;
+use super::record::hexadecimal;
+use crate::storage::store::Error;
+use crate::storage::store::RecordWithParts;
+use crate::storage::store::Store;
+use crate::storage::store::StoreTable;
+use crate::storage::store::Transaction;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
+use crate::telemetry::metrics::IdempotencyMetrics;
+
+/// Table of the keys: owner and [`ClaimKey`] -> claim, with the body of its answer as a part.
+const TABLE: StoreTable = StoreTable::new("idempotency");
+
+/// Keys of all callers, and the means to record what becomes of them. Clones share them.
+#[derive(Debug, Clone)]
+pub struct IdempotencyClaims(Arc<ClaimsInner>);
+
+#[derive(Debug)]
+struct ClaimsInner {
+    table: TtlTable,
+    /// True if other servers use the same records.
+    is_shared: bool,
+    node: String,
+    config: Config,
+    tracker: TaskTracker,
+    runtime: Handle,
+    stop: CancellationToken,
+    metrics: IdempotencyMetrics,
+}
+
+/// Idempotency key of a caller for one path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClaimKey {
+    owner: String,
+    id: String,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum FoundClaim {
+    /// Nothing: the request is the first, or the earlier ones have cost nothing.
+    Free(ActiveClaim),
+    /// An earlier request was answered.
+    Answered {
+        /// Digest of its body.
+        body: Option<BodyDigest>,
+        /// Id of that request.
+        request_id: String,
+        /// Status and headers of the answer.
+        head: AnswerHead,
+        /// Body of the answer.
+        content: Bytes,
+    },
+    /// An earlier request has no answer that could be sent again.
+    Unanswered {
+        /// Digest of its body.
+        body: Option<BodyDigest>,
+        /// True if it was answered, and the answer was too large to be kept.
+        is_complete: bool,
+    },
+    /// Another server answers a request with the key.
+    InUse,
+}
+
+impl ClaimKey {
+    /// Creates the key of `owner` for requests to `path` with the header value `key`.
+    pub fn new(owner: String, path: &str, key: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(path.as_bytes());
+        hasher.update([0]);
+        hasher.update(key.as_bytes());
+        Self {
+            owner,
+            id: hexadecimal(&hasher.finalize()),
+        }
+    }
+}
+
+impl IdempotencyClaims {
+    /// Opens the keys in `store`, for the server called `node`. Answers of the tasks on `tracker` that
+    /// wait for a retry end once `stop` is cancelled.
+    pub fn new(
+        store: &Store,
+        limits: TtlLimits,
+        config: Config,
+        node: &str,
+        (tracker, stop): (TaskTracker, CancellationToken),
+        metrics: IdempotencyMetrics,
+    ) -> Self {
+        Self(Arc::new(ClaimsInner {
+            table: TtlTable::new(store.clone(), TABLE, limits),
+            is_shared: store.is_shared(),
+            node: node.to_owned(),
+            config,
+            tracker,
+            runtime: Handle::current(),
+            stop,
+            metrics,
+        }))
+    }
+
+    /// Opens keys in memory.
+    #[cfg(test)]
+    pub(crate) fn temporary() -> Self {
+        Self::over(&Store::in_memory(TaskTracker::new()))
+    }
+
+    /// Opens keys in `store`, as a new start of the same server would.
+    #[cfg(test)]
+    pub(crate) fn over(store: &Store) -> Self {
+        let limits = TtlLimits {
+            time_to_live: std::time::Duration::from_secs(60),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
+        let config = Config {
+            linger: std::time::Duration::from_secs(10),
+            max_answer_bytes: 64 * 1024,
+            memory_bytes: 1 << 20,
+        };
+        let tasks = (TaskTracker::new(), CancellationToken::new());
+        Self::new(
+            store,
+            limits,
+            config,
+            "",
+            tasks,
+            IdempotencyMetrics::default(),
+        )
+    }
+
+    /// Starts a task that removes expired keys, until `stop` is cancelled.
+    pub fn spawn_cleanup(&self, stop: CancellationToken) {
+        self.0.table.spawn_cleanup(stop);
+    }
+
+    /// Settings of the keys.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Metrics that requests with keys are counted in.
+    pub fn metrics(&self) -> &IdempotencyMetrics {
+        &self.0.metrics
+    }
+
+    /// Token that is cancelled when no retry can be waited for.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Runs `work` to its end, also during the shutdown.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.tracker.spawn_on(work, &self.0.runtime);
+    }
+
+    /// Looks up what became of the earlier requests with `key`; `request_id` is that of a new one. A
+    /// free key of a shared store is reserved on disk when this returns.
+    ///
+    /// # Errors
+    /// Fails when the record cannot be read, or not be written.
+    pub async fn look_up(&self, key: &ClaimKey, request_id: &str) -> Result<FoundClaim, Error> {
+        if self.0.is_shared {
+            return self.reserve(key, request_id).await;
+        }
+        let ClaimKey { owner, id } = key;
+        let stored = self.0.table.get_with_parts(owner, id).await?;
+        let fresh = || ActiveClaim::new(self.clone(), key.clone(), request_id);
+        self.judge(stored, fresh)
+    }
+
+    /// Looks the key up and reserves it if it is free, in one transaction.
+    async fn reserve(&self, key: &ClaimKey, request_id: &str) -> Result<FoundClaim, Error> {
+        let this = self.clone();
+        let key = key.clone();
+        let request_id = request_id.to_owned();
+        let reserve = move |transaction: &mut Transaction<'_>| {
+            let table = &this.0.table;
+            let stored = table.get_with_parts_in(transaction, &key.owner, &key.id)?;
+            let fresh = || ActiveClaim::new(this.clone(), key.clone(), &request_id);
+            let found = this.judge(stored, fresh)?;
+            if let FoundClaim::Free(claim) = &found {
+                let state = if claim.is_resumption() {
+                    ClaimState::Creating
+                } else {
+                    ClaimState::Reserved
+                };
+                let record = encode_record(&claim.record(state))?;
+                table.remove_in(transaction, &key.owner, &key.id)?;
+                table.put_in(transaction, &key.owner, &key.id, &record)?;
+            }
+            Ok::<_, Error>(found)
+        };
+        self.0.table.transaction(reserve).await
+    }
+
+    /// Decides what a stored record means for a new request.
+    fn judge(
+        &self,
+        stored: Option<RecordWithParts>,
+        fresh: impl FnOnce() -> ActiveClaim,
+    ) -> Result<FoundClaim, Error> {
+        let Some(RecordWithParts { record, parts }) = stored else {
+            return Ok(FoundClaim::Free(fresh()));
+        };
+        let record: ClaimRecord = decode_record("of a request", &record)?;
+        let is_elsewhere = self.0.is_shared && record.node != self.0.node;
+        let ClaimRecord {
+            object_id, body, ..
+        } = record;
+        Ok(match record.state {
+            ClaimState::Answered(head) => FoundClaim::Answered {
+                body,
+                request_id: record.request_id,
+                head,
+                content: parts.concat().into(),
+            },
+            ClaimState::NotKept => FoundClaim::Unanswered {
+                body,
+                is_complete: true,
+            },
+            ClaimState::Reserved | ClaimState::Running | ClaimState::Creating if is_elsewhere => {
+                FoundClaim::InUse
+            }
+            // The server was stopped before the request cost anything.
+            ClaimState::Reserved => FoundClaim::Free(fresh()),
+            // A run that an earlier start has begun: its hold was charged.
+            ClaimState::Running | ClaimState::Interrupted => FoundClaim::Unanswered {
+                body,
+                is_complete: false,
+            },
+            ClaimState::Creating => FoundClaim::Free(fresh().resume(object_id, body)),
+        })
+    }
+
+    /// Writes the state of a claim, and the body of its answer. The write is queued by the call itself.
+    pub(super) fn write(
+        &self,
+        key: &ClaimKey,
+        record: ClaimRecord,
+        content: Bytes,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let table = self.0.table.clone();
+        let ClaimKey { owner, id } = key.clone();
+        let write = move |transaction: &mut Transaction<'_>| {
+            let head = encode_record(&record)?;
+            // Removed first, because a replaced record would keep its expiry time, which may be over.
+            table.remove_in(transaction, &owner, &id)?;
+            table.put_in(transaction, &owner, &id, &head)?;
+            if !content.is_empty() {
+                table.append_in(transaction, &owner, &id, &head, &content)?;
+            }
+            Ok::<_, Error>(())
+        };
+        self.0.table.transaction(write)
+    }
+
+    /// Removes the record of a key.
+    pub(super) async fn remove(&self, key: &ClaimKey) -> Result<(), Error> {
+        self.0.table.remove(&key.owner, &key.id).await.map(|_| ())
+    }
+
+    /// True if a record is written for each key, and not only for those that cost something.
+    pub(super) fn is_shared(&self) -> bool {
+        self.0.is_shared
+    }
+
+    /// Name of this server.
+    pub(super) fn node(&self) -> &str {
+        &self.0.node
+    }
+}

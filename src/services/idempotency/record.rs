@@ -1,0 +1,80 @@
+//! Stored form of claims and of their answers.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde::Serialize;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::storage::store::Stored;
+
+/// SHA-256 of the body of a request, in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BodyDigest(String);
+
+/// Status and headers of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerHead {
+    /// Status of the answer.
+    pub status: u16,
+    /// Headers of the answer by name, in their order.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What became of the request that has claimed a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClaimState {
+    /// Being answered; nothing was paid. Written only where servers share a store.
+    Reserved,
+    /// A paid run has begun, and has no answer yet.
+    Running,
+    /// An object is being created, or was, and the request has no answer.
+    Creating,
+    /// The paid run was cut off before its answer was complete.
+    Interrupted,
+    /// The answer was complete, and was too large to be kept.
+    NotKept,
+    /// The answer, whose body is a part of the record.
+    Answered(AnswerHead),
+}
+
+/// Record of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ClaimRecord {
+    /// Id of the object that the request creates.
+    pub(super) object_id: String,
+    /// Id of the first request with the key.
+    pub(super) request_id: String,
+    /// Digest of its body; `None` if the body was not read.
+    pub(super) body: Option<BodyDigest>,
+    /// Name of the server that has answered it.
+    pub(super) node: String,
+    pub(super) state: ClaimState,
+}
+
+impl Stored for ClaimRecord {
+    const KIND: &'static str = "idempotency key";
+}
+
+impl BodyDigest {
+    /// Computes the digest of the whole `body`.
+    pub fn of(body: &[u8]) -> Self {
+        Self::finish(Sha256::new_with_prefix(body))
+    }
+
+    /// Finishes the digest of a body that was hashed in pieces.
+    pub fn finish(hasher: Sha256) -> Self {
+        Self(hexadecimal(&hasher.finalize()))
+    }
+}
+
+/// Writes `bytes` in hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

@@ -50,6 +50,11 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
+    /// Returns the body itself.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// Decodes the body with `decode`; a large body waits for a decoder and is decoded off the
     /// threads that serve connections.
     pub(super) async fn decode<T, E>(

@@ -18,6 +18,7 @@ mod entity_tag;
 mod error;
 mod extract;
 mod form;
+mod idempotency;
 mod middleware;
 mod node_facts;
 mod openapi;

@@ -40,6 +40,8 @@ use super::middleware::cors::Cors;
 use super::middleware::error_report::ErrorReports;
 use super::middleware::framing;
 use super::middleware::host_check;
+use super::middleware::idempotency;
+use super::middleware::idempotency::IdempotencyLayer;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::middleware::reserved_connections;
@@ -71,6 +73,11 @@ pub fn router(state: AppState) -> Router {
         all.extend(docs_routes(described_routes(state.admin.is_some())));
     }
     all.extend(unsupported_routes());
+    let keyed: Vec<_> = all
+        .iter()
+        .filter(|route| route.methods.takes_idempotency_key())
+        .map(|route| route.path)
+        .collect();
     let mut router = Router::new();
     let mut needs = Vec::new();
     for RouteEntry {
@@ -97,6 +104,10 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     // Layers run in reverse order: the last one added meets a request first.
     let router = router
+        .layer(from_fn_with_state(
+            IdempotencyLayer::new(&state, keyed),
+            idempotency::layer,
+        ))
         .layer(from_fn_with_state(
             BodyLimits::new(&state.config),
             body_limit::layer,

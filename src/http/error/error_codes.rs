@@ -94,6 +94,14 @@ pub(in crate::http) enum ErrorKind {
     ConversationLocked,
     /// Conversation at its maximum size.
     ConversationFull,
+    /// Idempotency key of another request.
+    IdempotencyKeyReused,
+    /// Idempotency key of a paid request that was cut off.
+    IdempotencyInterrupted,
+    /// Idempotency key of a paid request whose answer was too large to be kept.
+    IdempotencyNotKept,
+    /// Idempotency key of a request that another server answers.
+    IdempotencyKeyInUse,
     /// Body that did not arrive in time.
     BodyTimeout,
     /// Body over the size limit.
@@ -166,7 +174,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 83] = [
+    pub(in crate::http) const ALL: [Self; 87] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -220,6 +228,10 @@ impl ErrorKind {
         Self::SessionFull,
         Self::ConversationLocked,
         Self::ConversationFull,
+        Self::IdempotencyKeyReused,
+        Self::IdempotencyInterrupted,
+        Self::IdempotencyNotKept,
+        Self::IdempotencyKeyInUse,
         Self::BodyTimeout,
         Self::TooLarge,
         Self::FilesFull,
@@ -334,6 +346,10 @@ impl ErrorKind {
             Self::TaskNotOver => (400, Some("task_not_over")),
             Self::TooManySessions => (400, Some("too_many_sessions")),
             Self::SessionFull => (400, Some("session_full")),
+            Self::IdempotencyKeyReused => (422, Some("idempotency_key_reused")),
+            Self::IdempotencyInterrupted => (409, Some("idempotency_interrupted")),
+            Self::IdempotencyNotKept => (409, Some("idempotency_answer_not_kept")),
+            Self::IdempotencyKeyInUse => (409, Some("idempotency_key_in_use")),
             Self::BodyTimeout => (408, Some("body_timeout")),
             Self::TooLarge => (413, Some("request_too_large")),
             Self::FilesFull => (413, Some("file_storage_full")),

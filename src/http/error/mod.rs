@@ -111,8 +111,8 @@ impl ApiError {
             .caused_by(cause)
     }
 
-    /// Sets the request field at fault.
-    fn of_store(error: store::Error) -> Self {
+    /// Error: the store failed, or what it holds cannot be read.
+    pub(super) fn of_store(error: store::Error) -> Self {
         match error {
             store::Error::Unreadable { kind, ref name, .. } => {
                 let message = format!(
@@ -257,7 +257,11 @@ impl IntoResponse for ApiError {
         // A retry is pointless: the limit can never admit the request, or the budget does not reset
         // before tomorrow. Or it would be charged again.
         let is_permanent = match self.0.kind {
-            ErrorKind::OverBudget | ErrorKind::TaskExists | ErrorKind::ProjectExists => true,
+            ErrorKind::OverBudget
+            | ErrorKind::TaskExists
+            | ErrorKind::ProjectExists
+            | ErrorKind::IdempotencyInterrupted
+            | ErrorKind::IdempotencyNotKept => true,
             ErrorKind::Limited | ErrorKind::HookUnavailable => self.0.retry_after.is_none(),
             _ => self.0.has_charge || row.is_persistent,
         };

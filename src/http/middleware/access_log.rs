@@ -66,6 +66,11 @@ impl RequestNotes {
         self.0.hooks.get_or_init(|| hooks.clone());
     }
 
+    /// True if an error was recorded.
+    pub(in crate::http) fn has_error(&self) -> bool {
+        self.0.error.get().is_some()
+    }
+
     /// Records an error; only the first is kept.
     pub(in crate::http) fn record_error(&self, error: &ApiError) {
         self.0.error.get_or_init(|| error.clone());

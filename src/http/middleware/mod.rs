@@ -10,6 +10,7 @@ pub(super) mod error_report;
 pub(super) mod framing;
 pub(super) mod hook_mark;
 pub(super) mod host_check;
+pub(super) mod idempotency;
 pub(super) mod panic;
 pub(super) mod request_id;
 mod request_trace;

@@ -49,6 +49,13 @@ impl<S: Clone> DescribedMethods<S> {
         self.router
     }
 
+    /// True if `POST` takes an idempotency key.
+    pub(in crate::http) fn takes_idempotency_key(&self) -> bool {
+        self.operations
+            .iter()
+            .any(|(method, operation)| *method == "post" && operation.takes_idempotency_key)
+    }
+
     /// Returns the route of the handlers at `path`.
     pub(in crate::http) fn describe(
         &self,

@@ -13,6 +13,7 @@ use super::headers;
 use super::operation::Operation;
 use super::operation::OperationBody;
 use super::operation::OperationTag;
+use super::operations::IDEMPOTENCY_KEY;
 use super::request_schemas::RequestSchemas;
 use super::responses;
 use super::success;
@@ -207,8 +208,12 @@ fn json_body(operation: &Operation, reference: &str) -> Value {
 fn parameters(operation: &Operation) -> Vec<Value> {
     let query = operation.query.iter().map(|field| ("query", field));
     let headers = operation.headers.iter().map(|field| ("header", field));
+    let key = operation
+        .takes_idempotency_key
+        .then_some(("header", &IDEMPOTENCY_KEY));
     query
         .chain(headers)
+        .chain(key)
         .map(|(place, field)| {
             json!({
                 "name": field.name,

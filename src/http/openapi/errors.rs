@@ -150,6 +150,7 @@ const fn meaning(status: u16) -> &'static str {
         409 => "The request conflicts with another one or with the current state.",
         413 => "The body is too large.",
         415 => "The encoding of the body is not supported.",
+        422 => "The idempotency key belongs to a request with another body.",
         426 => "The path opens a WebSocket.",
         429 => "A limit is reached. Where a retry helps, `Retry-After` says when.",
         501 => "The transfer encoding is not supported.",
@@ -245,6 +246,10 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::UnknownItem
         | ErrorKind::ConversationLocked
         | ErrorKind::ConversationFull => is_one_of(&[Tag::Responses, Tag::Conversations]),
+        ErrorKind::IdempotencyKeyReused
+        | ErrorKind::IdempotencyInterrupted
+        | ErrorKind::IdempotencyNotKept
+        | ErrorKind::IdempotencyKeyInUse => operation.takes_idempotency_key,
         ErrorKind::UnknownBatch => is_one_of(&[Tag::Batches, Tag::MessageBatches]),
         ErrorKind::UnknownFile => operation.runs_model || is_one_of(&[Tag::Files, Tag::Batches]),
         ErrorKind::FilesFull => is_one_of(&[Tag::Files, Tag::Batches, Tag::MessageBatches]),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Headers by name: description and type of the value.
-static HEADERS: [(&str, &str, &str); 18] = [
+static HEADERS: [(&str, &str, &str); 20] = [
     (
         "x-request-id",
         "string",
@@ -92,6 +92,16 @@ static HEADERS: [(&str, &str, &str); 18] = [
         "Whether the answer comes from the response cache: `hit`, `miss` or `bypass`.",
     ),
     (
+        "idempotent-replayed",
+        "string",
+        "`true` if the answer is that to an earlier request with the same idempotency key.",
+    ),
+    (
+        "x-switchboard-first-request-id",
+        "string",
+        "With `idempotent-replayed`: the id of that request.",
+    ),
+    (
         "etag",
         "string",
         "Version of the document, to be sent as `If-None-Match`.",
@@ -120,7 +130,12 @@ pub(super) fn of_error(status: u16) -> Value {
 }
 
 /// Returns the headers of a success. Only an operation with a body has fields to remark on.
-pub(super) fn of_success(has_body: bool, runs_model: bool, is_document: bool) -> Value {
+pub(super) fn of_success(
+    has_body: bool,
+    runs_model: bool,
+    is_idempotent: bool,
+    is_document: bool,
+) -> Value {
     let mut names = vec!["x-request-id"];
     if has_body {
         names.extend(["x-switchboard-ignored", "x-switchboard-repaired"]);
@@ -133,6 +148,9 @@ pub(super) fn of_success(has_body: bool, runs_model: bool, is_document: bool) ->
             "x-cache",
         ]);
         names.extend(rate_limits());
+    }
+    if is_idempotent {
+        names.extend(["idempotent-replayed", "x-switchboard-first-request-id"]);
     }
     if is_document {
         names.push("etag");

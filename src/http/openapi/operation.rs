@@ -22,6 +22,8 @@ pub(in crate::http) struct Operation {
     pub(super) is_body_optional: bool,
     /// True if a model is called, so that limits, budgets and upstream errors apply.
     pub(super) runs_model: bool,
+    /// True if a request that is sent again with its idempotency key is answered once.
+    pub(super) takes_idempotency_key: bool,
 }
 
 /// Body of a request.
@@ -151,6 +153,7 @@ impl Operation {
             example: None,
             is_body_optional: false,
             runs_model: false,
+            takes_idempotency_key: false,
         }
     }
 
@@ -188,6 +191,12 @@ impl Operation {
     /// Declares that an empty body is accepted.
     pub(super) const fn optional(mut self) -> Self {
         self.is_body_optional = true;
+        self
+    }
+
+    /// Declares that a request which is sent again with its idempotency key is answered once.
+    pub(super) const fn idempotent(mut self) -> Self {
+        self.takes_idempotency_key = true;
         self
     }
 

@@ -48,6 +48,7 @@ fn empty_response(status: u16, operation: &Operation) -> Value {
     let headers = headers::of_success(
         is_success && has_body,
         is_success && operation.runs_model,
+        is_success && operation.takes_idempotency_key,
         operation.id == "getOpenApiDocument",
     );
     let description = match status {

@@ -35,7 +35,8 @@ pub(in crate::http) static CREATE_MESSAGE: Operation = Operation::new(
     MESSAGE_BODY,
     r#"{"model": "haiku", "max_tokens": 256, "messages": [{"role": "user", "content": "What is a switchboard?"}]}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static COUNT_MESSAGE_TOKENS: Operation = Operation::new(
     "countMessageTokens",
@@ -57,7 +58,8 @@ pub(in crate::http) static CREATE_MESSAGE_BATCH: Operation = Operation::new(
 .body(
     RequestObject::of("CreateMessageBatchRequest", &[&anthropic::batches::CREATE]),
     r#"{"requests": [{"custom_id": "first", "params": {"model": "haiku", "max_tokens": 256, "messages": [{"role": "user", "content": "Hi"}]}}]}"#,
-);
+)
+.idempotent();
 
 pub(in crate::http) static LIST_MESSAGE_BATCHES: Operation = Operation::new(
     "listMessageBatches",

@@ -46,6 +46,14 @@ const ANTHROPIC_VERSION: Field = honoured(
     "Sent by clients of Anthropic's API, who are answered in its format.",
 );
 
+/// Header of operations that cost money.
+pub(super) const IDEMPOTENCY_KEY: Field = honoured(
+    "idempotency-key",
+    Text,
+    "1 to 255 visible ASCII characters, chosen by the client. A request that is sent again with the same key and body gets the answer to \
+     the first, and is paid once.",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,8 @@ pub(in crate::http) static CREATE_CHAT_COMPLETION: Operation = Operation::new(
     RequestObject::of("CreateChatCompletionRequest", &[&chat::REQUEST]),
     r#"{"model": "haiku", "messages": [{"role": "user", "content": "What is a switchboard?"}]}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static CREATE_COMPLETION: Operation = Operation::new(
     "createCompletion",
@@ -48,7 +49,8 @@ pub(in crate::http) static CREATE_COMPLETION: Operation = Operation::new(
     RequestObject::of("CreateCompletionRequest", &[&completions::REQUEST]),
     r#"{"model": "haiku", "prompt": "A switchboard is"}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static CREATE_RESPONSE: Operation = Operation::new(
     "createResponse",
@@ -56,7 +58,8 @@ pub(in crate::http) static CREATE_RESPONSE: Operation = Operation::new(
     "Creates a response: as one body, as a stream, or in the background.",
 )
 .body(CREATE_RESPONSE_BODY, INPUT_EXAMPLE)
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static OPEN_RESPONSES_SOCKET: Operation = Operation::new(
     "openResponsesSocket",
@@ -184,7 +187,8 @@ pub(in crate::http) static CREATE_BATCH: Operation = Operation::new(
 .body(
     RequestObject::of("CreateBatchRequest", &[&batches::REQUEST]),
     r#"{"input_file_id": "file-0123456789abcdef0123456789abcdef", "endpoint": "/v1/chat/completions", "completion_window": "24h"}"#,
-);
+)
+.idempotent();
 
 pub(in crate::http) static LIST_BATCHES: Operation = Operation::new(
     "listBatches",

@@ -28,7 +28,8 @@ pub(in crate::http) static ANSWER_REQUESTS: Operation = Operation::new(
     RequestObject::of("CreateInlineBatchRequest", &[&inline_batch::REQUEST]),
     r#"{"requests": [{"model": "haiku", "prompt": "Hi"}, {"model": "haiku", "prompt": "Ho"}]}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static OPEN_STREAM: Operation = Operation::new(
     "openStream",
@@ -101,7 +102,8 @@ pub(in crate::http) static CREATE_SESSION_MESSAGE: Operation = Operation::new(
     .partial(&[]),
     r#"{"content": "Hi"}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static CREATE_TASK: Operation = Operation::new(
     "createTask",
@@ -112,7 +114,8 @@ pub(in crate::http) static CREATE_TASK: Operation = Operation::new(
     RequestObject::of("CreateTaskRequest", &[&tasks::TASK]).closed(),
     r#"{"prompt": "List the files and say what they are for.", "workspace": "/srv/project", "model": "haiku"}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static LIST_TASKS: Operation = Operation::new(
     "listTasks",
@@ -161,7 +164,8 @@ pub(in crate::http) static HAND_OVER_TASK: Operation = Operation::new(
     RequestObject::of("HandOverTaskRequest", &[&tasks::HANDOVER]).closed(),
     r#"{"prompt": "Review what was written.", "model": "haiku"}"#,
 )
-.runs_model();
+.runs_model()
+.idempotent();
 
 pub(in crate::http) static STREAM_TASK_EVENTS: Operation = Operation::new(
     "streamTaskEvents",

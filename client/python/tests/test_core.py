@@ -184,14 +184,30 @@ def test_error_event_has_kind_of_its_type() -> None:
     assert (error.status, str(error)) == (None, "timeout: m (request req_1)")
 
 
-def test_paid_request_is_repeated_only_if_it_was_not_run() -> None:
+def test_request_that_is_paid_once_is_repeated_after_any_failure() -> None:
     assert Attempts(PAID, 2).wait_after_answer(refusal(429, retry_after="3")) == 3.0
     assert Attempts(PAID, 2).wait_after_failure(httpx2.ConnectError("refused")) > 0
     for status in (500, 502, 504):
-        with pytest.raises(ServerError):
-            Attempts(PAID, 2).wait_after_answer(refusal(status))
+        assert Attempts(PAID, 2).wait_after_answer(refusal(status)) > 0
+    assert Attempts(PAID, 2).wait_after_failure(httpx2.ReadError("broke off")) > 0
+    with pytest.raises(ServerError):
+        Attempts(PAID, 2).wait_after_answer(refusal(502, x_should_retry="false"))
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/sessions", "/v1/tasks/task_1/interrupt", "/v1/batches/batch_1/cancel"])
+def test_request_that_the_server_may_run_twice_is_not_repeated(path: str) -> None:
+    request = Request("POST", path)
+    assert Attempts(request, 2).wait_after_failure(httpx2.ConnectError("refused")) > 0
+    with pytest.raises(ServerError):
+        Attempts(request, 2).wait_after_answer(refusal(502))
     with pytest.raises(APIConnectionError):
-        Attempts(PAID, 2).wait_after_failure(httpx2.ReadError("broke off"))
+        Attempts(request, 2).wait_after_failure(httpx2.ReadError("broke off"))
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions/sess_1/messages", "/v1/tasks/task_1/handover", "/v1/batches", "/v1/tasks"])
+def test_paid_paths_may_be_sent_again(path: str) -> None:
+    assert Request("POST", path).may_be_sent_again
+    assert not Request("GET", path).may_be_sent_again
 
 
 def test_free_request_is_repeated_until_retries_are_used_up() -> None:

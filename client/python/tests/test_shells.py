@@ -71,11 +71,31 @@ async def test_refused_request_is_repeated_with_the_same_key(kinds: list[int | N
         assert len({request.headers["idempotency-key"] for request in requests}) == 1
 
 
-async def test_request_that_may_have_been_run_is_not_repeated() -> None:
-    script = Script(refused(502), httpx2.ReadError("cut"))
+def lost(kind: str) -> httpx2.Response | Exception:
+    """Failure of this kind of a request that the server may have run."""
+    kinds = {"status": refused(502), "cut": httpx2.ReadError("cut"), "slow": httpx2.ReadTimeout("slow")}
+    return kinds[kind]
+
+
+@pytest.mark.parametrize("kind", ["status", "cut", "slow"])
+async def test_request_that_may_have_been_run_is_repeated_with_the_same_key(kind: str) -> None:
+    script = Script(lost(kind), httpx2.Response(200, json=BODY))
+    assert blocking(script).complete("hello").content == "Hi"
+    other = Script(lost(kind), httpx2.Response(200, json=BODY))
+    assert (await asynchronous(other).complete("hello")).content == "Hi"
+    for requests in (script.requests, other.requests):
+        assert len(requests) == 2
+        assert len({request.headers["idempotency-key"] for request in requests}) == 1
+
+
+async def test_charged_failure_is_not_repeated() -> None:
+    def charged() -> httpx2.Response:
+        return httpx2.Response(502, headers={"x-should-retry": "false"}, json={"error": {"message": "no", "code": None}})
+
+    script = Script(charged(), charged())
     with pytest.raises(ServerError):
         blocking(script).complete("hello")
-    with pytest.raises(APIConnectionError):
+    with pytest.raises(ServerError):
         await asynchronous(script).complete("hello")
     assert len(script.requests) == 2
 

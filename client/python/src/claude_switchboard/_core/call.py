@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,12 @@ from pydantic import BaseModel, ValidationError
 from ..errors import InvalidAnswerError, SwitchboardError
 from ..version import __version__
 from .settings import Settings
+
+# Paths whose POST the server runs once for each idempotency key.
+IDEMPOTENT_PATHS = re.compile(
+    r"/v1/(chat/completions|completions|messages|messages/batches|responses|batch|batches|sessions/[^/]+/messages"
+    r"|tasks|tasks/[^/]+/handover)"
+)
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -46,6 +53,12 @@ class Request:
     """Seconds of silence that are at most waited for, less than the timeout of the client."""
     max_retries: int | None = None
     """Number of further attempts in the place of that of the client."""
+
+    @property
+    def may_be_sent_again(self) -> bool:
+        """True if a further attempt does no harm although the server may have served the request already."""
+        is_paid_once = self.method == "POST" and IDEMPOTENT_PATHS.fullmatch(self.path) is not None
+        return self.is_repeatable or is_paid_once
 
 
 @dataclass(frozen=True)

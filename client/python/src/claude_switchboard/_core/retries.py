@@ -23,7 +23,7 @@ LOST = frozenset({408, 500, 502, 504})
 class Attempts:
     """Attempts of one request.
 
-    A request that costs money is sent again only if the server has not run it: it was not reached, or it said so.
+    A request that costs money carries an idempotency key, the same for each attempt, so the server runs it once.
     """
 
     def __init__(self, request: Request, max_retries: int) -> None:
@@ -50,7 +50,7 @@ class Attempts:
 
         Raises APIConnectionError or APITimeoutError if there is none.
         """
-        may_repeat = self._request.is_repeatable or isinstance(failure, NEVER_SENT)
+        may_repeat = self._request.may_be_sent_again or isinstance(failure, NEVER_SENT)
         if may_repeat and self._take():
             return backoff(self._made)
         raise connection_error(failure, self._request) from failure
@@ -61,7 +61,7 @@ class Attempts:
             return False
         if wish == "true" or answer.status in NOT_RUN:
             return True
-        return answer.status in LOST and self._request.is_repeatable
+        return answer.status in LOST and self._request.may_be_sent_again
 
     def _take(self) -> bool:
         if self._left == 0:

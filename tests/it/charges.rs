@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::support::{TestServer, eventually};
 
 /// Stops the server and returns its charges in the order of the requests.
-async fn stop_and_list_charges(server: TestServer) -> Vec<ListedCharge> {
+pub(crate) async fn stop_and_list_charges(server: TestServer) -> Vec<ListedCharge> {
     let (data_dir, folder) = server.end_and_keep().await;
     let tracker = TaskTracker::new();
     let store = Store::open(

@@ -41,6 +41,7 @@ mod faults;
 mod files;
 mod full_disk;
 mod hooks;
+mod idempotency;
 mod import_circles;
 mod invalid_cli_output;
 mod isolation;

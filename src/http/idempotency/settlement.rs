@@ -5,7 +5,7 @@
 //! | complete | stored | stored | stored |
 //! | error, or a stream that ends with one | key is free | stored | the object is found again |
 //! | cut off | key is free | recorded as cut off | the object is found again |
-//! | too large | key is free | recorded as not kept | the object is found again |
+//! | too large, or `no-store` | key is free | recorded as not kept | the object is found again |
 
 use std::sync::Arc;
 
@@ -45,7 +45,8 @@ const SHOULD_RETRY: &str = "x-should-retry";
 enum AnswerEnd {
     Complete(AnswerHead, Bytes),
     Failed(AnswerHead, Bytes),
-    TooLarge,
+    /// Too large, or not to be stored.
+    NotKept,
     CutOff,
 }
 
@@ -91,7 +92,7 @@ impl SharedAnswer {
             (ClaimedCost::Run, AnswerEnd::Failed(head, content)) => {
                 claim.store_answer(without_retry(head), content).await
             }
-            (ClaimedCost::Run, AnswerEnd::TooLarge) => claim.store_loss(true).await,
+            (ClaimedCost::Run, AnswerEnd::NotKept) => claim.store_loss(true).await,
             (ClaimedCost::Run, _) => claim.store_loss(false).await,
         }
     }
@@ -103,8 +104,8 @@ impl AnswerEnd {
             Some(head) if !state.is_broken => head,
             _ => return Self::CutOff,
         };
-        if state.standing == AnswerStanding::TooLarge {
-            return Self::TooLarge;
+        if state.standing == AnswerStanding::TooLarge || !first.may_store {
+            return Self::NotKept;
         }
         let error = head.extensions.get::<ApiError>();
         if error.is_some_and(|error| error.kind() == ErrorKind::ShuttingDown) {

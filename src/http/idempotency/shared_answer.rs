@@ -48,6 +48,8 @@ pub(in crate::http) struct FirstRequest {
     pub(in crate::http) flavor: ApiFlavor,
     /// Notes for its log line, which have the error of a stream.
     pub(in crate::http) notes: RequestNotes,
+    /// False if the answer must not be stored (`Cache-Control: no-store`).
+    pub(in crate::http) may_store: bool,
 }
 
 /// What a new request with the key finds.

@@ -256,7 +256,7 @@ impl IdempotencyLayer {
         let (kind, what) = if is_complete {
             (
                 ErrorKind::IdempotencyNotKept,
-                "was answered and charged, and its answer was too large to be kept",
+                "was answered and charged, and its answer was not kept: it was too large, or the request had `Cache-Control: no-store`",
             )
         } else {
             (
@@ -300,7 +300,9 @@ fn run_handler(
     let claim = Arc::new(claim);
     let answer = Arc::clone(opening.answer());
     let mut parts = request.parts.clone();
+    let mut may_store = true;
     if let Some(caller) = parts.extensions.get_mut::<Caller>() {
+        may_store = !caller.cache_control.no_store;
         caller.claim = RequestClaim::new(Arc::clone(&claim) as _);
     }
     let first = FirstRequest {
@@ -311,6 +313,7 @@ fn run_handler(
             .get::<RequestNotes>()
             .cloned()
             .unwrap_or_default(),
+        may_store,
     };
     let body = Body::new(HashedBody::new(request.take_body(), claim, &answer));
     let handler = next.clone().run(Request::from_parts(parts, body));

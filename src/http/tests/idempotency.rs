@@ -298,3 +298,29 @@ async fn answer_is_sent_again_by_the_next_start_of_the_server() {
     .unwrap();
     assert_eq!(runs.load(Relaxed), 1);
 }
+
+#[tokio::test]
+async fn answer_to_a_request_with_no_store_is_not_kept() {
+    let (turns, runs) = charged(greeting_steps());
+    let router = router(state(turns));
+    let ask = || {
+        let headers = [(KEY, "k"), ("cache-control", "no-store")];
+        let body = chat(false).to_string();
+        send(
+            router.clone(),
+            request("POST", "/v1/chat/completions", &headers, body),
+        )
+    };
+    assert_eq!(ask().await.status(), StatusCode::OK);
+    timeout(Duration::from_secs(60), async {
+        // Until the end of the first request is recorded, its answer is in memory.
+        while ask().await.status() == StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let (_, refusal) = error(ask().await).await;
+    assert_eq!(refusal["code"], "idempotency_answer_not_kept");
+    assert_eq!(runs.load(Relaxed), 1);
+}

@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from claude_switchboard import (
-    APIConnectionError,
     AsyncSwitchboard,
     InvalidAnswerError,
     PermissionDeniedError,
@@ -73,7 +72,11 @@ async def test_refused_request_is_repeated_with_the_same_key(kinds: list[int | N
 
 def lost(kind: str) -> httpx2.Response | Exception:
     """Failure of this kind of a request that the server may have run."""
-    kinds = {"status": refused(502), "cut": httpx2.ReadError("cut"), "slow": httpx2.ReadTimeout("slow")}
+    kinds: dict[str, httpx2.Response | Exception] = {
+        "status": refused(502),
+        "cut": httpx2.ReadError("cut"),
+        "slow": httpx2.ReadTimeout("slow"),
+    }
     return kinds[kind]
 
 
@@ -90,7 +93,7 @@ async def test_request_that_may_have_been_run_is_repeated_with_the_same_key(kind
 
 async def test_charged_failure_is_not_repeated() -> None:
     def charged() -> httpx2.Response:
-        return httpx2.Response(502, headers={"x-should-retry": "false"}, json={"error": {"message": "no", "code": None}})
+        return httpx2.Response(502, headers={"x-should-retry": "false"}, json={"error": {"message": "no"}})
 
     script = Script(charged(), charged())
     with pytest.raises(ServerError):

@@ -307,7 +307,11 @@ fn run_handler(
     }
     let first = FirstRequest {
         claim: Arc::clone(&claim),
-        flavor: parts.extensions.get().copied().unwrap_or(ApiFlavor::OpenAi),
+        flavor: parts
+            .extensions
+            .get::<ApiFlavor>()
+            .copied()
+            .unwrap_or(ApiFlavor::OpenAi),
         notes: parts
             .extensions
             .get::<RequestNotes>()

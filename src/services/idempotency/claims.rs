@@ -96,8 +96,8 @@ impl ClaimKey {
 }
 
 impl IdempotencyClaims {
-    /// Opens the keys in `store`, for the server called `node`. Answers of the tasks on `tracker` that
-    /// wait for a retry end once `stop` is cancelled.
+    /// Opens the keys in `store`, for the server called `node`. What outlives a request runs on the
+    /// tracker; no retry is waited for once the token is cancelled.
     pub fn new(
         store: &Store,
         limits: TtlLimits,

@@ -75,6 +75,8 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     let verdict = HookVerdictLabel::Replace;
     metrics.hooks.count_call("mask", "before", verdict);
     metrics.hooks.record_time("mask", Duration::ZERO);
+    let joined = IdempotencyResult::Joined;
+    metrics.idempotency.count_request(joined);
     metrics.store.record_commit(3, Duration::from_millis(1));
     metrics.ledger.record_hold(Duration::from_millis(2));
     metrics.set_cli_version("2.1.329");
@@ -147,6 +149,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_trace_spans_total{outcome="dropped"} 0"#,
             r#"switchboard_hook_calls_total{hook="mask",point="before",verdict="replace"} 1"#,
             r#"switchboard_hook_seconds_count{hook="mask"} 1"#,
+            r#"switchboard_idempotency_requests_total{result="joined"} 1"#,
             r#"switchboard_store_commit_transactions_bucket{le="4.0"} 1"#,
             "switchboard_hold_seconds_count 1",
             "switchboard_charge_seconds_count 0",

@@ -47,7 +47,7 @@ const ANTHROPIC_VERSION: Field = honoured(
 );
 
 /// Header of operations that cost money.
-pub(super) const IDEMPOTENCY_KEY: Field = honoured(
+pub(super) static IDEMPOTENCY_KEY: Field = honoured(
     "idempotency-key",
     Text,
     "1 to 255 visible ASCII characters, chosen by the client. A request that is sent again with the same key and body gets the answer to \

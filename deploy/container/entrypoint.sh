@@ -1,0 +1,51 @@
+#!/bin/sh
+# claude-switchboard in its image: reads secrets from files, checks the user and the volume, and runs the program.
+#   NAME_FILE=/run/secrets/name    file with the value of NAME: ANTHROPIC_API_KEY, CLAUDE_CODE_OAUTH_TOKEN, any SWITCHBOARD_ variable
+#   SWITCHBOARD_ALLOW_ROOT=1       run as root all the same; `tasks.user` needs it
+set -eu
+
+die() {
+    printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 64
+}
+
+program=${SWITCHBOARD_PROGRAM:-/usr/local/libexec/claude-switchboard}
+allow_root=${SWITCHBOARD_ALLOW_ROOT:-}
+# The server refuses variables that it does not know.
+unset SWITCHBOARD_PROGRAM SWITCHBOARD_ALLOW_ROOT
+
+# Names have no characters that `eval` would take for more than a name.
+for name in $(env | sed -nE 's/^(SWITCHBOARD_[A-Z0-9_]+|ANTHROPIC_API_KEY|CLAUDE_CODE_OAUTH_TOKEN)_FILE=.*/\1/p'); do
+    eval "file=\${${name}_FILE} given=\${${name}:-}"
+    unset "${name}_FILE"
+    [ -n "$file" ] || continue
+    [ -z "$given" ] || die "both $name and ${name}_FILE are set" "set one of them"
+    value=$(cat -- "$file") || die "user $(id -u) cannot read $file, which ${name}_FILE names" \
+        "mount the secret there, readable by that user"
+    [ -n "$value" ] || die "$file, which ${name}_FILE names, is empty" "write the value into it"
+    export "$name=$value"
+done
+
+user=$(id -u)
+if [ "$user" -eq 0 ] && [ "$allow_root" != 1 ]; then
+    die "the container runs as root, and so would the agents of tasks" \
+        "leave the user to the image (10001), or choose one (--user, runAsUser); SWITCHBOARD_ALLOW_ROOT=1 runs as root all the same"
+fi
+
+if [ "${1:-}" = serve ]; then
+    for folder in "$HOME" "${SWITCHBOARD_SERVER__DATA_DIR:-$HOME}"; do
+        mkdir -p -m 0700 -- "$folder" 2>/dev/null || true
+        [ -w "$folder" ] || die "user $user cannot write to $folder" \
+            "mount a volume at /var/lib/switchboard that belongs to this user: \`chown -R $user:0 FOLDER\` on the host, fsGroup in Kubernetes"
+    done
+    # Other machines are served with a key alone. One that nobody knows keeps the server closed until another is made.
+    has_file=no
+    case "$*" in *--config*) has_file=yes ;; esac
+    if [ "$has_file" = no ] && [ -z "${SWITCHBOARD_AUTH__KEYS:-}" ]; then
+        SWITCHBOARD_AUTH__KEYS=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+        export SWITCHBOARD_AUTH__KEYS
+        printf '%s\n' 'note: SWITCHBOARD_AUTH__KEYS is empty, so only stored keys open this server; make one in this container:' \
+            '    claude-switchboard keys create NAME' >&2
+    fi
+fi
+exec "$program" "$@"

@@ -34,7 +34,7 @@ fi
 
 if [ "${1:-}" = serve ]; then
     for folder in "$HOME" "${SWITCHBOARD_SERVER__DATA_DIR:-$HOME}"; do
-        mkdir -p -m 0700 -- "$folder" 2>/dev/null || true
+        (umask 077 && mkdir -p -- "$folder") 2>/dev/null || true
         [ -w "$folder" ] || die "user $user cannot write to $folder" \
             "mount a volume at /var/lib/switchboard that belongs to this user: \`chown -R $user:0 FOLDER\` on the host, fsGroup in Kubernetes"
     done

@@ -47,10 +47,12 @@ ENV HOME=/var/lib/switchboard/home \
     LANG=C.UTF-8 \
     DISABLE_AUTOUPDATER=1 \
     SWITCHBOARD_SERVER__DATA_DIR=/var/lib/switchboard/data \
-    SWITCHBOARD_SERVER__LISTEN=0.0.0.0:8080
+    SWITCHBOARD_SERVER__LISTEN=0.0.0.0:8080 \
+    SWITCHBOARD_ADMIN__LISTEN=0.0.0.0:8081
 WORKDIR /var/lib/switchboard
 VOLUME /var/lib/switchboard
-EXPOSE 8080
+# The second is for the operator: admin API and dashboard.
+EXPOSE 8080 8081
 # Any other user works as well, if its group is 0 or it may write to the volume.
 USER 10001:0
 STOPSIGNAL SIGTERM

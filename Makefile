@@ -2,11 +2,11 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz clean-cache
+.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz container-test clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 run: ## Serve on 127.0.0.1:8080: Claude when signed in, else an offline demo (ARGS="--listen ...")
 	@tools/run $(ARGS)
@@ -56,6 +56,9 @@ soak: ## The endpoints at two thirds of the capacity, with faults, with the real
 
 fuzz: ## Fuzz every target (SECONDS=60)
 	@tools/fuzz $(or $(SECONDS),60)
+
+container-test: ## Build the container image and try it, with podman
+	@tools/container-test
 
 clean-cache: ## Remove what the other commands have installed
 	rm -rf .cache compat-tests/client/node_modules compat-tests/node/node_modules compat-tests/openapi/node_modules

@@ -48,6 +48,41 @@ fn lock_files_name_no_registry() {
 }
 
 #[test]
+fn version_is_the_same_in_all_files() {
+    let version = env!("CARGO_PKG_VERSION");
+    for path in [
+        "Cargo.toml",
+        "crates/formats/Cargo.toml",
+        "stand-in/Cargo.toml",
+    ] {
+        let manifest: toml::Table = read(path).parse().unwrap();
+        let inherited = manifest["package"]["version"].get("workspace");
+        assert_eq!(
+            inherited.and_then(toml::Value::as_bool),
+            Some(true),
+            "{path} has a version of its own"
+        );
+    }
+    for (path, text) in [
+        (
+            "client/python/src/claude_switchboard/version.py",
+            format!("__version__ = \"{version}\""),
+        ),
+        (
+            "client/python/pyproject.toml",
+            format!("\"claude-switchboard-server=={version}\""),
+        ),
+        ("docs/openapi.json", format!("\"version\": \"{version}\"")),
+        (
+            "docs/CLI.md",
+            format!("claude-switchboard {version} serves"),
+        ),
+    ] {
+        assert!(read(path).contains(&text), "{path} has no `{text}`");
+    }
+}
+
+#[test]
 fn contributing_has_at_most_80_lines() {
     assert!(read("CONTRIBUTING.md").lines().count() <= 80);
 }

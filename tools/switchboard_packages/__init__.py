@@ -1,0 +1,1 @@
+"""Builders of the packages, used by tools/package."""

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz container-test clean-cache
+.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz container-test packages check-packages clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -59,6 +59,12 @@ fuzz: ## Fuzz every target (SECONDS=60)
 
 container-test: ## Build the container image and try it, with podman
 	@tools/container-test
+
+packages: ## Make the packages of a release build in target/packages (KINDS="deb wheel")
+	@tools/package $(or $(KINDS),all checksums)
+
+check-packages: ## Make packages of the debug build, install, upgrade and remove them
+	@tools/check-packages
 
 clean-cache: ## Remove what the other commands have installed
 	rm -rf .cache compat-tests/client/node_modules compat-tests/node/node_modules compat-tests/openapi/node_modules

@@ -1,0 +1,1 @@
+"""Readers of what users rely on, used by tools/compatibility."""

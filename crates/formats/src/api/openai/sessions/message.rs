@@ -35,7 +35,7 @@ pub static NEW: ObjectSchema = ObjectSchema {
         honoured(
             "messages",
             FieldType::Array,
-            "Instead of `content`: messages of the roles `user` and `tool`, for the results of calls.",
+            "Instead of `content`: messages of the roles `user`, `assistant` and `tool`, for the results of calls and for a conversation that began elsewhere. The last is of the role `user` or `tool`.",
         )
         .with_inner(&chat::MESSAGE),
     ],
@@ -132,19 +132,30 @@ pub fn assistant_message(answer: &ChatAnswer) -> Value {
     message
 }
 
+/// Lets in what a conversation has. Its instructions belong to the session, and the last message is
+/// one that Claude can answer.
 fn check_roles(messages: &[Value]) -> Result<(), InvalidRequest> {
-    let is_new = |message: &Value| {
+    let last = messages.len().saturating_sub(1);
+    let is_allowed = |index: usize, message: &Value| {
         message
             .get("role")
             .and_then(Value::as_str)
-            .is_none_or(|role| ["user", "tool"].contains(&role))
+            .is_none_or(|role| match role {
+                "user" | "tool" => true,
+                "assistant" => index < last,
+                _ => false,
+            })
     };
-    let Some(index) = messages.iter().position(|message| !is_new(message)) else {
+    let Some(index) = messages
+        .iter()
+        .enumerate()
+        .position(|(index, message)| !is_allowed(index, message))
+    else {
         return Ok(());
     };
     let path = format!("messages[{index}].role");
     let message = format!(
-        "`{path}`: expected `user` or `tool`: the server keeps all else of the conversation."
+        "`{path}`: expected `user`, `assistant` or `tool`, and `user` or `tool` in the last message."
     );
     Err(InvalidRequest::at(path, code::VALUE, message))
 }

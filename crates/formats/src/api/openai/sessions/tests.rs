@@ -87,6 +87,20 @@ fn tool_results_are_accepted_as_messages() {
 }
 
 #[test]
+fn messages_of_a_conversation_that_began_elsewhere_are_accepted() {
+    let messages = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho"},
+        {"role": "user", "content": "and?"},
+    ]);
+    let request = decode_after(&[], &json!({"messages": messages})).unwrap();
+    let turn = request.chat.turn;
+    let roles: Vec<_> = turn.history.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant]);
+    assert_eq!(json!(request.new_messages), messages);
+}
+
+#[test]
 fn errors_use_the_paths_of_the_client() {
     for (body, param) in [
         (json!({}), "content"),
@@ -103,6 +117,10 @@ fn errors_use_the_paths_of_the_client() {
         ),
         (
             json!({"messages": [{"role": "assistant", "content": "x"}]}),
+            "messages[0].role",
+        ),
+        (
+            json!({"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]}),
             "messages[0].role",
         ),
         (json!({"content": "x", "n": 2}), "n"),

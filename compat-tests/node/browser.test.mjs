@@ -1,210 +1,50 @@
-// A real browser: the chat page of examples/, `fetch` and an SDK in a page, on another origin than the server's.
+// A real browser: `fetch`, a WebSocket and an SDK in a page of another origin than the server's.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
-import { after, before, test } from "node:test";
 
-import { chromium } from "playwright-core";
+import { pagesOf } from "./static-pages.mjs";
+import { apiKey, baseURL } from "./support.mjs";
 
-import { apiKey, baseURL, call, say, Upstream, standIn } from "./support.mjs";
-
-const here = import.meta.dirname;
-const EXAMPLE = join(here, "../../examples/browser");
-const TYPES = { ".html": "text/html", ".mjs": "text/javascript", ".js": "text/javascript" };
-
-let files, browser, folder;
-
-/** What a user would serve the page with. `/blank` is a page without anything, `/node_modules` what it may import. */
-async function serveFiles() {
-  const server = createServer(async ({ url }, response) => {
-    const path = normalize(new URL(url, "http://localhost").pathname);
-    const file = path.startsWith("/node_modules/") ? join(here, path) : join(EXAMPLE, path === "/" ? "index.html" : path);
-    const found = path === "/blank" ? "<!doctype html>" : await readFile(file).catch(() => null);
-    response.writeHead(found === null ? 404 : 200, { "content-type": TYPES[extname(file)] ?? "text/html" });
-    response.end(found ?? "");
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}
-
-before(async () => {
-  files = await serveFiles();
-  folder = await mkdtemp(join(tmpdir(), "browser-"));
-  browser = await chromium.launchPersistentContext(folder, {
-    executablePath: process.env.CHROMIUM,
-    chromiumSandbox: process.getuid() !== 0,
-    colorScheme: "light",
-    args: [
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--host-resolver-rules=MAP *.example 127.0.0.1",
-    ],
-  });
-  browser.setDefaultTimeout(30_000);
-});
-
-after(async () => {
-  await browser?.close();
-  files?.close();
-  if (folder) await rm(folder, { recursive: true, force: true });
-});
-
-/** A test with a new page at `path` of `host`; uncaught errors of the page fail the test. */
-function pageTest(name, { path = "/", host = "localhost", skip = false }, run) {
-  test(name, { skip }, async () => {
-    const page = await browser.newPage();
-    const thrown = [];
-    page.on("pageerror", (error) => thrown.push(error));
-    await page.goto(`http://${host}:${files.address().port}${path}`);
-    try {
-      await run(page);
-      assert.deepEqual(thrown, []);
-    } finally {
-      await page.close();
-    }
-  });
-}
-
-/** The same with the chat page, configured with the server's address. */
-const chatTest = (name, run, options = {}) =>
-  pageTest(name, options, async (page) => {
-    await page.getByLabel("Base URL").fill(baseURL);
-    await page.getByLabel("API key").fill(apiKey);
-    await page.getByLabel("Model").fill("haiku");
-    await run(page);
-  });
-
-async function ask(page, prompt) {
-  await page.getByLabel("Message").fill(prompt);
-  await page.getByRole("button", { name: "Send" }).click();
-}
-
-const answer = (page, state, text = "") =>
-  page.locator(`.log article[data-state=${state}]`).filter({ hasText: text }).last();
-
-const text = (page, state) => answer(page, state).locator(".text").textContent();
+const pageTest = pagesOf(import.meta.dirname);
 
 const words = (count) => [...Array(count).keys()].map((n) => `w${n + 1}`).join(" ");
 
-chatTest("an answer appears word by word", async (page) => {
-  await page.evaluate(() => {
-    window.seen = new Set();
-    const look = () => seen.add(document.querySelector("article .text")?.textContent ?? "");
-    new MutationObserver(look).observe(document.querySelector("main"), { childList: true, subtree: true, characterData: true });
-  });
-  await ask(page, "[[tokens=30 gap_ms=40]]");
-  await answer(page, "done").waitFor();
-  const seen = await page.evaluate(() => [...window.seen]);
-  assert.equal(seen.at(-1), words(30));
-  assert.ok(seen.length > 15, `only ${seen.length} states`);
-  assert.ok(seen.every((state) => words(30).startsWith(state)));
-  const about = await answer(page, "done").locator(".about").textContent();
-  assert.match(about, /^claude-haiku\S* · 30 tokens · \$[\d.e-]+ · [\d.]+ s to the first word$/);
+/** Runs two turns side by side over one socket of the page, and cancels a third; returns what came, or the close code. */
+const overSocket = (page) =>
+  page.evaluate(
+    ([url, key]) =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(`${url.replace(/^http/, "ws")}/stream`);
+        const [texts, ends] = [{}, {}];
+        const send = (message) => socket.send(JSON.stringify(message));
+        const chat = (id, content) => send({ type: "chat", id, model: "haiku", messages: [{ role: "user", content }] });
+        socket.onopen = () => send({ type: "auth", api_key: key });
+        socket.onclose = ({ code }) => resolve(code);
+        socket.onmessage = ({ data }) => {
+          const { type, id, content, finish_reason: reason } = JSON.parse(data);
+          if (type === "authenticated") {
+            chat("long", "[[tokens=30 gap_ms=30]]");
+            chat("short", "[[tokens=4]]");
+            chat("endless", "[[tokens=2000 gap_ms=30]]");
+          }
+          if (type === "token") texts[id] = (texts[id] ?? "") + content;
+          if (id === "endless" && type === "token") send({ type: "cancel", id });
+          if (type === "done") ends[id] = reason;
+          if (Object.keys(ends).length === 3) resolve([texts.long, texts.short, ends]);
+        };
+      }),
+    [baseURL, apiKey],
+  );
+
+pageTest("turns run side by side over a WebSocket", { path: "/blank" }, async (page) => {
+  assert.deepEqual(await overSocket(page), [words(30), words(4), { long: "stop", short: "stop", endless: "cancelled" }]);
 });
 
-chatTest("a conversation goes on, and two run at once over one socket", async (page) => {
-  const sockets = [];
-  page.on("websocket", (socket) => sockets.push(socket.url()));
-  await ask(page, say("The first."));
-  await answer(page, "done", "The first.").waitFor();
-  await ask(page, "[[tokens=60 gap_ms=50]]");
-  await answer(page, "running", "w3").waitFor();
-  await page.getByRole("button", { name: "New chat" }).click();
-  await ask(page, say("Of another chat."));
-  await answer(page, "done", "Of another chat.").waitFor();
-  assert.equal(await page.locator("#chats [data-running]").count(), 1, "the long one still runs");
-  await page.locator("#chats button", { hasText: "The first" }).click();
-  assert.equal(await text(page, "running").then((shown) => words(60).startsWith(shown)), true);
-  await answer(page, "done", words(60)).waitFor();
-  assert.deepEqual(await page.locator(".log article .text").allTextContents(), ["The first.", words(60)]);
-  assert.deepEqual(sockets, [`${baseURL.replace("http", "ws")}/stream`]);
+pageTest("a page of another origin gets neither a socket nor an answer", { path: "/blank", host: "chat.example" }, async (page) => {
+  assert.equal(await overSocket(page), 1006);
+  const fetched = page.evaluate(async ([url, key]) => (await fetch(`${url}/models`, { headers: { authorization: `Bearer ${key}` } })).status, [baseURL, apiKey]);
+  await assert.rejects(fetched, /Failed to fetch/);
 });
-
-chatTest(
-  "Stop ends the call, and the chat goes on",
-  async (page) => {
-    const upstream = new Upstream();
-    await ask(page, `${upstream.marker} [[tokens=2000 gap_ms=30]]`);
-    await answer(page, "running", "w3").waitFor();
-    await page.getByRole("button", { name: "Stop" }).click();
-    await answer(page, "stopped").waitFor();
-    await upstream.comesTo("client_gone");
-    assert.match(await answer(page, "stopped").locator(".about").textContent(), /^stopped/);
-    await ask(page, say("Still here."));
-    await answer(page, "done", "Still here.").waitFor();
-  },
-  { skip: !standIn && "STAND_IN_URL is not set" },
-);
-
-chatTest("thoughts, and a call that the page answers", async (page) => {
-  await page.getByLabel("Thinking").selectOption("medium");
-  await page.getByLabel("current_time").check();
-  const directive = call("current_time", { time_zone: "UTC" });
-  await ask(page, `[[thinking="Let me look." say="Looking."]] ${directive}`);
-  const calling = page.locator(".log article").first();
-  await page.locator(".log article").nth(1).and(answer(page, "done")).waitFor();
-  assert.equal(await calling.locator(".thoughts div").textContent(), "Let me look.");
-  assert.match(await calling.locator(".call").textContent(), /^current_time\{"time_zone":"UTC"\}→ \w+,? \d+ \w+ \d+.* UTC$/);
-  assert.match(await text(page, "done"), /^Tool results: .*UTC/);
-});
-
-chatTest("answers are shown as text, never as markup", async (page) => {
-  const nasty = `<img src=x onerror="document.title='owned'"> \`<b>\` **<i>x</i>**\n\`\`\`html\n<script>1</script>\n\`\`\``;
-  await ask(page, say(nasty));
-  await answer(page, "done").waitFor();
-  assert.equal(await page.locator("article :is(img, script, i)").count(), 0);
-  const shown = await text(page, "done");
-  assert.ok(shown.startsWith(`<img src=x onerror="document.title='owned'"> <b> <i>x</i>`), shown);
-  assert.equal(await page.locator("article pre code").textContent(), "<script>1</script>");
-  assert.equal(await page.title(), "Switchboard");
-});
-
-chatTest("errors are shown, and the next message works", async (page) => {
-  await ask(page, "[[status=529]]");
-  assert.match(await answer(page, "failed").getByRole("alert").textContent(), /overloaded.*503 · overloaded/i);
-  await ask(page, "[[tokens=20 gap_ms=20 error_after=5]]");
-  await answer(page, "failed", "w3").getByRole("alert").waitFor();
-  await page.getByLabel("Model").fill("gemini-9");
-  await ask(page, "hi");
-  await answer(page, "failed", "The model `gemini-9` does not exist").getByText("404 · model_not_found · model").waitFor();
-  await page.getByLabel("Model").fill("haiku");
-  await ask(page, say("Fine."));
-  await answer(page, "done", "Fine.").waitFor();
-});
-
-chatTest("a wrong key is reported, and a right one helps", async (page) => {
-  await page.getByLabel("API key").fill("guess");
-  await ask(page, "hi");
-  await answer(page, "failed", "Incorrect API key provided").getByText("invalid_api_key").waitFor();
-  await page.getByLabel("cannot connect").waitFor();
-  await page.getByLabel("API key").fill(apiKey);
-  await ask(page, say("Fine."));
-  await answer(page, "done", "Fine.").waitFor();
-});
-
-const foreign = "chat.example";
-
-chatTest(
-  "a page of another origin is refused",
-  async (page) => {
-    await ask(page, "hi");
-    const told = await answer(page, "failed").getByRole("alert").textContent();
-    assert.match(told, new RegExp(`the origin http://${foreign}:.*server.allowed_origins`));
-    const fetched = page.evaluate(async ([url, key]) => {
-      const answer = await fetch(`${url}/models`, { headers: { authorization: `Bearer ${key}` } });
-      return answer.status;
-    }, [baseURL, apiKey]);
-    await assert.rejects(fetched, /Failed to fetch/);
-  },
-  { host: foreign },
-);
 
 pageTest("fetch reads a stream", { path: "/blank" }, async (page) => {
   const { pieces, headers } = await page.evaluate(

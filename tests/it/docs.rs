@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 12] = [
     "",
     "docs",
     "docs/api",
@@ -15,6 +15,9 @@ const FOLDERS: [&str; 9] = [
     "examples/hooks",
     "examples/savings",
     "examples/multi-agent",
+    "examples/chatbot",
+    "examples/code-analyser",
+    "examples/batch-documents",
 ];
 
 #[test]

@@ -29,12 +29,13 @@ use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::services::answers::Answers;
 use claude_switchboard::services::batches::{self, BatchDeps, Batches};
 use claude_switchboard::services::conversations::Conversations;
+use claude_switchboard::services::idempotency::IdempotencyClaims;
 use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
 use claude_switchboard::storage::store::{self, Store, TtlLimits};
 use claude_switchboard::telemetry::activity::Activity;
-use claude_switchboard::telemetry::metrics::{BatchMetrics, Metrics};
+use claude_switchboard::telemetry::metrics::{BatchMetrics, IdempotencyMetrics, Metrics};
 use claude_switchboard::telemetry::traces::Tracer;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -270,7 +271,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         turns: turns.clone(),
         answers: answers.clone(),
         explain: http::client_error,
-        tracker,
+        tracker: tracker.clone(),
         stopping: shutdown.started(),
         stop: shutdown.drain_expired(),
         metrics: BatchMetrics::default(),
@@ -283,6 +284,14 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         &CommandLineFlags::default(),
     )?;
     let sessions = Sessions::new(&store, Arc::clone(&keys), sessions_config());
+    let idempotency = IdempotencyClaims::new(
+        &store,
+        store_limits(),
+        settings.idempotency,
+        "server",
+        (tracker, shutdown.started()),
+        IdempotencyMetrics::default(),
+    );
     let router = http::router(AppState {
         turns,
         keys,
@@ -307,6 +316,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
             batches,
             files,
             sessions,
+            idempotency,
             tasks: None,
         },
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::accounting::SINGLE_NODE;
+use super::accounting::Accounting;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
@@ -50,7 +50,7 @@ impl ClientServices {
 
 impl StartupContext<'_> {
     /// Starts the services on top of `turns`. Resumes unfinished batches of an earlier start, if
-    /// `is_only_server`: they may be those of another server otherwise.
+    /// this is the only server on its records: they may be those of another server otherwise.
     ///
     /// # Errors
     /// Fails when the store cannot be used.
@@ -59,8 +59,9 @@ impl StartupContext<'_> {
         turns: &TurnPipeline,
         files: &Files,
         keys: &Arc<Keys>,
-        is_only_server: bool,
+        accounting: &Accounting,
     ) -> anyhow::Result<ClientServices> {
+        let is_only_server = accounting.is_only_server;
         let conversations = self.start_conversations(keys);
         let responses = self
             .start_responses(turns, keys, &conversations, is_only_server)
@@ -97,7 +98,7 @@ impl StartupContext<'_> {
             answers,
             batches,
             sessions,
-            idempotency: self.start_idempotency(),
+            idempotency: self.start_idempotency(&accounting.node),
         })
     }
 
@@ -116,13 +117,13 @@ impl StartupContext<'_> {
         sessions
     }
 
-    /// Opens the idempotency keys and starts their cleanup.
-    fn start_idempotency(&self) -> IdempotencyClaims {
+    /// Opens the idempotency keys of the server called `node` and starts their cleanup.
+    fn start_idempotency(&self, node: &str) -> IdempotencyClaims {
         let claims = IdempotencyClaims::new(
             &self.store,
             self.settings.kept_answers,
             self.settings.idempotency,
-            SINGLE_NODE,
+            node,
             (self.tracker.clone(), self.shutdown.started()),
             self.metrics.idempotency.clone(),
         );

@@ -188,7 +188,7 @@ impl App {
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
         let services = context
-            .start_client_services(&turns, &files, &keys, accounting.is_only_server)
+            .start_client_services(&turns, &files, &keys, &accounting)
             .await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         let ledger = accounting.ledger.reader();

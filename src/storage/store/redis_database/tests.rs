@@ -74,7 +74,7 @@ async fn race<T: Send + 'static>(
     let raced = store.transaction(move |transaction| {
         let result = work(transaction);
         if counted.fetch_add(1, SeqCst) == 0 {
-            other.write(&[change.clone()])?;
+            other.write(std::slice::from_ref(&change))?;
         }
         result
     });

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 
 ADMIN_KEY = "a-made-up-admin-key"
+METRICS_TOKEN = "a-made-up-metrics-token"
 START_SECONDS = 60.0
 POLL_SECONDS = 0.05
 ADDRESS = re.compile(r'listening on (http:[^ "\n]+)|server listening.*?address[":=]+([0-9.:]+)')
@@ -80,6 +81,7 @@ def server_settings(folder: Path, work: Path) -> dict[str, str]:
         "CLAUDE_CONFIG_DIR": str(folder / "home"),
         "ANTHROPIC_API_KEY": "sk-made-up",
         "SWITCHBOARD_ADMIN_KEY": ADMIN_KEY,
+        "SWITCHBOARD_METRICS__TOKEN": METRICS_TOKEN,
         "SWITCHBOARD_AUTH__KEYS": '["a-configured-key"]',
         "SWITCHBOARD_TASKS__ROOTS": json.dumps([str(work)]),
         "SWITCHBOARD_SERVER__HEARTBEAT_SECONDS": "1",

@@ -141,6 +141,7 @@ def run_script(client, server, key, home):
         "ROOT_URL": server.root,
         "API_KEY": key,
         "STAND_IN_URL": server.stand_in,
+        "RECIPES": str(installing.ROOT / "docs" / "recipes"),
     }
     log = home / "output"
     with log.open("wb") as output:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from checks import ANTHROPIC, OPENAI, SENTENCE, TELL, check, run, say
+from checks import ANTHROPIC, OPENAI, SENTENCE, TELL, check, recipe_blocks, run, say
 
 FLAGS = ["--yes-always", "--no-git", "--no-check-update", "--no-show-model-warnings", "--no-analytics",
          "--no-show-release-notes", "--no-pretty", "--map-tokens", "0", "--no-gitignore"]
@@ -36,3 +36,10 @@ def edits_of_files():
     assert edit(whole, "whole") == "x = 2\n"
     diff = "number.py\n```python\n<<<<<<< SEARCH\nx = 1\n=======\nx = 3\n>>>>>>> REPLACE\n```\n"
     assert edit(diff, "diff", "openai/gpt-5.5") == "x = 3\n"
+
+
+@check("recipe")
+def recipe():
+    settings, program = recipe_blocks("aider", "yaml"), recipe_blocks("aider", "sh")
+    (Path.home() / ".aider.conf.yml").write_text(settings[0])
+    assert "stand-in" in run("bash", "-euc", program[0])

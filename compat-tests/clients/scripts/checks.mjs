@@ -3,6 +3,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 
 export const { BASE_URL: baseURL, ROOT_URL: rootURL, API_KEY: apiKey } = process.env;
 
@@ -59,6 +61,21 @@ export async function all(iterable) {
   const found = [];
   for await (const item of iterable) found.push(item);
   return found;
+}
+
+/** Returns the blocks of a page of docs/recipes, with the address and the key of this server. */
+export async function recipeBlocks(name, language) {
+  const page = await readFile(join(process.env.RECIPES, `${name}.md`), "utf8");
+  const blocks = [...page.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, "gs"))].map(([, block]) => block);
+  assert.ok(blocks.length, `${name}.md has no block of ${language}`);
+  return blocks.map((block) => block.replaceAll("http://127.0.0.1:8080", rootURL).replaceAll("sk-sb-...", apiKey));
+}
+
+/** Runs the JavaScript program of a page, beside the packages of the client, and returns its stdout. */
+export async function runRecipe(name) {
+  const file = join(import.meta.dirname, "recipe.mjs");
+  await writeFile(file, (await recipeBlocks(name, "js")).join("\n"));
+  return run(process.execPath, [file]);
 }
 
 /** Runs a program and returns its stdout; fails with its stderr. */

@@ -7,8 +7,11 @@ import asyncio
 import inspect
 import json
 import os
+import re
 import subprocess
+import sys
 import traceback
+from pathlib import Path
 
 BASE_URL = os.environ["BASE_URL"]
 ROOT_URL = os.environ["ROOT_URL"]
@@ -100,6 +103,19 @@ def weather_was_asked(answer):
     asked, cities[:] = list(cities), []
     same(asked, ["Paris"])
     assert AFTER_RESULTS in answer and WEATHER in answer, f"expected {AFTER_RESULTS!r} and {WEATHER!r} in {answer!r}"
+
+
+def recipe_blocks(name, language):
+    """Returns the blocks of a page of docs/recipes, with the address and the key of this server."""
+    page = (Path(os.environ["RECIPES"]) / f"{name}.md").read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    assert blocks, f"{name}.md has no block of {language}"
+    return [block.replace("http://127.0.0.1:8080", ROOT_URL).replace("sk-sb-...", API_KEY) for block in blocks]
+
+
+def run_recipe(name):
+    """Runs the Python program of a page and returns its stdout."""
+    return run(sys.executable, "-c", "\n".join(recipe_blocks(name, "python")))
 
 
 def run(*command, variables=None, stdin="", seconds=120, folder=None):

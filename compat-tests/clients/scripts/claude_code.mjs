@@ -1,8 +1,10 @@
 // Claude Code; compat-tests/node/claude-code.test.mjs has more tests.
 
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
 
-import { ada, apiKey, call, check, isStream, rootURL, run, same, sentence, tell } from "./checks.mjs";
+import { ada, apiKey, call, check, isStream, recipeBlocks, rootURL, run, same, sentence, tell } from "./checks.mjs";
 
 const env = {
   ANTHROPIC_BASE_URL: rootURL, ANTHROPIC_API_KEY: apiKey, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1", IS_SANDBOX: "1",
@@ -28,4 +30,13 @@ await check("structured", async () => {
   const schema = JSON.stringify({ type: "object", properties, required: ["name", "age"] });
   const told = await claude("--output-format", "json", "--json-schema", schema, call("StructuredOutput", ada));
   same(JSON.parse(told).structured_output, ada);
+});
+
+await check("recipe", async () => {
+  const [settings] = await recipeBlocks("claude-code", "json");
+  const folder = join(homedir(), ".claude");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "settings.json"), settings);
+  const [program] = await recipeBlocks("claude-code", "sh");
+  same((await run("bash", ["-euc", program])).includes("Name a river."), true);
 });

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-import { ada, apiKey, baseURL, call, check, run, same, sentence, tell, tellAda } from "./checks.mjs";
+import { ada, apiKey, baseURL, call, check, recipeBlocks, run, same, sentence, tell, tellAda } from "./checks.mjs";
 
 const home = join(homedir(), ".codex");
 await mkdir(home);
@@ -48,3 +48,10 @@ await check("structured", async () => {
 });
 
 await check("resume", async () => same(await exec("sonnet", "resume", "--last", tell), sentence));
+
+await check("recipe", async () => {
+  const [settings] = await recipeBlocks("codex", "toml");
+  await writeFile(join(home, "config.toml"), settings);
+  const [program] = await recipeBlocks("codex", "sh");
+  same((await run("bash", ["-euc", program])).includes("Name a river."), true);
+});

@@ -1,8 +1,10 @@
 // Continue's command line, over OpenAI's and Anthropic's API.
 
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
 
-import { apiKey, baseURL, call, check, rootURL, run, same, sentence, tell } from "./checks.mjs";
+import { apiKey, baseURL, call, check, recipeBlocks, rootURL, run, same, sentence, tell } from "./checks.mjs";
 
 const configs = [
   { name: "chat", provider: "openai", model: "sonnet", apiBase: baseURL },
@@ -25,4 +27,13 @@ await check("tools", async () => {
     await cn(name, call("Bash", { command: `echo made >${name}.txt` }));
     same(await readFile(`${name}.txt`, "utf8"), "made\n");
   }
+});
+
+await check("recipe", async () => {
+  const [settings] = await recipeBlocks("continue", "yaml");
+  const folder = join(homedir(), ".continue");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "config.yaml"), settings);
+  const [program] = await recipeBlocks("continue", "sh");
+  same((await run("bash", ["-euc", program])).includes("Name a river."), true);
 });

@@ -6,7 +6,7 @@ import { createAgent, providerStrategy, tool } from "langchain";
 import { z } from "zod";
 
 import {
-  ada, all, apiKey, askWeather, baseURL, check, getWeather, isStream, rootURL, same, sentence, tell, tellAda,
+  ada, all, apiKey, askWeather, baseURL, check, getWeather, isStream, rootURL, runRecipe, same, sentence, tell, tellAda,
   weatherWasAsked,
 } from "./checks.mjs";
 
@@ -44,5 +44,12 @@ await check("agent with a response format", async () => {
   for (const model of models) {
     const agent = createAgent({ model, tools: [weather], responseFormat: providerStrategy(Person) });
     same((await agent.invoke(asked(tellAda))).structuredResponse, ada);
+  }
+});
+
+await check("recipe", async () => {
+  const told = await runRecipe("langchain");
+  for (const part of ["Name a river.", "Name three rivers.", "name: ", "How high is the Danube?"]) {
+    same([part, told.includes(part)], [part, true]);
   }
 });

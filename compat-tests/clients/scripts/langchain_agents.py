@@ -7,7 +7,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, ROOT_URL, SENTENCE, TELL, TELL_ADA, call, check, get_weather,
-                    is_stream, same, weather_was_asked)
+                    is_stream, run_recipe, same, weather_was_asked)
 
 
 class Person(BaseModel):
@@ -62,3 +62,10 @@ def agent_with_a_response_format():
         agent = create_agent(model, tools=[get_weather], response_format=ProviderStrategy(Person))
         state = agent.invoke({"messages": [("user", TELL_ADA)]})
         same(state["structured_response"], Person(**ADA))
+
+
+@check("recipe")
+def recipe():
+    told = run_recipe("langchain")
+    assert "Name a river." in told and "Name three rivers." in told and "River(" not in told
+    assert "name=" in told and "How high is the Danube?" in told

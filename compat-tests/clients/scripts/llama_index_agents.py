@@ -5,8 +5,8 @@ from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
-from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, SENTENCE, TELL, TELL_ADA, check, get_weather, is_stream, same,
-                    weather_was_asked)
+from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, SENTENCE, TELL, TELL_ADA, check, get_weather, is_stream,
+                    run_recipe, same, weather_was_asked)
 
 
 class Person(BaseModel):
@@ -47,3 +47,9 @@ def structured():
 def completions():
     plain = OpenAILike(model="sonnet", api_base=BASE_URL, api_key=API_KEY, max_tokens=100)
     same(plain.complete(TELL).text, SENTENCE)
+
+
+@check("recipe")
+def recipe():
+    told = run_recipe("llamaindex")
+    assert all(asked in told for asked in ("Name a river.", "Name three rivers.", "How high is the Danube?"))

@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 14] = [
     "",
     "docs",
     "docs/api",
     "docs/decisions",
+    "docs/recipes",
     "client/python",
     "compat-tests",
+    "examples/client",
     "examples/hooks",
     "examples/savings",
     "examples/multi-agent",

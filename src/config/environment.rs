@@ -13,6 +13,9 @@ pub(super) const PREFIX: &str = "SWITCHBOARD_";
 /// Variable with the key that commands send as clients of a server; no setting of the server.
 pub const CLIENT_KEY: &str = "SWITCHBOARD_API_KEY";
 
+/// Variable with the address at which the Python client finds a server; no setting of the server.
+const CLIENT_URL: &str = "SWITCHBOARD_BASE_URL";
+
 /// Environment variables that the server was started with.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -79,10 +82,9 @@ impl Environment {
     }
 
     pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
-        let ours = self
-            .variables
-            .iter()
-            .filter(|(name, _)| name.starts_with(PREFIX) && name.as_str() != CLIENT_KEY);
+        let ours = self.variables.iter().filter(|(name, _)| {
+            name.starts_with(PREFIX) && ![CLIENT_KEY, CLIENT_URL].contains(&name.as_str())
+        });
         ours.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 

@@ -55,13 +55,17 @@ fn defaults_apply_without_configuration() {
 }
 
 #[test]
-fn key_of_a_client_is_no_setting_and_reaches_no_worker() {
-    let variables = environment(&[("SWITCHBOARD_API_KEY", "hush")]);
+fn key_and_address_of_a_client_are_no_settings_and_reach_no_worker() {
+    let variables = environment(&[
+        ("SWITCHBOARD_API_KEY", "hush"),
+        ("SWITCHBOARD_BASE_URL", "http://127.0.0.1:8080"),
+    ]);
     let settings = Settings::load(None, &variables, &CommandLineFlags::default()).unwrap();
     assert_eq!(settings.notices, Vec::<String>::new());
     assert!(!settings.printed.contains("hush"));
     let workers = variables.for_workers(SignInMethod::Auto);
     assert!(!workers.contains_key("SWITCHBOARD_API_KEY"));
+    assert!(!workers.contains_key("SWITCHBOARD_BASE_URL"));
 }
 
 #[test]

@@ -1,0 +1,252 @@
+#!/usr/bin/env bash
+# Checks what claude-switchboard needs on this machine, says what to do for what is missing, and starts it.
+#
+#   ./quickstart.sh              checks, asks on a terminal, and starts the server from source (`make run`)
+#   ./quickstart.sh --container  checks what a container needs, and starts it (`docker compose up`)
+#   ./quickstart.sh --check      checks only; exits with 1 if something is missing
+#   ./quickstart.sh --yes        does not ask
+#   PORT=8090 ./quickstart.sh    another port than 8080
+set -euo pipefail
+cd "$(dirname -- "${BASH_SOURCE[0]}")"
+
+MIN_NODE=20 MIN_DISK_MIB=4096 MIN_MEMORY_MIB=2048
+port=${PORT:-8080}
+way=source check_only='' assume_yes='' failed=0 warned=0
+
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+
+ok() { printf 'ok    %-10s %s\n' "$1" "$2"; }
+
+# missing NAME WHAT HINT: something without which it cannot go on.
+missing() {
+    printf 'FAIL  %-10s %s\n                 -> %s\n' "$1" "$2" "$3"
+    failed=$((failed + 1))
+}
+
+# warn NAME WHAT HINT: something that one should know.
+warn() {
+    printf 'WARN  %-10s %s\n                 -> %s\n' "$1" "$2" "$3"
+    warned=$((warned + 1))
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Name of the package manager of this system; `brew` on macOS, nothing if none is known.
+package_manager() {
+    local name
+    if [[ $(uname -s) == Darwin ]]; then
+        echo brew
+        return
+    fi
+    for name in apt-get dnf pacman zypper apk; do
+        if has "$name"; then
+            echo "$name"
+            return
+        fi
+    done
+}
+
+# install_hint DEBIAN FEDORA ARCH SUSE ALPINE HOMEBREW URL: how to install the package on this system.
+install_hint() {
+    case $(package_manager) in
+        apt-get) echo "sudo apt-get install $1" ;;
+        dnf) echo "sudo dnf install $2" ;;
+        pacman) echo "sudo pacman -S $3" ;;
+        zypper) echo "sudo zypper install $4" ;;
+        apk) echo "doas apk add $5" ;;
+        brew) echo "brew install $6" ;;
+        *) echo "install it from $7" ;;
+    esac
+}
+
+check_system() {
+    local system machine
+    system=$(uname -s) machine=$(uname -m)
+    case $system-$machine in
+        Linux-x86_64 | Linux-aarch64 | Linux-arm64 | Darwin-x86_64 | Darwin-arm64) ok system "$system $machine" ;;
+        *) missing system "$system $machine" "the Claude CLI runs on Linux and macOS, x64 and arm64; on Windows use WSL 2" ;;
+    esac
+}
+
+check_source_tools() {
+    if has git; then
+        ok git "$(git --version)"
+    else
+        warn git 'not found; agents and updates need it' "$(install_hint git git git git git git https://git-scm.com)"
+    fi
+    if has cargo; then
+        ok rust "$(cargo --version)"
+    else
+        missing rust 'cargo was not found' "curl https://sh.rustup.rs -sSf | sh, then open a new terminal"
+    fi
+    if has cc || has gcc || has clang; then
+        ok compiler "$(command -v cc || command -v gcc || command -v clang)"
+    else
+        missing compiler 'no C compiler was found, which Rust links with' \
+            "$(install_hint build-essential gcc base-devel gcc build-base llvm https://gcc.gnu.org)"
+    fi
+    check_node
+    if has python3; then
+        ok python "$(python3 --version)"
+    else
+        warn python 'not found; the tests and some examples need it' \
+            "$(install_hint python3 python3 python python3 python3 python https://www.python.org)"
+    fi
+    if has curl; then
+        ok curl "$(command -v curl)"
+    else
+        warn curl 'not found; the examples of the documentation use it' \
+            "$(install_hint curl curl curl curl curl curl https://curl.se)"
+    fi
+}
+
+check_node() {
+    local version hint
+    hint="install Node.js $MIN_NODE or newer: $(install_hint 'nodejs npm' nodejs 'nodejs npm' nodejs 'nodejs npm' node https://nodejs.org)"
+    if ! has node || ! has npm; then
+        missing node 'node or npm was not found; the Claude CLI comes from npm' "$hint"
+        return
+    fi
+    version=$(node --version)
+    version=${version#v}
+    if ((${version%%.*} >= MIN_NODE)); then
+        ok node "$version"
+    else
+        missing node "version $version is too old" "$hint; or https://nodejs.org"
+    fi
+}
+
+# Name of a container engine that has `compose`; nothing if there is none.
+engine() {
+    local name
+    for name in docker podman; do
+        if has "$name" && "$name" compose version >/dev/null 2>&1; then
+            echo "$name"
+            return
+        fi
+    done
+}
+
+check_engine() {
+    local found
+    found=$(engine)
+    if [[ -z $found ]]; then
+        missing engine 'no docker or podman with compose was found' "https://docs.docker.com/engine/install, or run without --container"
+    elif "$found" info >/dev/null 2>&1; then
+        ok engine "$found compose"
+    else
+        missing engine "$found is installed and does not answer" "start it; on Linux add yourself to the group docker: sudo usermod -aG docker $(id -un)"
+    fi
+    if [[ ! -f docker-compose.yml ]]; then
+        missing compose 'docker-compose.yml is not here' 'run this in a whole checkout'
+    fi
+}
+
+# in_env_file NAME: whether .env, which compose reads, sets the variable.
+in_env_file() { [[ -f .env ]] && grep -q "^[[:space:]]*$1=." .env; }
+
+# Prints the kind of the sign-in; nothing if there is none.
+sign_in() {
+    local name
+    for name in CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX ANTHROPIC_API_KEY CLAUDE_CODE_OAUTH_TOKEN; do
+        if [[ -n ${!name:-} ]] || { [[ $way == container ]] && in_env_file "$name"; }; then
+            echo "$name"
+            return
+        fi
+    done
+    if [[ $way == source && ${SIGN_IN:-} == stored ]]; then
+        echo "the login that the CLI keeps"
+    fi
+}
+
+check_sign_in() {
+    local found
+    found=$(sign_in)
+    if [[ -n $found ]]; then
+        ok sign-in "$found"
+    elif [[ $way == container ]]; then
+        missing sign-in 'neither the environment nor .env has one' \
+            'cp .env.example .env, and put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in it'
+    elif [[ -f ${CLAUDE_CONFIG_DIR:-$HOME/.claude}/.credentials.json ]]; then
+        warn sign-in 'none in the environment: an offline demo is served' 'SIGN_IN=stored ./quickstart.sh uses the login of your Claude CLI'
+    else
+        warn sign-in 'none in the environment: an offline demo is served' \
+            'export ANTHROPIC_API_KEY=sk-ant-..., or CLAUDE_CODE_OAUTH_TOKEN=... of: claude setup-token'
+    fi
+}
+
+check_port() {
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        missing port "$port is in use" "end the program that has it, or choose another one: PORT=$((port + 1)) ./quickstart.sh"
+    else
+        ok port "127.0.0.1:$port is free"
+    fi
+}
+
+check_disk() {
+    local free
+    free=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1024))
+    if ((free >= MIN_DISK_MIB)); then
+        ok disk "$free MiB free"
+    else
+        missing disk "$free MiB free; the build and the CLI need $MIN_DISK_MIB" 'make room, or put the checkout on another disk'
+    fi
+}
+
+check_memory() {
+    local total
+    if [[ -r /proc/meminfo ]]; then
+        total=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
+    else
+        total=$(($(sysctl -n hw.memsize 2>/dev/null || echo 0) / 1048576))
+    fi
+    if ((total >= MIN_MEMORY_MIB)); then
+        ok memory "$total MiB"
+    else
+        warn memory "$total MiB; five workers and the build want $MIN_MEMORY_MIB" 'use fewer workers: --max-workers 2'
+    fi
+}
+
+confirm() {
+    local answer
+    if [[ -n $assume_yes || ! -t 0 ]]; then
+        return 0
+    fi
+    read -r -p "Start it now? [Y/n] " answer
+    [[ $answer == '' || $answer == [yY]* ]]
+}
+
+while (($# > 0)); do
+    case $1 in
+        --check) check_only=1 ;;
+        --container) way=container ;;
+        --yes | -y) assume_yes=1 ;;
+        --help | -h) usage && exit 0 ;;
+        *) printf 'error: %s is not known\nhint: ./quickstart.sh --help\n' "$1" >&2 && exit 2 ;;
+    esac
+    shift
+done
+if [[ ! $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port > 65535)); then
+    printf 'error: PORT=%s is no port\nhint: PORT=8090 ./quickstart.sh\n' "$port" >&2
+    exit 2
+fi
+
+check_system
+if [[ $way == container ]]; then check_engine; else check_source_tools; fi
+check_sign_in
+check_port
+check_disk
+check_memory
+printf '\n%s missing, %s to know of\n' "$failed" "$warned"
+if ((failed > 0)); then
+    echo 'Do what the arrows say, then run this again.'
+    [[ $way == container || -z $(engine) ]] || echo 'Or use a container, which needs no Rust and no Node.js: ./quickstart.sh --container'
+    exit 1
+fi
+if [[ -n $check_only ]]; then exit 0; fi
+confirm || exit 0
+if [[ $way == container ]]; then
+    exec "$(engine)" compose up
+fi
+printf '\nThe first build takes about five minutes. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"
+exec make run ARGS="--listen 127.0.0.1:$port"

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz container-test packages check-packages clean-cache
+.PHONY: help run test clients check fmt-check lint hygiene doc check-deploy bench soak fuzz container-test packages check-packages check-docs clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -25,6 +25,10 @@ clients: ## Try all clients, write docs/CLIENTS.md (ONLY="codex aider" some, NEW
 	cargo build --release --bin claude-switchboard -p claude-switchboard -p messages-stand-in
 	SERVER_BIN=$(TARGET)/claude-switchboard STAND_IN_BIN=$(TARGET)/messages-stand-in compat-tests/run clients \
 		$(or $(ONLY),--all) $(if $(NEWEST),--newest,--write)
+
+check-docs: ## Run the commands of the documentation, and quickstart.sh on made-up machines
+	@tools/check-quickstart
+	@tools/check-docs
 
 check: fmt-check lint hygiene doc ## Check format, lints, words, dependencies and documentation
 

@@ -183,7 +183,7 @@ class Switchboard:
     def openai(self) -> OpenAI:
         """Client of the official package `openai` with the same address, key and limits.
 
-        Needs `pip install claude-switchboard[openai]`.
+        Needs the package `openai`, which the extra `openai` installs.
         """
         from openai import OpenAI
 

@@ -1,4 +1,4 @@
-//! Model routing from outside: the endpoint, and the saving that the README states.
+//! Model routing from outside: the endpoint, and the saving that its page states.
 
 use serde_json::{Value, json};
 
@@ -29,19 +29,19 @@ fn explain(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn readme_states_the_saving_that_the_command_prints() {
+fn page_states_the_saving_that_the_command_prints() {
     let table = explain(&[]);
     let (_, sum) = table.split_once("\n\n").unwrap();
-    let readme = std::fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/api/routing.md")).unwrap();
     assert!(
-        readme.contains(&format!("\n{sum}")),
-        "README.md does not show this:\n{sum}"
+        page.contains(&format!("\n{sum}")),
+        "docs/api/routing.md does not show this:\n{sum}"
     );
     let json: Value = serde_json::from_str(&explain(&["--json"])).unwrap();
     let saved = json["saved_percent"].as_i64().unwrap();
     assert!(
-        readme.contains(&format!("{saved} % less")),
-        "README.md does not say {saved} % less"
+        page.contains(&format!("{saved} % less")),
+        "docs/api/routing.md does not say {saved} % less"
     );
 }
 

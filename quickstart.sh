@@ -166,7 +166,7 @@ check_sign_in() {
         ok sign-in "$found"
     elif [[ $way == container ]]; then
         missing sign-in 'neither the environment nor .env has one' \
-            'cp .env.example .env, and put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in it'
+            'deploy/compose/make-env makes .env; put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN into it'
     elif [[ -f ${CLAUDE_CONFIG_DIR:-$HOME/.claude}/.credentials.json ]]; then
         warn sign-in 'none in the environment: an offline demo is served' 'SIGN_IN=stored ./quickstart.sh uses the login of your Claude CLI'
     else
@@ -246,7 +246,7 @@ fi
 if [[ -n $check_only ]]; then exit 0; fi
 confirm || exit 0
 if [[ $way == container ]]; then
-    exec "$(engine)" compose up
+    PUBLISH_PORT=$port exec "$(engine)" compose up
 fi
 printf '\nThe first build takes about five minutes. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"
 exec make run ARGS="--listen 127.0.0.1:$port"

@@ -1,33 +1,19 @@
 //! Links between the pages of the documentation, and the source files that they name.
 
 use crate::architecture::SOURCES;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders whose Markdown files are checked, without the folders below them.
-const FOLDERS: [&str; 14] = [
-    "",
-    "docs",
-    "docs/api",
-    "docs/decisions",
-    "docs/recipes",
-    "client/python",
-    "compat-tests",
-    "examples/client",
-    "examples/hooks",
-    "examples/savings",
-    "examples/multi-agent",
-    "examples/chatbot",
-    "examples/code-analyser",
-    "examples/batch-documents",
-];
+/// Folders whose Markdown files are not the project's: what was built, installed or stored.
+const FOREIGN_FOLDERS: [&str; 4] = ["target", "node_modules", "site-packages", "data"];
 
 #[test]
 fn links_between_pages_resolve() {
-    let pages = FOLDERS
+    let broken: Vec<String> = pages(root())
         .iter()
-        .flat_map(|folder| pages(&root().join(folder)));
-    let broken: Vec<String> = pages.flat_map(|page| broken_links(&page)).collect();
+        .flat_map(|page| broken_links(page))
+        .collect();
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
 }
 
@@ -37,10 +23,10 @@ fn source_files_named_by_pages_exist() {
         alternatives("{a,b}/{c,d}.rs"),
         ["a/c.rs", "a/d.rs", "b/c.rs", "b/d.rs"]
     );
-    let pages = FOLDERS
+    let missing: Vec<String> = pages(root())
         .iter()
-        .flat_map(|folder| pages(&root().join(folder)));
-    let missing: Vec<String> = pages.flat_map(|page| missing_files(&page)).collect();
+        .flat_map(|page| missing_files(page))
+        .collect();
     assert!(missing.is_empty(), "missing files:\n{}", missing.join("\n"));
 }
 
@@ -57,12 +43,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns the Markdown files of a folder and of all below it, hidden and foreign folders left out.
 fn pages(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect()
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_folder = path.is_dir();
+        if is_folder && !path.is_symlink() && !is_foreign(&path) {
+            found.extend(pages(&path));
+        } else if !is_folder && path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn is_foreign(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(OsStr::to_str);
+    name.is_none_or(|name| name.starts_with('.') || FOREIGN_FOLDERS.contains(&name))
 }
 
 fn broken_links(page: &Path) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! State of a shared answer, behind its lock.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::task::Waker;
 
 use axum::body::Body;
@@ -8,11 +9,14 @@ use axum::http::Extensions;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::response::Parts;
+use axum::response::Response;
 use bytes::Bytes;
 
 use super::answer_memory::AnswerMemoryShare;
-use super::shared_answer::HandlerRun;
 use crate::services::idempotency::BodyDigest;
+
+/// Run of the handler of a first request.
+pub(in crate::http) type HandlerRun = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Status and headers of an answer, with the id of the first request.
 #[derive(Clone)]

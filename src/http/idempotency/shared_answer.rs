@@ -20,6 +20,7 @@ use super::SharedAnswers;
 use super::answer_state::AnswerSource;
 use super::answer_state::AnswerStanding;
 use super::answer_state::AnswerState;
+use super::answer_state::HandlerRun;
 use super::answer_state::SharedHead;
 use crate::http::error::ApiError;
 use crate::http::error::ApiFlavor;
@@ -27,9 +28,6 @@ use crate::http::middleware::access_log::RequestNotes;
 use crate::services::idempotency::ActiveClaim;
 use crate::services::idempotency::BodyDigest;
 use crate::services::idempotency::ClaimKey;
-
-/// Run of the handler of a first request.
-pub(in crate::http) type HandlerRun = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// Answer that requests with one key share.
 pub(in crate::http) struct SharedAnswer {

@@ -88,9 +88,14 @@ impl SharedAnswers {
         &self.0.memory
     }
 
-    /// Removes the answer for `key`, so that the next request with the key looks it up.
-    fn remove(&self, key: &ClaimKey) {
-        self.lock().remove(key);
+    /// Removes `answer`, so that the next request with its key looks the key up. An answer that has taken
+    /// its place meanwhile stays.
+    fn remove(&self, answer: &SharedAnswer) {
+        let mut by_key = self.lock();
+        let known = by_key.get(&answer.key);
+        if known.is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), answer)) {
+            by_key.remove(&answer.key);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ClaimKey, Arc<SharedAnswer>>> {

@@ -69,7 +69,7 @@ impl SharedAnswer {
                 "answer for idempotency key not stored"
             );
         }
-        self.answers.remove(&self.key);
+        self.answers.remove(self);
         let mut state = self.lock();
         // Those who have found a complete answer before still read it.
         if state.standing != AnswerStanding::Open {

@@ -137,7 +137,7 @@ impl SharedAnswer {
 
     /// Gives an answer up that was never filled, and frees its key.
     pub(super) fn abandon(&self) {
-        self.answers.remove(&self.key);
+        self.answers.remove(self);
         let mut state = self.lock();
         state.standing = AnswerStanding::Gone;
         let waiting = state.take_waiting();
@@ -275,7 +275,7 @@ impl SharedAnswer {
             let waiting = state.take_waiting();
             drop(state);
             if is_read_replay {
-                self.answers.remove(&self.key);
+                self.answers.remove(self);
             }
             wake(waiting);
             return;

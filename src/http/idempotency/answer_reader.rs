@@ -58,6 +58,14 @@ impl AnswerReader {
         }
     }
 
+    /// Creates a reader behind which there is no client. It counts as lingering from now on, also if it
+    /// is never polled.
+    pub(super) fn lingering(answer: Arc<SharedAnswer>, id: u64) -> Self {
+        let mut this = Self::new(answer, id);
+        this.is_lingering = true;
+        this
+    }
+
     /// Waits for the digest of the body of the first request; `None` if that body was never read.
     pub(in crate::http) async fn wait_for_body(&self) -> Option<BodyDigest> {
         poll_fn(|context| {
@@ -114,7 +122,6 @@ impl AnswerReader {
     /// Reads the answer for nobody, until its end, for `limit` or until `stop`, so that a retry can
     /// join it.
     pub(super) async fn linger(mut self, limit: Duration, stop: CancellationToken) {
-        self.is_lingering = true;
         let rest = poll_fn(|context| self.poll_rest(context));
         stop.run_until_cancelled(timeout(limit, rest)).await;
     }
@@ -169,6 +176,6 @@ impl HttpBody for AnswerReader {
 
 impl Drop for AnswerReader {
     fn drop(&mut self) {
-        self.answer.leave(!self.is_lingering);
+        self.answer.leave(self.is_lingering);
     }
 }

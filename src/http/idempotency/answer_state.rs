@@ -77,8 +77,10 @@ pub(super) struct AnswerState {
     pub(super) is_failed: bool,
     /// Reader that alone gets the rest of an answer that is too large.
     only_reader: Option<u64>,
-    /// Number of readers.
+    /// Number of readers, with those that linger.
     pub(super) readers: usize,
+    /// Number of readers behind which there is no client.
+    pub(super) lingering: usize,
     next_reader: u64,
     waiting: Vec<Waker>,
 }
@@ -110,6 +112,7 @@ impl AnswerState {
             is_failed: false,
             only_reader: None,
             readers: 0,
+            lingering: 0,
             next_reader: 0,
             waiting: Vec::new(),
         }

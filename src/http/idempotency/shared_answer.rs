@@ -214,6 +214,12 @@ impl SharedAnswer {
         guard.has_returned = true;
         drop(guard);
         let mut state = self.lock();
+        if state.is_over {
+            // The last client has left meanwhile. Dropping the source ends the run.
+            drop(state);
+            drop(step);
+            return true;
+        }
         match step {
             SourceStep::Pending(source) => {
                 state.source = Some(source);
@@ -244,13 +250,11 @@ impl SharedAnswer {
             SourceStep::Broken => self.finish(&mut state, true),
         }
         let waiting = state.take_waiting();
+        let is_alone = state.readers == 1;
         drop(state);
-        // The reader that drives goes on by itself.
-        wake(
-            waiting
-                .into_iter()
-                .filter(|waker| !waker.will_wake(context.waker())),
-        );
+        // The reader that drives goes on by itself. Another one may be polled by the same task.
+        let is_own = |waker: &Waker| is_alone && waker.will_wake(context.waker());
+        wake(waiting.into_iter().filter(|waker| !is_own(waker)));
         true
     }
 
@@ -262,15 +266,20 @@ impl SharedAnswer {
         self.spawn_settlement();
     }
 
-    /// Counts a reader out. The last one ends an answer that is not over; with `may_linger`,
-    /// one that has not begun goes on for a while without readers.
-    pub(super) fn leave(self: &Arc<Self>, may_linger: bool) {
+    /// Counts a reader out, one without a client if `was_lingering`. An answer that is not over ends when
+    /// the last client has left, or if it has not begun, some time later.
+    pub(super) fn leave(self: &Arc<Self>, was_lingering: bool) {
         let mut state = self.lock();
         state.readers -= 1;
-        let is_last = state.readers == 0;
-        if !is_last || state.is_over {
+        state.lingering -= usize::from(was_lingering);
+        let goes_on = if was_lingering {
+            state.readers > 0
+        } else {
+            state.readers > state.lingering
+        };
+        if goes_on || state.is_over {
             // An answer that was made here is removed when it is recorded.
-            let is_read_replay = is_last && self.first.get().is_none();
+            let is_read_replay = state.readers == 0 && self.first.get().is_none();
             // One of the others has to poll the source from now on.
             let waiting = state.take_waiting();
             drop(state);
@@ -281,14 +290,15 @@ impl SharedAnswer {
             return;
         }
         let claims = self.answers.claims();
-        if may_linger
+        if !was_lingering
             && !state.has_begun()
             && !claims.config().linger.is_zero()
             && !claims.stop().is_cancelled()
         {
             let id = state.add_reader();
+            state.lingering += 1;
             drop(state);
-            let reader = AnswerReader::new(Arc::clone(self), id);
+            let reader = AnswerReader::lingering(Arc::clone(self), id);
             claims.spawn(reader.linger(claims.config().linger, claims.stop().clone()));
             return;
         }

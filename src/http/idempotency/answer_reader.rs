@@ -44,7 +44,7 @@ pub(in crate::http) struct AnswerReader {
     /// Set if no client reads.
     is_lingering: bool,
     /// Caller whose rate limit permit is held until the end.
-    caller: Option<Box<Caller>>,
+    _admitted: Option<Box<Caller>>,
 }
 
 impl AnswerReader {
@@ -54,7 +54,7 @@ impl AnswerReader {
             id,
             next: 0,
             is_lingering: false,
-            caller: None,
+            _admitted: None,
         }
     }
 
@@ -103,14 +103,14 @@ impl AnswerReader {
         response
     }
 
-    /// Turns the reader into the response of a later request of `caller`, whose rate limit permit is
+    /// Turns the reader into the response of a later request. The rate limit permit of `admitted` is
     /// held until the end.
     pub(in crate::http) fn into_repeated_response(
         mut self,
         head: SharedHead,
-        caller: Caller,
+        admitted: Option<Box<Caller>>,
     ) -> Response {
-        self.caller = Some(Box::new(caller));
+        self._admitted = admitted;
         let id = HeaderValue::from_str(&head.request_id);
         let mut response = self.into_first_response(head);
         let headers = response.headers_mut();

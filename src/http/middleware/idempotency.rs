@@ -81,8 +81,8 @@ enum KeyedBody {
 enum OpenedAnswer {
     /// Response of the handler.
     First(Response),
-    /// Stored answer to an earlier request.
-    Stored(AnswerReader),
+    /// Stored answer to an earlier request, and the caller with its rate limit permit.
+    Stored(AnswerReader, Box<Caller>),
 }
 
 impl IdempotencyLayer {
@@ -138,20 +138,22 @@ impl IdempotencyLayer {
         // Another request may end without an answer while this one waits for it; the key is then
         // looked up again.
         loop {
-            let (reader, result) = match self.answers.enter(key) {
+            let (reader, admitted) = match self.answers.enter(key) {
                 EnteredAnswer::New(opening) => {
                     match self.open(key, opening, &mut request, next).await? {
                         OpenedAnswer::First(response) => return Ok(response),
-                        OpenedAnswer::Stored(reader) => (reader, IdempotencyResult::Replayed),
+                        OpenedAnswer::Stored(reader, caller) => (reader, Some(caller)),
                     }
                 }
                 EnteredAnswer::Known(answer) => match answer.join().await {
-                    JoinedAnswer::Reader(reader) => (reader, IdempotencyResult::Joined),
+                    // The permit of the request that runs is enough: a retry could else not join it
+                    // at the limit of concurrent requests.
+                    JoinedAnswer::Reader(reader) => (reader, None),
                     JoinedAnswer::TooLarge => return Err(self.unanswered(true)),
                     JoinedAnswer::Gone => continue,
                 },
             };
-            if let Some(response) = self.repeat(reader, result, &mut request).await? {
+            if let Some(response) = self.repeat(reader, admitted, &mut request).await? {
                 return Ok(response);
             }
         }
@@ -185,13 +187,15 @@ impl IdempotencyLayer {
                 head,
                 content,
             } => {
+                let admitted = self.admit(request)?;
                 let head = SharedHead::from_stored(head, request_id);
                 let reader = opening.answer().replay(body, head, content);
                 let reader = reader.ok_or_else(no_memory)?;
                 opening.complete();
-                Ok(OpenedAnswer::Stored(reader))
+                Ok(OpenedAnswer::Stored(reader, admitted))
             }
             FoundClaim::Unanswered { body, is_complete } => {
+                let _admitted = self.admit(request)?;
                 if let Some(earlier) = &body {
                     self.compare(earlier, request).await?;
                 }
@@ -204,29 +208,37 @@ impl IdempotencyLayer {
         }
     }
 
-    /// Answers a later request by `reader`; `None` if the first one has no answer after all.
+    /// Answers a later request by `reader`; `None` if the first one has no answer after all. `admitted`
+    /// is the caller of a request that gets a stored answer.
     async fn repeat(
         &self,
         reader: AnswerReader,
-        result: IdempotencyResult,
+        admitted: Option<Box<Caller>>,
         request: &mut KeyedRequest,
     ) -> Result<Option<Response>, ApiError> {
-        // Before the body is read, as for a request that is answered anew.
-        let caller = request.parts.extensions.get::<Caller>().cloned();
-        let caller = caller.ok_or_else(missing_caller)?;
-        let caller = self.turns.enter(caller)?;
         let digest = request.digest(&self.config).await?;
         match reader.wait_for_body().await {
             Some(first) if first == digest => {}
             Some(_) => return Err(self.mismatch()),
             // The first request was refused before its body was read.
-            None => return Ok(None),
+            None if admitted.is_none() => return Ok(None),
+            None => {}
         }
         let Some(head) = reader.wait_for_head().await else {
             return Ok(None);
         };
-        self.count(result);
-        Ok(Some(reader.into_repeated_response(head, caller)))
+        self.count(match admitted {
+            Some(_) => IdempotencyResult::Replayed,
+            None => IdempotencyResult::Joined,
+        });
+        Ok(Some(reader.into_repeated_response(head, admitted)))
+    }
+
+    /// Takes a rate limit permit for a request whose handler does not run, before its body is read.
+    fn admit(&self, request: &KeyedRequest) -> Result<Box<Caller>, ApiError> {
+        let caller = request.parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(missing_caller)?;
+        Ok(Box::new(self.turns.enter(caller)?))
     }
 
     /// Checks that the body of `request` is the `earlier` one.

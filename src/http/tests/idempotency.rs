@@ -192,6 +192,36 @@ async fn retry_joins_a_request_whose_client_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_client_that_leaves_leaves_time_for_another_retry() {
+    let (turns, runs) = charged(after(25, greeting_steps()));
+    let router = router(state(turns));
+    for seconds in [8, 6] {
+        send_and_leave(&router, keyed("k", &chat(false)), seconds).await;
+        sleep(Duration::from_secs(3)).await;
+    }
+    // The time that the first client left is over since two seconds.
+    let retried = send(router, keyed("k", &chat(false))).await;
+    assert_eq!(retried.status(), StatusCode::OK);
+    assert_eq!(runs.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_joins_its_request_at_the_limit_of_concurrent_requests() {
+    let (turns, runs) = charged(after(5, greeting_steps()));
+    let rates = Rates {
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
+    let router = router_with_rates(turns, rates).await;
+    send_and_leave(&router, keyed("k", &chat(false)), 1).await;
+    let other = send(router.clone(), keyed("other", &chat(false))).await;
+    assert_eq!(other.status(), StatusCode::TOO_MANY_REQUESTS);
+    let retried = send(router, keyed("k", &chat(false))).await;
+    assert_eq!(retried.status(), StatusCode::OK);
+    assert_eq!(runs.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_without_a_retry_ends_after_its_time() {
     let (turns, runs) = charged(vec![Step::Hang]);
     let mut running = turns.watch_running();

@@ -18,6 +18,9 @@ use crate::services::idempotency::BodyDigest;
 /// Run of the handler of a first request.
 pub(in crate::http) type HandlerRun = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// Memory that a chunk takes beside its bytes.
+const CHUNK_OVERHEAD_BYTES: usize = 2 * size_of::<Bytes>();
+
 /// Status and headers of an answer, with the id of the first request.
 #[derive(Clone)]
 pub(in crate::http) struct SharedHead {
@@ -146,7 +149,8 @@ impl AnswerState {
     /// Adds `chunk`, which `reader` has read from the source. That reader has read all chunks before it,
     /// so it gets the rest alone if there is no memory to keep the answer.
     pub(super) fn push(&mut self, chunk: Bytes, reader: u64) {
-        if self.only_reader.is_none() && !self.memory.grow(chunk.len()) {
+        let bytes = chunk.len() + CHUNK_OVERHEAD_BYTES;
+        if self.only_reader.is_none() && !self.memory.grow(bytes) {
             self.only_reader = Some(reader);
             self.standing = AnswerStanding::TooLarge;
             self.memory.clear();

@@ -41,10 +41,10 @@ const MOMENTARY_HEADERS: [&str; 5] = [
 /// Header that tells clients whether to retry.
 const SHOULD_RETRY: &str = "x-should-retry";
 
-/// End of an answer.
+/// End of an answer, with the chunks of its body if it is stored.
 enum AnswerEnd {
-    Complete(AnswerHead, Bytes),
-    Failed(AnswerHead, Bytes),
+    Complete(AnswerHead, Vec<Bytes>),
+    Failed(AnswerHead, Vec<Bytes>),
     /// Too large, or not to be stored.
     NotKept,
     CutOff,
@@ -83,13 +83,14 @@ impl SharedAnswer {
     async fn record_end(&self, first: &FirstRequest) -> Result<(), store::Error> {
         let claim = &first.claim;
         let end = AnswerEnd::of(&self.lock(), first);
-        if let AnswerEnd::Complete(head, content) = end {
-            return claim.store_answer(head, content).await;
+        if let AnswerEnd::Complete(head, chunks) = end {
+            return claim.store_answer(head, concatenate(&chunks)).await;
         }
         match (claim.wait_for_cost().await, end) {
             (ClaimedCost::Free, _) => claim.release().await,
             (ClaimedCost::Object, _) => claim.store_object().await,
-            (ClaimedCost::Run, AnswerEnd::Failed(head, content)) => {
+            (ClaimedCost::Run, AnswerEnd::Failed(head, chunks)) => {
+                let content = concatenate(&chunks);
                 claim.store_answer(without_retry(head), content).await
             }
             (ClaimedCost::Run, AnswerEnd::NotKept) => claim.store_loss(true).await,
@@ -114,13 +115,13 @@ impl AnswerEnd {
         let stored = to_stored(head);
         if let Some(error) = error {
             let body = error.render_for(first.flavor, &head.request_id);
-            return Self::Failed(stored, body.into());
+            return Self::Failed(stored, vec![body.into()]);
         }
-        let content = in_place(content_bytes(state), || concatenate(state));
+        let chunks = state.chunks.iter().cloned().collect();
         if state.is_failed {
-            Self::Failed(stored, content)
+            Self::Failed(stored, chunks)
         } else {
-            Self::Complete(stored, content)
+            Self::Complete(stored, chunks)
         }
     }
 }
@@ -177,17 +178,16 @@ fn to_stored(head: &SharedHead) -> AnswerHead {
     }
 }
 
-fn content_bytes(state: &AnswerState) -> usize {
-    state.chunks.iter().map(Bytes::len).sum()
-}
-
-fn concatenate(state: &AnswerState) -> Bytes {
-    if let (1, Some(only)) = (state.chunks.len(), state.chunks.front()) {
+fn concatenate(chunks: &[Bytes]) -> Bytes {
+    if let [only] = chunks {
         return only.clone();
     }
-    let mut content = BytesMut::with_capacity(content_bytes(state));
-    for chunk in &state.chunks {
-        content.extend_from_slice(chunk);
-    }
-    content.freeze()
+    let bytes = chunks.iter().map(Bytes::len).sum();
+    in_place(bytes, || {
+        let mut content = BytesMut::with_capacity(bytes);
+        for chunk in chunks {
+            content.extend_from_slice(chunk);
+        }
+        content.freeze()
+    })
 }

@@ -258,8 +258,11 @@ impl SharedAnswer {
         true
     }
 
-    /// Ends the answer, and begins to record what became of it.
+    /// Ends the answer, unless it is over, and begins to record what became of it.
     fn finish(self: &Arc<Self>, state: &mut AnswerState, is_broken: bool) {
+        if state.is_over {
+            return;
+        }
         let first = self.first.get();
         let has_error = first.is_some_and(|first| first.notes.has_error());
         state.finish(is_broken, has_error);

@@ -88,7 +88,7 @@ class PageRun:
             "TERM": "dumb", "NO_COLOR": "1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost",
             "LOGS": str(self.logs), "PORT": str(self.port), "SERVER_BIN": str(self.programs.server), "STAND_IN_BIN": str(self.programs.stand_in),
             "ANTHROPIC_API_KEY": "sk-made-up", "ANTHROPIC_BASE_URL": self.programs.upstream,
-            "SWITCHBOARD_SERVER__LISTEN": f"127.0.0.1:{self.port}",
+            "SWITCHBOARD_SERVER__LISTEN": f"127.0.0.1:{self.port}", "SWITCHBOARD_BASE_URL": f"http://127.0.0.1:{self.port}",
             "SWITCHBOARD_API_KEY": self.key, "SWITCHBOARD_ADMIN_KEY": ADMIN_KEY, "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": f"{self.base / 'site'}{os.pathsep}{ROOT / 'client/python/src'}",
             "DOCS_SITE": str(self.base / "site"), "DOCS_PYTHON": str(self.programs.python),

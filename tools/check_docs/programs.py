@@ -17,8 +17,9 @@ profile=debug
 for word; do case $previous in --profile) profile=$word ;; esac; previous=$word; [ "$word" != --release ] || profile=release; done
 case $1 in
     metadata) printf '{"packages":[],"target_directory":"%s/target"}\\n' "$PWD" ;;
-    build) mkdir -p "target/$profile" && ln -sf "$SERVER_BIN" "$STAND_IN_BIN" "target/$profile/" ;;
-    install) mkdir -p "$HOME/.cargo/bin" && ln -sf "$SERVER_BIN" "$HOME/.cargo/bin/" ;;
+    build) mkdir -p "target/$profile" && ln -sf "$SERVER_BIN" "target/$profile/claude-switchboard"
+        ln -sf "$STAND_IN_BIN" "target/$profile/messages-stand-in" ;;
+    install) mkdir -p "$HOME/.cargo/bin" && ln -sf "$SERVER_BIN" "$HOME/.cargo/bin/claude-switchboard" ;;
     --version) echo 'cargo 1.95.0 (made up)' ;;
     *) echo "cargo $* is not known to tools/check-docs" >&2; exit 1 ;;
 esac

@@ -56,6 +56,7 @@ impl<'a> StartupContext<'a> {
         let store = records::open_measured_store(settings, tracker, metrics.store.clone())?;
         let registry = records::open_registry(settings, &store).await?;
         let shutdown = Shutdown::new();
+        registry.spawn_refresh(tracker, shutdown.drain_expired());
         let backups = records::backups(settings, &store);
         backups.spawn_daily_backups(shutdown.started());
         Ok(Self {

@@ -86,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "accounts::auth",
         &[
             "domain",
+            "telemetry::logs",
             "runtime::setting",
             "storage::store",
             "accounts::webhooks",

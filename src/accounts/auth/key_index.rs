@@ -3,6 +3,7 @@
 //! A lookup holds the read lock only while it clones an `Arc`.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -92,6 +93,24 @@ impl KeyIndex {
         inner.unrevoked -= usize::from(old.is_some_and(|old| !old.is_revoked));
         inner.unrevoked += usize::from(!entry.is_revoked);
         inner.keys.insert(prefix, Arc::new(entry));
+    }
+
+    /// Removes a key that the store has lost.
+    pub(super) fn remove(&self, prefix: KeyPrefix) {
+        let mut inner = self.write();
+        let removed = inner.keys.remove(&prefix);
+        inner.unrevoked -= usize::from(removed.is_some_and(|key| !key.is_revoked));
+    }
+
+    /// Removes all keys and projects that are not among those given.
+    pub(super) fn retain(&self, keys: &HashSet<KeyPrefix>, projects: &HashSet<&str>) {
+        let mut inner = self.write();
+        inner.keys.retain(|prefix, _| keys.contains(prefix));
+        inner.unrevoked = inner.keys.values().filter(|key| !key.is_revoked).count();
+        inner.projects.retain(|id, _| projects.contains(&**id));
+        inner
+            .webhooks
+            .retain(|id, _| projects.contains(id.as_str()));
     }
 
     /// Looks up the key with this prefix.

@@ -20,6 +20,7 @@ use super::key::id_of;
 use super::key::prefix_of;
 use super::key_index::KeyIndex;
 use super::registry::Registry;
+use super::registry::RegistryFollower;
 use super::tables;
 use super::text::KeyPrefix;
 use crate::domain::Caller;
@@ -41,6 +42,8 @@ pub struct Keys {
     index: Arc<KeyIndex>,
     /// Store for the last use of stored keys.
     store: Option<Store>,
+    /// Follower of the changes of other servers; `None` if there are none.
+    follower: Option<Arc<RegistryFollower>>,
     admin: Option<AdminKey>,
     /// Key of the metrics, which opens nothing else.
     scraper: Option<AdminKey>,
@@ -118,6 +121,7 @@ impl Keys {
         Self {
             index: Arc::clone(&registry.index),
             store: Some(registry.store.clone()),
+            follower: registry.follower.clone(),
             ..self
         }
     }
@@ -171,6 +175,19 @@ impl Keys {
     /// True if every client is admitted because there are no keys.
     pub fn is_open(&self) -> bool {
         !self.requires_key && !self.any_exist()
+    }
+
+    /// Brings the stored keys up to date with what other servers have changed before this call, if
+    /// they share the store. Comes before each authentication: who was told of a revocation by one
+    /// server does not see the key work at another one.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read; no key may be trusted then.
+    pub async fn refresh(&self) -> Result<(), super::Error> {
+        match &self.follower {
+            Some(follower) => follower.refresh().await,
+            None => Ok(()),
+        }
     }
 
     /// Authenticates a request and returns the caller with its current grant. One valid key

@@ -3,7 +3,7 @@
 //!
 //! [`Keys`] authenticates requests and returns the current grant, from memory. [`Registry`]
 //! creates, changes and revokes stored keys and projects; memory follows as soon as a change is on
-//! disk. Only the SHA-256 of keys is stored, never their texts. Knows nothing of HTTP, and does not
+//! disk, also those of other servers on the same store. Only the SHA-256 of keys is stored, never their texts. Knows nothing of HTTP, and does not
 //! enforce limits or budgets: it only says what they are.
 
 mod admin;
@@ -12,6 +12,7 @@ mod config;
 mod configured;
 mod digest;
 mod error;
+mod generation;
 mod key;
 mod key_index;
 mod keys;

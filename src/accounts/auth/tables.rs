@@ -4,6 +4,8 @@
 //! concurrent change of the key.
 
 use super::Error;
+use super::generation::ChangedItem;
+use super::generation::note_change;
 use super::key::KeyRecord;
 use super::key::id_of;
 use super::project::Project;
@@ -75,10 +77,23 @@ pub(super) fn get_key(
     }
 }
 
+/// Reads a key from its record, with its prefix.
+///
+/// # Errors
+/// Fails when the record is unreadable.
+pub(super) fn decode_key(key: &[u8], record: &[u8]) -> Result<(KeyPrefix, KeyRecord), Error> {
+    let name = String::from_utf8_lossy(KEYS.key_suffix(key));
+    let stored = records::decode(record, &name)?;
+    let prefix = name
+        .parse()
+        .map_err(|()| Error::Unreadable(name.into_owned()))?;
+    Ok((prefix, stored))
+}
+
 /// Writes the key with this prefix, and updates the index of unrevoked keys.
 ///
 /// # Errors
-/// Fails when the record cannot be encoded.
+/// Fails when the record cannot be encoded, or the store cannot be read.
 pub(super) fn put_key(
     transaction: &mut Transaction<'_>,
     prefix: KeyPrefix,
@@ -95,7 +110,7 @@ pub(super) fn put_key(
         transaction.put(member, Vec::new());
     }
     transaction.put(key(prefix), encode_record(stored)?);
-    Ok(())
+    note_change(transaction, &ChangedItem::Key(prefix))
 }
 
 /// Id of an unrevoked key of `project`, if there is one.

@@ -66,6 +66,7 @@ pub(super) async fn complete_chat(
     let key = query.get(KEY_ID).ok_or_else(missing_key)?;
     let named = Caller::named(key);
     let needed = Some(Permission::Inference);
+    state.keys.refresh().await?;
     let found = state.keys.authenticate_again(&named, needed)?;
     let caller = Caller {
         trace: id.trace().clone(),

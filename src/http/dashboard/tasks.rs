@@ -149,6 +149,7 @@ pub(super) async fn continue_task(
     if !task.status.is_over() {
         return Err(still_running());
     }
+    keys.refresh().await?;
     let caller = keys.caller_of_owner(&owner, Some(Permission::Tasks))?;
     let task = tasks.create(&caller, task.follow_up(text)).await?;
     let view = TaskView::new(tasks, keys, &dashboard).await?;

@@ -54,6 +54,16 @@ pub(in crate::http) enum RequiredAuth {
     Scraper,
 }
 
+impl RequiredAuth {
+    /// Returns true if stored keys may fulfil it.
+    fn is_of_stored_keys(self) -> bool {
+        match self {
+            Self::Key | Self::Permission(_) | Self::FirstMessage(_) => true,
+            Self::Public | Self::Admin | Self::Scraper => false,
+        }
+    }
+}
+
 /// Authenticates requests by the needs of their routes.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct AuthGuard {
@@ -104,9 +114,8 @@ impl AuthGuard {
     }
 
     /// Returns the caller; `None` on public routes, or if a WebSocket authenticates later.
-    fn check(&self, request: &Request) -> Result<Option<Caller>, ApiError> {
+    fn check(&self, request: &Request, need: RequiredAuth) -> Result<Option<Caller>, ApiError> {
         let credentials = credentials(request.headers());
-        let need = self.need(request);
         let permission = match need {
             RequiredAuth::Public => return Ok(None),
             RequiredAuth::Admin => {
@@ -144,7 +153,11 @@ pub(in crate::http) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(mut caller) = guard.check(&request)? {
+    let need = guard.need(&request);
+    if need.is_of_stored_keys() {
+        guard.keys.refresh().await?;
+    }
+    if let Some(mut caller) = guard.check(&request, need)? {
         let id = request.extensions().get::<RequestId>();
         caller.trace = id.map(|id| id.trace().clone()).unwrap_or_default();
         notes.record_caller(&caller);

@@ -309,6 +309,13 @@ impl BatchJob {
             };
             let tenant = Tenant::new(&record.owner, caller()?.weight());
             let turn = share.acquire(&tenant).await;
+            // Without the store no line can run.
+            if let Err(error) = keys.refresh().await {
+                drop(turn);
+                tracing::warn!(error = %ErrorChain(&error), "line of a batch waits for the keys");
+                sleep(LINE_BACKOFF.delay(1)).await;
+                continue;
+            }
             // Checked again: the key may have been revoked while the line waited.
             let caller = caller()?;
             // Idempotency key: the charge and the outcome are not written in one transaction, so a

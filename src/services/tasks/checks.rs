@@ -63,6 +63,10 @@ impl TaskRun {
         &self,
         hold: &mut TaskHold,
     ) -> Result<Money, TaskStopReason> {
+        self.inner.deps.keys.refresh().await.map_err(|error| {
+            tracing::error!(error = %ErrorChain(&error), "task stopped, keys not readable");
+            TaskStopReason::LedgerFailed
+        })?;
         let grant = self.caller().map_err(|_| TaskStopReason::KeyRevoked)?.grant;
         let (model, max_budget) = self
             .recorder

@@ -335,7 +335,9 @@ impl TaskRun {
                 }
                 if state.next_key_check <= Instant::now() {
                     state.next_key_check = Instant::now() + KEY_CHECK_INTERVAL;
-                    if !self.is_key_valid() {
+                    // Without the store the task cannot begin another call, so a failure may wait.
+                    let is_known = self.inner.deps.keys.refresh().await.is_ok();
+                    if is_known && !self.is_key_valid() {
                         self.request_stop(state, TaskStopReason::KeyRevoked);
                     }
                 }

@@ -175,6 +175,11 @@ impl<'a> Transaction<'a> {
         self.backend.shared_seconds()
     }
 
+    /// Returns true if other servers may use the same records at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.backend.is_shared()
+    }
+
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.own.insert(key, Some(value));

@@ -217,7 +217,7 @@ fn new_key(prefix: KeyPrefix, project: String) -> ApiKey {
 /// Writes a key, and updates the index once it is on disk.
 ///
 /// # Errors
-/// Fails when the record cannot be encoded.
+/// Fails when the record cannot be encoded, or the store cannot be read.
 fn save_key(
     transaction: &mut Transaction<'_>,
     index: &Arc<KeyIndex>,

@@ -1,5 +1,6 @@
 //! Registry of stored keys and projects: creates, changes and revokes them.
 
+mod follower;
 mod keys;
 mod projects;
 
@@ -8,7 +9,6 @@ use std::sync::Arc;
 
 use super::Error;
 use super::admin::AdminKey;
-use super::key::KeyRecord;
 use super::key_index::KeyIndex;
 use super::project::Project;
 use super::records;
@@ -19,14 +19,18 @@ use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 use crate::storage::store::encode_record;
 
+pub(super) use follower::RegistryFollower;
+
 /// Registry of stored keys and projects. Clones share it.
 ///
 /// Every change is one transaction. [`Keys`](super::Keys) follows when it is on disk, before the
-/// caller gets the result.
+/// caller gets the result. Changes that other servers make in a shared store are followed, too.
 #[derive(Debug, Clone)]
 pub struct Registry {
     pub(super) store: Store,
     pub(super) index: Arc<KeyIndex>,
+    /// Follower of other servers; `None` if the store is not shared.
+    pub(super) follower: Option<Arc<RegistryFollower>>,
 }
 
 impl Registry {
@@ -37,9 +41,18 @@ impl Registry {
     /// Fails when the store fails or a record is unreadable. A skipped key might be a revoked one,
     /// so the start fails instead.
     pub async fn open(store: Store) -> Result<Self, Error> {
+        let index: Arc<KeyIndex> = Arc::default();
+        // Before the index is loaded: what changes meanwhile is read again.
+        let follower = if store.is_shared() {
+            let follower = RegistryFollower::open(store.clone(), Arc::clone(&index)).await?;
+            Some(Arc::new(follower))
+        } else {
+            None
+        };
         let registry = Self {
             store,
-            index: Arc::default(),
+            index,
+            follower,
         };
         registry.load_projects().await?;
         registry.load_keys().await?;
@@ -110,14 +123,9 @@ impl Registry {
             .map(|(key, value)| (tables::LAST_USES.key_suffix(key), number(value)))
             .collect();
         for (key, record) in self.store.scan(tables::KEYS.key("")).await? {
-            let rest = tables::KEYS.key_suffix(&key);
-            let name = String::from_utf8_lossy(rest);
-            let stored: KeyRecord = records::decode(&record, &name)?;
-            let prefix = name
-                .parse()
-                .map_err(|()| Error::Unreadable(name.into_owned()))?;
-            self.index
-                .put(prefix, &stored, uses.get(rest).copied().unwrap_or(0));
+            let (prefix, stored) = tables::decode_key(&key, &record)?;
+            let used_at = uses.get(tables::KEYS.key_suffix(&key)).copied();
+            self.index.put(prefix, &stored, used_at.unwrap_or(0));
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use super::Registry;
 use crate::accounts::auth::Error;
 use crate::accounts::auth::change::FieldChange;
 use crate::accounts::auth::change::ProjectChange;
+use crate::accounts::auth::generation::ChangedItem;
+use crate::accounts::auth::generation::note_change;
 use crate::accounts::auth::key_index::KeyIndex;
 use crate::accounts::auth::project::Project;
 use crate::accounts::auth::tables;
@@ -129,6 +131,7 @@ impl Registry {
             }
             transaction.remove(tables::project(&project));
             transaction.put(tables::deleted_project(&project), Vec::new());
+            note_change(transaction, &ChangedItem::Project(project.clone()))?;
             let index = Arc::clone(&index);
             transaction.after_write(move |is_made| {
                 if is_made {
@@ -171,13 +174,14 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<&str>) -> Result<String
 /// Writes a project, and updates the index once it is on disk.
 ///
 /// # Errors
-/// Fails when the record cannot be encoded.
+/// Fails when the record cannot be encoded, or the store cannot be read.
 pub(super) fn save_project(
     transaction: &mut Transaction<'_>,
     index: &Arc<KeyIndex>,
     project: &Project,
 ) -> Result<(), Error> {
     transaction.put(tables::project(&project.id), encode_record(project)?);
+    note_change(transaction, &ChangedItem::Project(project.id.clone()))?;
     let index = Arc::clone(index);
     let project = project.clone();
     transaction.after_write(move |is_made| {

@@ -215,22 +215,22 @@ impl ResponsesSocketSession {
         // The key may have been changed or revoked since the connection was opened.
         let origin = self.caller.origin;
         let trace = line.request_trace();
-        let caller = self
-            .keys
-            .authenticate_again(&self.caller, Some(Permission::Inference))
-            .map(|caller| Caller {
-                origin,
-                trace,
-                ..caller
-            });
+        let keys = Arc::clone(&self.keys);
+        let caller = Caller::named(&self.caller.name);
         let responses = self.responses.clone();
         let memory = self.memory.clone();
         let limit = self.config.first_event_wait;
         let begun = async move {
+            keys.refresh().await?;
+            let caller = Caller {
+                origin,
+                trace,
+                ..keys.authenticate_again(&caller, Some(Permission::Inference))?
+            };
             let CreatedResponse {
                 execution: making,
                 mut remarks,
-            } = responses.create(caller?, request?, Some(memory)).await?;
+            } = responses.create(caller, request?, Some(memory)).await?;
             let (steps, turn_info) = match making {
                 ResponseExecution::Foreground { mut run, turn_info } => {
                     let first = run.first_step(limit).await?;

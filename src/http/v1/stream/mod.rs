@@ -226,10 +226,7 @@ impl StreamSocketSession {
             }
         };
         let caller = match first_message {
-            Some(Ok(text)) => self.read_auth_message(&text?).and_then(|caller| {
-                let place = self.bodies.acquire_socket(&caller.name)?;
-                Ok((caller, place))
-            }),
+            Some(Ok(text)) => self.admit_client(&text?).await,
             Some(Err(_)) => Err(missing_key()),
             None => {
                 socket.close(socket::shutdown_close_frame()).await?;
@@ -252,6 +249,13 @@ impl StreamSocketSession {
                 Err(SocketClosed)
             }
         }
+    }
+
+    async fn admit_client(&self, text: &str) -> Result<(Caller, SocketSlot), ApiError> {
+        self.keys.refresh().await?;
+        let caller = self.read_auth_message(text)?;
+        let place = self.bodies.acquire_socket(&caller.name)?;
+        Ok((caller, place))
     }
 
     fn read_auth_message(&self, text: &str) -> Result<Caller, ApiError> {
@@ -279,10 +283,11 @@ impl StreamSocketSession {
         Ok(caller)
     }
 
-    /// Decodes the message `text` once memory is granted. An error has the id of the turn that the
-    /// message names.
+    /// Decodes the message `text` once memory is granted, and brings the keys up to date for it. An
+    /// error has the id of the turn that the message names.
     fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, DecodedMessage> {
         let bodies = self.bodies.clone();
+        let keys = Arc::clone(&self.keys);
         let name = caller.name.clone();
         let policy = self.config.policy;
         let text = Arc::new(text);
@@ -292,7 +297,10 @@ impl StreamSocketSession {
         };
         let read = async move {
             match bodies.decode_message(&name, text, hear).await {
-                Ok(read) => read,
+                Ok(read) => match keys.refresh().await {
+                    Ok(()) => read,
+                    Err(error) => Err((read_turn_id(&read), error.into())),
+                },
                 Err(error) => Err((run_blocking(move || scan_turn_id(&unread)).await, error)),
             }
         };
@@ -364,6 +372,14 @@ impl StreamSocketSession {
         let started = encoder.started(request.turn.model.as_str(), &request.remarks);
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)
+    }
+}
+
+/// Returns the id of the turn that a message names.
+fn read_turn_id(read: &DecodedMessage) -> Option<String> {
+    match read {
+        Ok(message) => message.id().map(ToOwned::to_owned),
+        Err((id, _)) => id.clone(),
     }
 }
 

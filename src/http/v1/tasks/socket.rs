@@ -154,6 +154,7 @@ impl TaskSocketSession {
     /// Applies a message; its effect is reported by an event.
     async fn apply(&self, message: TaskSocketMessage) -> Result<Option<String>, ApiError> {
         // The key may have been changed or revoked since the connection was opened.
+        self.keys.refresh().await?;
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Tasks))?;

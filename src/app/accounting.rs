@@ -96,7 +96,11 @@ impl Accounting {
             context.metrics.clone(),
             shutdown.drain_expired(),
         ));
-        let limits = RateLimits::new(settings.limits);
+        let limits = if store.is_shared() {
+            RateLimits::shared(settings.limits, store.clone(), tracker)
+        } else {
+            RateLimits::new(settings.limits)
+        };
         limits.spawn_cleanup(tracker, shutdown.started());
         let prices = Arc::new(config_map::prices(settings));
         Ok(Self {

@@ -109,7 +109,7 @@ where
             .get::<Caller>()
             .cloned()
             .ok_or_else(missing_layers)?;
-        Ok(Self(TurnPipeline::from_ref(state).enter(caller)?))
+        Ok(Self(TurnPipeline::from_ref(state).enter(caller).await?))
     }
 }
 

@@ -104,7 +104,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("accounts::pricing", &["domain", "runtime::setting"]),
-    ("accounts::rate_limit", &["domain"]),
+    (
+        "accounts::rate_limit",
+        &["domain", "telemetry::logs", "storage::store"],
+    ),
     (
         "accounts::webhooks",
         &[

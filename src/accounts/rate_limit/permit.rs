@@ -1,10 +1,8 @@
 //! Permit of an admitted request.
 
-use super::RateLimited;
-use super::RateLimits;
-use super::bucket::DebitId;
-use super::scope;
-use super::scope::SharedScopeLimiter;
+use super::local_permit::LocalPermit;
+use super::rate_limited::AdmitError;
+use super::shared::SharedPermit;
 use super::state::RateLimitState;
 
 /// Permit of an admitted request. Counts against the concurrency limit until it is dropped, so hold
@@ -13,88 +11,57 @@ use super::state::RateLimitState;
 /// If dropped without being settled, the tokens that were [taken](Self::take_tokens) stay taken.
 #[must_use = "dropping a permit ends its request"]
 #[derive(Debug)]
-pub struct Permit {
-    limits: RateLimits,
-    scopes: Vec<(SharedScopeLimiter, DebitId)>,
-    is_settled: bool,
+pub struct Permit(PermitPlace);
+
+/// Permit by the place where its limits are counted.
+#[derive(Debug)]
+enum PermitPlace {
+    Here(LocalPermit),
+    Shared(SharedPermit),
 }
 
 impl Permit {
-    pub(super) fn new(limits: RateLimits, scopes: Vec<(SharedScopeLimiter, DebitId)>) -> Self {
-        Self {
-            limits,
-            scopes,
-            is_settled: false,
-        }
-    }
-
     /// Takes about `tokens` for the prompt and the response of the request, in place of its
     /// estimate so far; in addition to what it was settled at, if it was.
     ///
     /// # Errors
     /// Fails when the token limit of the key or of its project does not suffice. All debits of the
-    /// request are refunded then; the permit still counts as concurrent until it is dropped.
-    pub fn take_tokens(&mut self, tokens: u64) -> Result<(), RateLimited> {
-        let now = self.limits.now();
-        // A settled debit is final and may be merged with others, so a new one is taken.
-        if std::mem::take(&mut self.is_settled) {
-            for (scope, debit) in &mut self.scopes {
-                *debit = scope.lock().next_debit_id();
-            }
+    /// request are refunded then; the permit still counts as concurrent until it is dropped. Fails as
+    /// well when the store of shared limits does.
+    pub async fn take_tokens(&mut self, tokens: u64) -> Result<(), AdmitError> {
+        match &mut self.0 {
+            PermitPlace::Here(permit) => Ok(permit.take_tokens(tokens)?),
+            PermitPlace::Shared(permit) => permit.take_tokens(tokens).await,
         }
-        // Lock order: key, then project, as in `RateLimits::admit`.
-        let mut locked: Vec<_> = self
-            .scopes
-            .iter()
-            .map(|(scope, debit)| (scope.lock(), *debit))
-            .collect();
-        let refusals = locked
-            .iter()
-            .filter_map(|(scope, _)| scope.token_limit_hit(now, tokens));
-        if let Some(refusal) = refusals.max_by_key(scope::LimitHit::severity) {
-            locked
-                .iter_mut()
-                .for_each(|(scope, debit)| scope.refund(*debit));
-            self.is_settled = true;
-            return Err(refusal.into_rate_limited(RateLimitState::tightest(
-                locked.iter().map(|(scope, _)| scope.state(now)),
-            )));
-        }
-        locked
-            .iter_mut()
-            .for_each(|(scope, debit)| scope.amend(now, *debit, tokens));
-        Ok(())
     }
 
     /// Corrects the token debit to the `tokens` that the request really used, more or fewer than
     /// estimated. Above the limit the bucket goes into debt, and later requests wait. Only the
     /// first call after tokens were taken has an effect.
     pub fn settle(&mut self, tokens: u64) {
-        self.settle_at(Some(tokens));
-    }
-
-    /// Remaining limits now, for the response headers.
-    pub fn state(&self) -> RateLimitState {
-        let now = self.limits.now();
-        RateLimitState::tightest(self.scopes.iter().map(|(scope, _)| scope.lock().state(now)))
-    }
-
-    fn settle_at(&mut self, tokens: Option<u64>) {
-        if std::mem::replace(&mut self.is_settled, true) {
-            return;
+        match &mut self.0 {
+            PermitPlace::Here(permit) => permit.settle(tokens),
+            PermitPlace::Shared(permit) => permit.settle(tokens),
         }
-        for (scope, debit) in &self.scopes {
-            scope.lock().settle(*debit, tokens);
+    }
+
+    /// Remaining limits, for the response headers: now, or as the store told last.
+    pub fn state(&self) -> RateLimitState {
+        match &self.0 {
+            PermitPlace::Here(permit) => permit.state(),
+            PermitPlace::Shared(permit) => permit.state(),
         }
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        // Settled at the estimate if nothing was reported.
-        self.settle_at(None);
-        for (scope, _) in &self.scopes {
-            scope.lock().release_slot();
-        }
+impl From<LocalPermit> for Permit {
+    fn from(permit: LocalPermit) -> Self {
+        Self(PermitPlace::Here(permit))
+    }
+}
+
+impl From<SharedPermit> for Permit {
+    fn from(permit: SharedPermit) -> Self {
+        Self(PermitPlace::Shared(permit))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::scope::LimitScope;
 use super::state::RateLimitState;
+use crate::storage::store;
 
 /// A request exceeds a rate limit. `Display` gives a sentence for the caller that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,17 @@ pub struct RateLimited {
     pub retry_after: Option<Duration>,
     /// Remaining limits of the caller, for the response headers.
     pub state: RateLimitState,
+}
+
+/// Reason why a request is not admitted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AdmitError {
+    /// A rate limit is reached.
+    #[error(transparent)]
+    Limited(#[from] RateLimited),
+    /// The store that counts for all servers failed.
+    #[error(transparent)]
+    Store(store::Error),
 }
 
 /// Kind of a rate limit.

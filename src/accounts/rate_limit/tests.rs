@@ -14,7 +14,8 @@ use super::Config;
 use super::LimitKind;
 use super::LimitScope;
 use super::RateLimited;
-use super::RateLimits;
+use super::local::LocalLimits;
+use super::local_permit::LocalPermit;
 
 const NONE: Rates = Rates {
     requests_per_minute: None,
@@ -58,12 +59,12 @@ fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
     }
 }
 
-fn limits() -> RateLimits {
-    RateLimits::new(Config::default())
+fn limits() -> LocalLimits {
+    LocalLimits::new(Config::default())
 }
 
 /// Number of admitted requests of 100 with `tokens` each.
-fn passing(limits: &RateLimits, caller: &Caller, tokens: u64) -> usize {
+fn passing(limits: &LocalLimits, caller: &Caller, tokens: u64) -> usize {
     (0..100)
         .filter_map(|_| limits.admit(caller, tokens).ok())
         .count()
@@ -136,7 +137,7 @@ async fn refused_request_takes_nothing() {
 async fn settle_refunds_or_debits_difference_to_estimate() {
     let limits = limits();
     let caller = caller("k", tokens(1000), tokens(5000));
-    let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
+    let remaining = |permit: &LocalPermit| permit.state().tokens.unwrap().remaining;
     let mut permit = limits.admit(&caller, 900).unwrap();
     assert_eq!(remaining(&permit), 100);
     permit.settle(200);
@@ -199,7 +200,7 @@ async fn request_above_limit_has_no_retry_after() {
 
 #[tokio::test(start_paused = true)]
 async fn key_without_own_limits_uses_defaults() {
-    let limits = RateLimits::new(Config {
+    let limits = LocalLimits::new(Config {
         requests_per_minute: Some(3),
         ..Config::default()
     });
@@ -342,8 +343,8 @@ async fn late_token_debit_is_refunded_when_refused() {
         ..Rates::default()
     };
     let caller = caller("k", rates, NONE);
-    let mut entered = limits.admit_without_estimate(&caller).unwrap();
-    let refused = limits.admit_without_estimate(&caller).unwrap_err();
+    let mut entered = limits.admit(&caller, 0).unwrap();
+    let refused = limits.admit(&caller, 0).unwrap_err();
     assert_eq!(refused.kind, LimitKind::ConcurrentRequests);
     assert_eq!(
         entered.take_tokens(101).unwrap_err().kind,
@@ -351,7 +352,7 @@ async fn late_token_debit_is_refunded_when_refused() {
     );
     drop(entered);
 
-    let mut entered = limits.admit_without_estimate(&caller).unwrap();
+    let mut entered = limits.admit(&caller, 0).unwrap();
     entered.take_tokens(100).unwrap();
     assert_eq!(
         entered.state().requests.unwrap().remaining,
@@ -361,16 +362,16 @@ async fn late_token_debit_is_refunded_when_refused() {
     assert_eq!(entered.state().tokens.unwrap().remaining, 0);
     entered.settle(100);
     drop(entered);
-    let refused = limits.admit_without_estimate(&caller).unwrap_err();
+    let refused = limits.admit(&caller, 0).unwrap_err();
     assert_eq!(refused.kind, LimitKind::Tokens(0));
     assert!(
         refused.to_string().contains("and they are used up"),
         "{refused}"
     );
     advance(Duration::from_secs(1)).await;
-    drop(limits.admit_without_estimate(&caller).unwrap());
+    drop(limits.admit(&caller, 0).unwrap());
     assert_eq!(
-        limits.admit_without_estimate(&caller).unwrap_err().kind,
+        limits.admit(&caller, 0).unwrap_err().kind,
         LimitKind::Requests,
         "who asks for nothing counts"
     );
@@ -380,7 +381,7 @@ async fn late_token_debit_is_refunded_when_refused() {
 async fn tokens_taken_after_settling_are_settled_too() {
     let limits = limits();
     let caller = caller("k", tokens(1000), tokens(5000));
-    let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
+    let remaining = |permit: &LocalPermit| permit.state().tokens.unwrap().remaining;
     let mut permit = limits.admit(&caller, 100).unwrap();
     permit.settle(10);
     assert_eq!(
@@ -402,9 +403,7 @@ async fn tokens_taken_after_settling_are_settled_too() {
 #[tokio::test(start_paused = true)]
 async fn late_token_debit_applies_to_changed_limit() {
     let limits = limits();
-    let mut early = limits
-        .admit_without_estimate(&caller("k", tokens(100), NONE))
-        .unwrap();
+    let mut early = limits.admit(&caller("k", tokens(100), NONE), 0).unwrap();
     let changed = caller("k", tokens(50), NONE);
     let late = limits.admit(&changed, 10).unwrap();
     early.take_tokens(30).unwrap();

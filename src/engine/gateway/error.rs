@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetExceeded;
 use crate::accounts::ledger::BudgetScope;
+use crate::accounts::rate_limit::AdmitError;
 use crate::accounts::rate_limit::LimitKind;
 use crate::accounts::rate_limit::LimitScope;
 use crate::accounts::rate_limit::RateLimited;
@@ -297,6 +298,15 @@ impl Error {
             Self::Hooked(hooked) => hooked.error.may_quote_the_request(),
             Self::AfterOthers(refusal) => refusal.may_quote_the_request(),
             _ => false,
+        }
+    }
+}
+
+impl From<AdmitError> for Error {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Limited(limited) => Self::Limited(limited),
+            AdmitError::Store(error) => Self::Ledger(SharedCause::new(error)),
         }
     }
 }

@@ -243,8 +243,8 @@ pub trait Turns: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Limited`] if a rate limit is reached.
-    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
-        Ok(caller)
+    fn enter(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
+        Box::pin(std::future::ready(Ok(caller)))
     }
 
     /// Checks, without waiting, if `turn` would be refused now: by a missing sign-in, an unknown

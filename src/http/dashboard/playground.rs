@@ -72,7 +72,7 @@ pub(super) async fn complete_chat(
         trace: id.trace().clone(),
         ..found
     };
-    let caller = AdmittedCaller(state.turns.enter(caller)?);
+    let caller = AdmittedCaller(state.turns.enter(caller).await?);
     chat::create_chat_completion(
         State(state.turns),
         State(state.config),

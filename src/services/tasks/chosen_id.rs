@@ -77,7 +77,7 @@ impl Tasks {
         let Some(chosen) = spec.chosen.clone() else {
             return Ok((self.create(caller, spec).await?, true));
         };
-        self.admit_request(caller)?;
+        self.admit_request(caller).await?;
         let owner = self.0.deps.keys.owner_id(caller);
         // Owned by the spawned task until the new task is on disk, even if the client disconnects:
         // two concurrent requests never create a task with the same id.

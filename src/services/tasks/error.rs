@@ -7,6 +7,7 @@ use super::family::FamilyError;
 use super::task::Task;
 use super::workspace::WorkspaceError;
 use crate::accounts::ledger;
+use crate::accounts::rate_limit::AdmitError;
 use crate::accounts::rate_limit::RateLimited;
 use crate::engine::hooks::HookStop;
 use crate::storage::store;
@@ -74,6 +75,15 @@ pub enum Error {
     /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl From<AdmitError> for Error {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Limited(limited) => Self::Limited(limited),
+            AdmitError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl From<TaskAdmitError> for Error {

@@ -178,7 +178,7 @@ impl Tasks {
     /// # Errors
     /// Fails when the request is invalid, or a limit, a budget or the store does not allow it.
     pub async fn create(&self, caller: &Caller, spec: TaskSpec) -> Result<Task, Error> {
-        self.admit_request(caller)?;
+        self.admit_request(caller).await?;
         self.create_admitted(caller, spec).await
     }
 
@@ -186,7 +186,7 @@ impl Tasks {
     ///
     /// # Errors
     /// Fails when the limit is reached, tasks are disabled, or the server is shutting down.
-    pub(super) fn admit_request(&self, caller: &Caller) -> Result<(), Error> {
+    pub(super) async fn admit_request(&self, caller: &Caller) -> Result<(), Error> {
         let TaskDeps {
             runner,
             rate_limits: limits,
@@ -201,7 +201,7 @@ impl Tasks {
         // Counted as a request but not as a concurrent one: the task outlives its request.
         let mut permit = match caller.permit.take::<Permit>() {
             Some(permit) => permit,
-            None => limits.admit(caller, 0)?,
+            None => limits.admit(caller, 0).await?,
         };
         permit.settle(0);
         Ok(())

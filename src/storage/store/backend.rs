@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::backup::BackupContents;
 use super::read_set::ReadSet;
+use super::redis_database::RedisScript;
 use super::writer::WriteSet;
 
 /// A write: a key with its new value, or `None` to delete the key.
@@ -117,6 +118,23 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// each uses its own clock. Called by the writer alone.
     fn shared_seconds(&self) -> Option<u64> {
         None
+    }
+
+    /// Runs `script` in one step for all servers, on state that is no record. The prefix of the
+    /// engine comes before the names `keys`. May run twice if its first answer is lost.
+    ///
+    /// # Errors
+    /// Fails when the engine is not shared, or the script does not return numbers alone.
+    fn run_script(
+        &self,
+        _script: &'static RedisScript,
+        _keys: &[String],
+        _arguments: Vec<Vec<u8>>,
+    ) -> Result<Vec<i64>, Error> {
+        Err(Error::Unsuitable {
+            reason: "the store is not shared, so it runs no scripts".to_owned(),
+            hint: "set store.backend to \"redis\"",
+        })
     }
 
     /// Checks that the disk has space for `changes`, given `pending` bytes of earlier changes in

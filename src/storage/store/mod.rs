@@ -74,6 +74,7 @@ pub use record::encode_record;
 pub use record::skip_unreadable;
 pub use record_parts::RecordWithParts;
 pub use redis_database::Config as RedisConfig;
+pub use redis_database::RedisScript;
 pub use redis_database::check_redis;
 #[cfg(test)]
 pub(crate) use redis_database::testing::RedisServer;
@@ -396,6 +397,21 @@ impl Store {
     /// Fails when they cannot be read.
     pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<StoreRecord>, Error> {
         self.transaction(move |transaction| transaction.scan(&prefix))
+            .await
+    }
+
+    /// Runs `script` in one step for all servers that share the store, on state that is no record:
+    /// the keys `keys`. May run twice if its first answer is lost. Returns the numbers that it returns.
+    ///
+    /// # Errors
+    /// Fails when the store is not shared, or cannot be reached.
+    pub async fn run_script(
+        &self,
+        script: &'static RedisScript,
+        keys: Vec<String>,
+        arguments: Vec<Vec<u8>>,
+    ) -> Result<Vec<i64>, Error> {
+        self.read(move |backend| backend.run_script(script, &keys, arguments))
             .await
     }
 

@@ -94,7 +94,7 @@ impl AdmissionDeps {
     /// Refuses a caller that is over its rate limits or has used up a budget, before its files take
     /// memory. What its turn takes is known only with the files, and is checked then.
     pub(super) async fn admit_before_files(&self, caller: &mut Caller) -> Result<(), Error> {
-        caller.permit = RequestPermit::new(self.take_permit(caller, 0)?);
+        caller.permit = RequestPermit::new(self.take_permit(caller, 0).await?);
         // A resumed turn may have been charged before, and then needs no room.
         if caller.grant.is_capped() && caller.idempotency_key.is_none() {
             self.ledger.reader().check_budgets(caller).await?;
@@ -133,11 +133,11 @@ impl AdmissionDeps {
 
     /// Returns the permit taken when the request came, or a new one for a further turn of the
     /// request.
-    pub(super) fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
+    pub(super) async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
         let Some(mut permit) = caller.permit.take::<Permit>() else {
-            return Ok(self.limits.admit(caller, tokens)?);
+            return Ok(self.limits.admit(caller, tokens).await?);
         };
-        permit.take_tokens(tokens)?;
+        permit.take_tokens(tokens).await?;
         Ok(permit)
     }
 }

@@ -183,7 +183,8 @@ impl PipelineSteps {
         let estimate = self.admission.estimate(&turn, &fit);
         let mut permit = self
             .admission
-            .take_permit(&caller, estimate.amount.tokens)?;
+            .take_permit(&caller, estimate.amount.tokens)
+            .await?;
         let limits = permit.state();
         // 6. Response cache. 7. Preflight. 8. Hold. 9. Circuit breaker, pool and worker.
         let meter = TurnUsageMeter::default();

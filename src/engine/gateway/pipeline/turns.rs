@@ -20,16 +20,19 @@ pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so n
                           fails. It is tried again each second.";
 
 impl Turns for PipelineSteps {
-    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
-        let permit = self.admission.limits.admit_without_estimate(&caller);
-        let permit = permit.map_err(Error::from).inspect_err(|error| {
-            let (by, scope) = error.refusal_labels();
-            self.admission.metrics.count_refusal(by, scope);
-        })?;
-        Ok(Caller {
-            permit: RequestPermit::new(permit),
-            ..caller
-        })
+    fn enter(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
+        let entered = async move {
+            let permit = self.admission.limits.admit_without_estimate(&caller).await;
+            let permit = permit.map_err(Error::from).inspect_err(|error| {
+                let (by, scope) = error.refusal_labels();
+                self.admission.metrics.count_refusal(by, scope);
+            })?;
+            Ok(Caller {
+                permit: RequestPermit::new(permit),
+                ..caller
+            })
+        };
+        entered.boxed()
     }
 
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {

@@ -89,15 +89,16 @@ async fn token_count_holds_its_concurrency_permit_to_the_end() {
         }),
         ..caller()
     };
-    let mut first = pipeline.count_tokens(pipeline.enter(caller.clone()).unwrap(), turn("haiku"));
+    let entered = pipeline.enter(caller.clone()).await.unwrap();
+    let mut first = pipeline.count_tokens(entered, turn("haiku"));
     while pool.stats().busy == 0 {
         assert!((&mut first).now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     assert!(matches!(
-        pipeline.enter(caller.clone()),
+        pipeline.enter(caller.clone()).await,
         Err(Error::Limited(_))
     ));
     drop(first);
-    assert!(pipeline.enter(caller).is_ok());
+    assert!(pipeline.enter(caller).await.is_ok());
 }

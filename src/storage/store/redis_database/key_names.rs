@@ -48,6 +48,11 @@ impl KeyNames {
         self.named(&format!("writer:{name}"))
     }
 
+    /// Key of the state `name`, which is no record.
+    pub(super) fn state(&self, name: &str) -> Vec<u8> {
+        self.named(name)
+    }
+
     /// Start of the keys of all records.
     pub(super) fn record_prefix(&self) -> Vec<u8> {
         self.named("record:")

@@ -66,6 +66,7 @@ use writer_lease::WRITER_LEASE;
 use writer_lease::WriterLease;
 
 pub use config::Config;
+pub use script_call::RedisScript;
 
 /// Size of the values after which a page of a range ends, in bytes.
 const MAX_PAGE_BYTES: usize = 8 << 20;
@@ -436,6 +437,28 @@ impl Backend for RedisDatabase {
         });
         let answer = self.send_when_free(&call);
         self.finish_commit(&mut writer, &version, reads, changes, answer)
+    }
+
+    fn run_script(
+        &self,
+        script: &'static RedisScript,
+        keys: &[String],
+        arguments: Vec<Vec<u8>>,
+    ) -> Result<Vec<i64>, Error> {
+        let call = ScriptCall {
+            script,
+            keys: keys.iter().map(|key| self.names.state(key)).collect(),
+            arguments,
+        };
+        let answer = self.readers.run(|connection| call.run(connection))?;
+        let unexpected = || UnexpectedAnswer::to("a script");
+        let numbers = array(answer).ok_or_else(unexpected)?.into_iter();
+        numbers
+            .map(|number| match number {
+                Value::Int(number) => Ok(number),
+                _ => Err(unexpected()),
+            })
+            .collect()
     }
 
     fn check_writable(&self) -> Result<(), Error> {

@@ -19,7 +19,7 @@ pub(super) static RANGE: LazyLock<RedisScript> =
 
 /// Script of Redis, and the digest by which Redis knows it.
 #[derive(Debug)]
-pub(super) struct RedisScript {
+pub struct RedisScript {
     text: &'static str,
     digest: String,
 }
@@ -33,7 +33,8 @@ pub(super) struct ScriptCall {
 }
 
 impl RedisScript {
-    fn new(text: &'static str) -> Self {
+    /// Creates a script from its text, in Lua.
+    pub fn new(text: &'static str) -> Self {
         let digest = Script::new(text).get_hash().to_owned();
         Self { text, digest }
     }

@@ -84,7 +84,7 @@ async fn turn_with_files_counts_as_one_request() {
         rates,
         ..Grant::default()
     });
-    let entered = pipeline.enter(caller).unwrap();
+    let entered = pipeline.enter(caller).await.unwrap();
     let running = pipeline.run(entered, turn("m", None)).await.unwrap();
     let left = |level: Option<LimitLevel>| level.unwrap().remaining;
     assert_eq!(left(running.info.limits.requests), 9);

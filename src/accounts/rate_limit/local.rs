@@ -1,0 +1,140 @@
+//! Rate limits that one server counts in its memory.
+//!
+//! [`LocalLimits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
+//! are held for check and debit; the fixed order prevents deadlock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::Caller;
+use crate::domain::Rates;
+
+use super::Config;
+use super::limited_scopes;
+use super::local_permit::LocalPermit;
+use super::rate_limited::RateLimited;
+use super::scope;
+use super::scope::LimitScope;
+use super::scope::SharedScopeLimiter;
+use super::state::RateLimitState;
+
+/// Interval at which idle scopes are evicted. A bucket refills within a minute.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Rate limiter of this server alone. Clones share the state.
+#[derive(Debug, Clone)]
+pub(super) struct LocalLimits(Arc<LocalLimitsInner>);
+
+#[derive(Debug)]
+struct LocalLimitsInner {
+    config: Config,
+    /// Origin of all times, which are nanoseconds since then.
+    created_at: Instant,
+    /// Keys and projects that have a limit and are active or not yet idle.
+    scopes: DashMap<(LimitScope, String), SharedScopeLimiter>,
+}
+
+impl LocalLimits {
+    /// Creates a limiter in which no limit is used yet.
+    pub(super) fn new(config: Config) -> Self {
+        Self(Arc::new(LocalLimitsInner {
+            config,
+            created_at: Instant::now(),
+            scopes: DashMap::new(),
+        }))
+    }
+
+    /// Admits a request of `caller` that needs about `estimated_tokens` for prompt and response.
+    /// Atomic: if any limit refuses, nothing is taken from any of them.
+    ///
+    /// # Errors
+    /// Fails when a limit of the key or of its project is reached, or is too small for the request
+    /// at any time.
+    pub(super) fn admit(
+        &self,
+        caller: &Caller,
+        estimated_tokens: u64,
+    ) -> Result<LocalPermit, RateLimited> {
+        let now = self.now();
+        // The clones keep these scopes from being evicted between lookup and lock.
+        let (scopes, rates): (Vec<SharedScopeLimiter>, Vec<Rates>) =
+            limited_scopes(self.0.config, caller)
+                .map(|(whose, name, rates)| (self.scope(whose, name), rates))
+                .unzip();
+        // Lock order: key, then project; both are held for check and debit.
+        let mut locked: Vec<_> = scopes.iter().map(SharedScopeLimiter::lock).collect();
+        for (scope, rates) in locked.iter_mut().zip(rates) {
+            scope.set_rates(rates, now);
+        }
+        let refusals = locked
+            .iter()
+            .filter_map(|scope| scope.limit_hit(now, estimated_tokens));
+        if let Some(refusal) = refusals.max_by_key(scope::LimitHit::severity) {
+            return Err(refusal.into_rate_limited(RateLimitState::tightest(
+                locked.iter().map(|scope| scope.state(now)),
+            )));
+        }
+        let debits: Vec<_> = locked
+            .iter_mut()
+            .map(|scope| scope.take_request(now, estimated_tokens))
+            .collect();
+        drop(locked);
+        Ok(LocalPermit::new(
+            self.clone(),
+            scopes.into_iter().zip(debits).collect(),
+        ))
+    }
+
+    /// Spawns a background task that evicts idle scopes (full buckets, no running request) until
+    /// `stop` is cancelled.
+    pub(super) fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
+        let limits = self.clone();
+        tracker.spawn(async move {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+            {
+                limits.sweep();
+            }
+        });
+    }
+
+    /// Number of keys and projects with stored state.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.scopes.len()
+    }
+
+    /// True if no state is stored.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.scopes.is_empty()
+    }
+
+    fn sweep(&self) {
+        let now = self.now();
+        // `retain` holds the lock of the map shard, so no clone can appear during the check.
+        self.0.scopes.retain(|_, scope| !scope.is_idle(now));
+        if self.0.scopes.len() < self.0.scopes.capacity() / 4 {
+            self.0.scopes.shrink_to_fit();
+        }
+    }
+
+    fn scope(&self, whose: LimitScope, name: &str) -> SharedScopeLimiter {
+        self.0
+            .scopes
+            .entry((whose, name.to_owned()))
+            .or_insert_with(|| SharedScopeLimiter::new(whose))
+            .clone()
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.0.created_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}

@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use claude_switchboard::accounts::auth::Keys;
-use claude_switchboard::accounts::ledger::{Clock, LedgerReader};
+use claude_switchboard::accounts::ledger::{Clock, LedgerReader, WorkOwners};
 use claude_switchboard::api::request_schema::Policy;
 use claude_switchboard::app;
 use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
@@ -276,6 +276,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         stop: shutdown.drain_expired(),
         metrics: BatchMetrics::default(),
         hooks: Hooks::default(),
+        owners: WorkOwners::default(),
     };
     let batches = Batches::new(tools, batches_config());
     let settings = Settings::load(

@@ -12,6 +12,7 @@ use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::ledger::OpenedLedger;
+use crate::accounts::ledger::WorkOwners;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks;
@@ -34,7 +35,7 @@ pub(super) struct Accounting {
     pub(super) webhooks: Webhooks,
     /// Name of this server on its records.
     pub(super) node: String,
-    /// True if this is the only server on its records, so that unfinished work among them is its own.
+    /// True if no other server uses its records at its start.
     pub(super) is_only_server: bool,
     sender: Arc<dyn WebhookSender>,
 }
@@ -113,6 +114,11 @@ impl Accounting {
             is_only_server: other_nodes == 0,
             sender,
         })
+    }
+
+    /// Returns the owners of work that outlives its request.
+    pub(super) fn work_owners(&self) -> WorkOwners {
+        WorkOwners::of(&self.ledger)
     }
 
     /// Collects what the steps of the pipeline depend on, with `router` as the model router.

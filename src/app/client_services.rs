@@ -8,6 +8,7 @@ use super::accounting::Accounting;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::WorkOwners;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::http::ApiServices;
@@ -49,8 +50,8 @@ impl ClientServices {
 }
 
 impl StartupContext<'_> {
-    /// Starts the services on top of `turns`. Resumes unfinished batches of an earlier start, if
-    /// this is the only server on its records: they may be those of another server otherwise.
+    /// Starts the services on top of `turns`. Resumes unfinished batches of an earlier start, and those
+    /// of other servers that are gone.
     ///
     /// # Errors
     /// Fails when the store cannot be used.
@@ -61,10 +62,10 @@ impl StartupContext<'_> {
         keys: &Arc<Keys>,
         accounting: &Accounting,
     ) -> anyhow::Result<ClientServices> {
-        let is_only_server = accounting.is_only_server;
+        let owners = &accounting.work_owners();
         let conversations = self.start_conversations(keys);
         let responses = self
-            .start_responses(turns, keys, &conversations, is_only_server)
+            .start_responses(turns, keys, &conversations, owners)
             .await?;
         let answers = Answers::new(turns.clone(), responses.clone(), self.settings.http.policy);
         let tools = batches::BatchDeps {
@@ -78,6 +79,7 @@ impl StartupContext<'_> {
             stop: self.shutdown.drain_expired(),
             metrics: self.metrics.batches.clone(),
             hooks: self.hooks.clone(),
+            owners: owners.clone(),
         };
         let config = batches::Config {
             max_line_bytes: self.settings.http.body_limit,
@@ -85,11 +87,9 @@ impl StartupContext<'_> {
         };
         let batches = Batches::new(tools, config.for_pool(self.settings.pool.max_workers));
         batches.spawn_cleanup();
-        if is_only_server {
-            match batches.recover().await? {
-                0 => {}
-                unfinished => tracing::info!(unfinished, "batches resumed after restart"),
-            }
+        match batches.recover().await? {
+            0 => {}
+            unfinished => tracing::info!(unfinished, "batches resumed after restart"),
         }
         let sessions = self.start_sessions(keys);
         Ok(ClientServices {

@@ -18,6 +18,7 @@ mod reload;
 mod restore;
 mod startup_context;
 mod supervisor;
+mod take_over;
 mod tasks;
 mod temporary_home;
 mod traces;
@@ -191,6 +192,7 @@ impl App {
             .start_client_services(&turns, &files, &keys, &accounting)
             .await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
+        context.spawn_take_over(&accounting, &services, tasks.as_ref());
         let ledger = accounting.ledger.reader();
         let admin_listener = admin::listen(settings).await?;
         let admin_address = admin_listener.as_ref().map(|(_, address)| *address);

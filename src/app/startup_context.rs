@@ -9,6 +9,7 @@ use super::records;
 use super::traces::TraceExport;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
+use crate::accounts::ledger::WorkOwners;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::gateway::TurnPipeline;
@@ -74,7 +75,7 @@ impl<'a> StartupContext<'a> {
     }
 
     /// Starts the service of stored and background responses. Marks unfinished ones of an earlier
-    /// start as failed, if `is_only_server`: they may be those of another server otherwise.
+    /// start as failed, and those of other servers that are gone, by `owners`.
     ///
     /// # Errors
     /// Fails when responses of an earlier start cannot be read.
@@ -83,9 +84,10 @@ impl<'a> StartupContext<'a> {
         turns: &TurnPipeline,
         keys: &Arc<Keys>,
         conversations: &Conversations,
-        is_only_server: bool,
+        owners: &WorkOwners,
     ) -> anyhow::Result<Responses> {
-        let tables = ResponseTables::new(&self.store, self.settings.responses);
+        let tables =
+            ResponseTables::new(&self.store, self.settings.responses).with_owners(owners.clone());
         tables.spawn_cleanup(&self.shutdown.started());
         let turns = turns.clone();
         let keys = Arc::clone(keys);
@@ -101,16 +103,12 @@ impl<'a> StartupContext<'a> {
             stop,
             http::response_error,
         );
-        let failed = if is_only_server {
-            responses.recover().await?
-        } else {
-            0
-        };
-        if failed > 0 {
-            tracing::warn!(
+        match responses.recover().await? {
+            0 => {}
+            failed => tracing::warn!(
                 failed,
                 "responses interrupted by last shutdown marked as failed"
-            );
+            ),
         }
         Ok(responses)
     }

@@ -15,7 +15,9 @@ use crate::services::tasks::Tasks;
 
 impl StartupContext<'_> {
     /// Starts the task service with the runner `agents`, and marks running tasks of an earlier
-    /// server as interrupted. Returns `None` if no folder is configured for agents.
+    /// server, and of other servers that are gone, as interrupted.
+    ///
+    /// Returns `None` if no folder is configured for agents.
     ///
     /// # Errors
     /// Fails when the store cannot be used.
@@ -32,7 +34,9 @@ impl StartupContext<'_> {
         for root in settings.roots.iter().filter(|root| !root.is_dir()) {
             tracing::warn!(path = %root.display(), "folder of `tasks.roots` missing");
         }
+        let owners = accounting.work_owners();
         let store = TaskStore::new(&self.store, self.settings.stored_tasks);
+        let store = store.with_owners(owners.clone());
         store.spawn_cleanup(&self.shutdown.started());
         let tasks = Tasks::new(TaskDeps {
             runner: agents,
@@ -50,11 +54,12 @@ impl StartupContext<'_> {
             config: self.task_config(),
         });
         tasks.spawn_cleanup();
-        if accounting.is_only_server {
-            match tasks.recover().await? {
-                0 => {}
-                cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
-            }
+        match tasks.recover().await? {
+            0 => {}
+            cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
+        }
+        if owners.is_shared() && accounting.is_only_server {
+            tasks.release_lost_shares().await?;
         }
         Ok(Some(tasks))
     }

@@ -68,6 +68,7 @@ mod secrets;
 mod server_tools;
 mod service_manager;
 mod sessions;
+mod shared_redis;
 mod shutdown;
 mod signals;
 mod slow_clients;

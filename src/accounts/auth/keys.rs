@@ -178,7 +178,9 @@ impl Keys {
     }
 
     /// Brings the stored keys up to date with what other servers have changed before this call, if
-    /// they share the store. Comes before each authentication: who was told of a revocation by one
+    /// they share the store.
+    ///
+    /// Comes before each authentication: who was told of a revocation by one
     /// server does not see the key work at another one.
     ///
     /// # Errors

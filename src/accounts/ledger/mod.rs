@@ -54,6 +54,7 @@ mod tests;
 mod transactions;
 mod usage;
 mod verify;
+mod work_owners;
 
 use std::fmt;
 use std::sync::Arc;
@@ -118,6 +119,9 @@ pub use usage::UsageQuery;
 pub use usage::UsageReport;
 pub use usage::UsageTotals;
 pub use verify::VerifyReport;
+pub use work_owners::AbandonedWork;
+pub use work_owners::WorkKind;
+pub use work_owners::WorkOwners;
 
 /// Configuration of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

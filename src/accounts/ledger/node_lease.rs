@@ -75,6 +75,20 @@ impl NodeLease {
         })
     }
 
+    /// Epoch of this start of the node.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns the epochs that have a lease, and that of this node.
+    pub(super) fn live_epochs(&self, transaction: &Transaction<'_>) -> Result<HashSet<u64>, Error> {
+        let mut live = HashSet::from([self.epoch]);
+        for (key, value) in transaction.scan(&storage_keys::nodes())? {
+            live.insert(LeaseRecord::decode(&key, &value)?.epoch);
+        }
+        Ok(live)
+    }
+
     /// Returns the epoch for a new hold. Takes a new lease first if it has expired, since holds
     /// without a lease are closed.
     pub(super) fn epoch_of_hold(
@@ -150,10 +164,7 @@ impl NodeLease {
         transaction: &mut Transaction<'_>,
         now: u64,
     ) -> Result<usize, Error> {
-        let mut live = HashSet::from([self.epoch]);
-        for (key, value) in transaction.scan(&storage_keys::nodes())? {
-            live.insert(LeaseRecord::decode(&key, &value)?.epoch);
-        }
+        let live = self.live_epochs(transaction)?;
         let mut charged = 0;
         for (key, value) in transaction.scan(&storage_keys::holds())? {
             let id = storage_keys::parse_id(HoldRecord::KIND, &key)?;

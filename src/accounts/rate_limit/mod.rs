@@ -96,8 +96,9 @@ impl RateLimits {
     }
 
     /// Admits a request of `caller` that needs about `estimated_tokens` for prompt and response.
-    /// Atomic: if any limit refuses, nothing is taken from any of them. Never waits with limits of
-    /// one server.
+    /// Atomic: if any limit refuses, nothing is taken from any of them.
+    ///
+    /// Does not wait with limits of one server.
     ///
     /// # Errors
     /// Fails when a limit of the key or of its project is reached, or is too small for the request

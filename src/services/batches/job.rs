@@ -17,6 +17,7 @@ use super::records::LineOutcome;
 use super::service::BatchesInner;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
+use crate::accounts::ledger::WorkKind;
 use crate::api::openai::batches;
 use crate::api::openai::batches::BatchError;
 use crate::api::openai::batches::BatchRequestLine;
@@ -35,6 +36,7 @@ use crate::services::answers::ClientError;
 use crate::services::answers::EndpointResponse;
 use crate::services::answers::RetryAdvice;
 use crate::storage::files;
+use crate::storage::store;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::traces::BatchTraceLink;
@@ -98,8 +100,15 @@ impl BatchJob {
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        let BatchesInner { records, .. } = &*self.inner;
+        let BatchesInner {
+            records, owners, ..
+        } = &*self.inner;
+        if let Err(Error::Store(store::Error::Fenced)) = self.check_owner().await {
+            tracing::warn!(batch.id = self.id, "batch taken over by another server");
+            return Ok(());
+        }
         let Some(mut record) = records.load(&self.project, &self.id).await? else {
+            owners.end(WorkKind::Batch, &self.project, &self.id).await?;
             return Ok(());
         };
         if record.batch.status == BatchStatus::Validating {
@@ -111,6 +120,7 @@ impl BatchJob {
                 BatchStatus::Cancelling => BatchEnd::Cancelled,
                 _ => self.run(&record).await?,
             };
+            self.check_owner().await?;
             record = self.finish(end).await?.unwrap_or(record);
             let counts = record.batch.request_counts;
             let status = record.batch.status.as_str();
@@ -130,7 +140,22 @@ impl BatchJob {
                 Ok(())
             })
             .await?;
+        owners.end(WorkKind::Batch, &self.project, &self.id).await?;
         Ok(())
+    }
+
+    /// Checks that the batch is still this server's. One that was silent for long has lost it.
+    ///
+    /// # Errors
+    /// Fails if it is not, or the store cannot be read.
+    async fn check_owner(&self) -> Result<(), Error> {
+        let owners = &self.inner.owners;
+        let is_own = owners.is_own(WorkKind::Batch, &self.project, &self.id);
+        if is_own.await? {
+            Ok(())
+        } else {
+            Err(store::Error::Fenced.into())
+        }
     }
 
     /// Notifies hooks of the end of the batch, in the form of OpenAI's webhooks.
@@ -252,6 +277,7 @@ impl BatchJob {
         line: lines::InputLine,
     ) -> Result<(), LineFailure> {
         let records = &self.inner.records;
+        self.check_owner().await?;
         if records.outcome(&self.id, line.number).await?.is_some() {
             return Ok(());
         }

@@ -21,6 +21,7 @@ mod job;
 mod lines;
 mod messages;
 mod records;
+mod recovery;
 mod service;
 mod stored_batch;
 mod throttle;

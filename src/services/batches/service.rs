@@ -14,6 +14,8 @@ use super::records::BatchRecord;
 use super::records::BatchRecords;
 use super::throttle::BatchThrottle;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::WorkKind;
+use crate::accounts::ledger::WorkOwners;
 use crate::api::openai::PageRequest;
 use crate::api::openai::batches::Batch;
 use crate::api::openai::batches::BatchRequestCounts;
@@ -73,6 +75,8 @@ pub struct BatchDeps {
     pub metrics: BatchMetrics,
     /// Hooks that are notified of ended batches, and of lines that fail without a turn.
     pub hooks: Hooks,
+    /// Servers that run the batches.
+    pub owners: WorkOwners,
 }
 
 /// The batch service: creates and runs batches. Clones share the state.
@@ -91,6 +95,7 @@ pub(super) struct BatchesInner {
     pub(super) tracker: TaskTracker,
     pub(super) metrics: BatchMetrics,
     pub(super) hooks: Hooks,
+    pub(super) owners: WorkOwners,
     /// Registry of the running batches with their states, by project and id. Followers read the
     /// stored records.
     running: RunRegistry<BatchStatus>,
@@ -138,6 +143,7 @@ impl BatchDeps {
             stop,
             metrics: BatchMetrics::default(),
             hooks: Hooks::default(),
+            owners: WorkOwners::default(),
         }
     }
 }
@@ -157,19 +163,9 @@ impl Batches {
             tracker: tools.tracker,
             metrics: tools.metrics,
             hooks: tools.hooks,
+            owners: tools.owners,
             running: RunRegistry::default(),
         }))
-    }
-
-    /// Resumes batches that an earlier server left unfinished, and returns their number.
-    ///
-    /// # Errors
-    /// Fails when the store fails.
-    pub async fn recover(&self) -> Result<usize, Error> {
-        let mut unfinished = self.0.records.readable().await?;
-        unfinished.retain(|record| !record.is_cleaned_up);
-        unfinished.iter().for_each(|record| self.start(record));
-        Ok(unfinished.len())
     }
 
     /// Returns the number of unfinished batches by state.
@@ -234,6 +230,8 @@ impl Batches {
         let this = self.clone();
         let claimed = claim.begin(ClaimedWork::Object);
         let begun = self.0.tracker.spawn(async move {
+            let (owners, id) = (&this.0.owners, &record.batch.id);
+            owners.begin(WorkKind::Batch, &record.project, id).await?;
             this.0.records.save_with(record.clone(), enter).await?;
             claimed.charge();
             this.start(&record);

@@ -10,6 +10,7 @@ use super::ResponseStep;
 use super::record;
 use super::store_attempts::StoreAttempts;
 use super::tables::ResponseTables;
+use crate::accounts::ledger::WorkKind;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
 use crate::runtime::run_registry::RunGuard;
@@ -110,6 +111,7 @@ async fn store_end(
         record::save_events(&tables.streams, owner, id, events).await?;
     }
     tables.unfinished.remove(owner, id).await?;
+    tables.owners.end(WorkKind::Response, owner, id).await?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use super::run::ResponseRecorder;
 use super::run::ResponseRun;
 use super::service::ResponsesInner;
 
+use crate::accounts::ledger::WorkKind;
 use crate::api::openai::responses::CreateResponseRequest;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseWriter;
@@ -327,6 +328,10 @@ impl ResponsesInner {
         run.cancel = registration.cancel_token().clone();
         // The marker is written before the record, so that recovery finds every unfinished
         // response.
+        self.tables
+            .owners
+            .begin(WorkKind::Response, &owner, &response.id)
+            .await?;
         self.tables
             .unfinished
             .put(&owner, &response.id, Vec::new())

@@ -16,6 +16,7 @@ use super::run::ResponseErrorMapper;
 use super::tables::ResponseTables;
 
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::WorkKind;
 use crate::api::openai::PageRequest;
 use crate::api::openai::responses::ResponseError;
 use crate::api::openai::responses::response_id_of;
@@ -80,6 +81,8 @@ impl Responses {
 
     /// Marks responses as failed that an earlier server left unfinished, and returns their number.
     ///
+    /// Where servers share a store, these are the responses of servers that are gone.
+    ///
     /// # Errors
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
@@ -88,7 +91,15 @@ impl Responses {
         } = &*self.0;
         let interrupted = explain(&crate::engine::gateway::Error::ShuttingDown.into());
         let interrupted = ResponseError::from(&interrupted);
-        let names = tables.unfinished.list_keys().await?;
+        let names: Vec<(String, String)> = if tables.owners.is_shared() {
+            let claimed = tables.owners.claim_abandoned(WorkKind::Response).await?;
+            claimed
+                .into_iter()
+                .map(|work| (work.owner, work.id))
+                .collect()
+        } else {
+            tables.unfinished.list_keys().await?
+        };
         for (owner, id) in &names {
             let record = ResponseRecord::load(&tables.records, owner, id).await;
             let failed = record.and_then(|record| {
@@ -106,6 +117,7 @@ impl Responses {
                 record.save(&tables.records, owner, id).await?;
             }
             tables.unfinished.remove(owner, id).await?;
+            tables.owners.end(WorkKind::Response, owner, id).await?;
         }
         Ok(names.len())
     }

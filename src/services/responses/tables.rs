@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::ledger::WorkOwners;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::TtlLimits;
@@ -17,6 +18,8 @@ pub struct ResponseTables {
     pub(super) streams: TtlTable,
     /// Markers of unfinished background responses, for recovery after a restart.
     pub(super) unfinished: TtlTable,
+    /// Servers that run the background responses.
+    pub(super) owners: WorkOwners,
 }
 
 impl ResponseTables {
@@ -27,7 +30,14 @@ impl ResponseTables {
             records: table("responses"),
             streams: table("response-events"),
             unfinished: table("responses-unfinished"),
+            owners: WorkOwners::default(),
         }
+    }
+
+    /// Notes in `owners` which server runs a background response.
+    #[must_use]
+    pub fn with_owners(self, owners: WorkOwners) -> Self {
+        Self { owners, ..self }
     }
 
     /// Opens the tables in memory.

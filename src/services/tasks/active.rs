@@ -13,6 +13,7 @@ use super::task::Task;
 use super::task::TaskStatus;
 use super::task_event::TaskEvent;
 use super::task_event::TaskEventKind;
+use crate::accounts::ledger::WorkKind;
 use crate::domain::Money;
 use crate::engine::agent::AgentJob;
 use crate::engine::agent::AgentSession;
@@ -290,7 +291,9 @@ impl TaskRecorder {
                 .await?;
         }
         self.store.add_event(self.owner(), &task.id, event).await?;
-        self.store.save_end(self.owner(), task).await
+        self.store.save_end(self.owner(), task).await?;
+        let owners = &self.store.owners;
+        owners.end(WorkKind::Task, self.owner(), &task.id).await
     }
 }
 

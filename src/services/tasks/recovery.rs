@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::accounts::ledger::AbandonedWork;
+use crate::accounts::ledger::WorkKind;
+use crate::storage::store::skip_unreadable;
 use crate::telemetry::logs::ErrorChain;
 
 use super::active::TaskRecorder;
 use super::error::Error;
 use super::service::TaskDeps;
 use super::service::Tasks;
+use super::task::Task;
 use super::task::TaskStatus;
 
 /// Interval between cleanups of CLI sessions that no stored task uses.
@@ -20,13 +24,17 @@ impl Tasks {
     /// ones as cancelled. Gives back the shares of tasks that it had not created. Returns the number
     /// of ended tasks.
     ///
+    /// Where servers share a store, these are the tasks of servers that are gone, and no shares are
+    /// given back: another server may be creating their tasks.
+    ///
     /// # Errors
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let store = &self.0.deps.store;
         let mut found = 0;
-        for (owner, mut task) in store.load_all().await?.0 {
+        for (owner, mut task) in self.left_tasks().await? {
             if task.status.is_over() {
+                store.owners.end(WorkKind::Task, &owner, &task.id).await?;
                 continue;
             }
             // The stored counter may lag behind the stored events.
@@ -50,8 +58,31 @@ impl Tasks {
             self.0.send_webhooks(&log.task()).await;
             found += 1;
         }
-        self.release_lost_shares().await?;
+        if !store.owners.is_shared() {
+            self.release_lost_shares().await?;
+        }
         Ok(found)
+    }
+
+    /// Returns the tasks that other servers may have left: all tasks, or those of servers that are
+    /// gone.
+    async fn left_tasks(&self) -> Result<Vec<(String, Task)>, Error> {
+        let store = &self.0.deps.store;
+        if !store.owners.is_shared() {
+            return Ok(store.load_all().await?.0);
+        }
+        let mut tasks = Vec::new();
+        for work in store.owners.claim_abandoned(WorkKind::Task).await? {
+            let AbandonedWork { owner, id, .. } = work;
+            let loaded = store.load_task(&owner, &id).await;
+            match skip_unreadable(loaded)? {
+                Some(Some(task)) => tasks.push((owner, task)),
+                // Its server was gone before it was stored.
+                Some(None) => store.owners.end(WorkKind::Task, &owner, &id).await?,
+                None => {}
+            }
+        }
+        Ok(tasks)
     }
 
     /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.

@@ -86,7 +86,7 @@ impl Tasks {
     ///
     /// # Errors
     /// Fails when the store fails.
-    pub(super) async fn release_lost_shares(&self) -> Result<(), Error> {
+    pub async fn release_lost_shares(&self) -> Result<(), Error> {
         let TaskDeps { store, .. } = &self.0.deps;
         for (owner, root) in store.family_keys().await? {
             let found = skip_unreadable(store.family(&owner, &root).await)?;

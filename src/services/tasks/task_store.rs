@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::task::Task;
 use super::task_event::TaskEvent;
+use crate::accounts::ledger::WorkKind;
+use crate::accounts::ledger::WorkOwners;
 use crate::domain::Money;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
@@ -32,6 +34,8 @@ pub struct TaskStore {
     events: TtlTable,
     /// Total cost of each session in nano-dollars, as reported by the CLI; `None` if it is unknown.
     session_costs: TtlTable,
+    /// Servers that run the tasks.
+    pub(super) owners: WorkOwners,
 }
 
 /// Average number of events per stored task, for the limit on stored events.
@@ -53,7 +57,14 @@ impl TaskStore {
             chosen_ids: TtlTable::new(store.clone(), StoreTable::new("task-chosen-ids"), limits),
             events: TtlTable::new(store.clone(), StoreTable::new("task-events"), of_events),
             session_costs: TtlTable::new(store.clone(), StoreTable::new("task-sessions"), limits),
+            owners: WorkOwners::default(),
         }
+    }
+
+    /// Notes in `owners` which server runs a task.
+    #[must_use]
+    pub fn with_owners(self, owners: WorkOwners) -> Self {
+        Self { owners, ..self }
     }
 
     /// Starts the cleanup of expired records, until `stop` is cancelled.
@@ -77,6 +88,7 @@ impl TaskStore {
         task: &Task,
         is_handover: bool,
     ) -> Result<(), Error> {
+        self.owners.begin(WorkKind::Task, owner, &task.id).await?;
         if let Some(chosen) = &task.chosen {
             let record = task.id.clone().into_bytes();
             // A record left by an earlier task would expire before this one, so its time is

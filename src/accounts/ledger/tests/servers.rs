@@ -160,3 +160,64 @@ async fn server_with_a_wrong_clock_leaves_the_holds_of_others() {
     );
     assert_sound(&redis).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_of_a_lost_server_is_claimed_by_one_of_the_others() {
+    let redis = RedisServer::start_with(&[]);
+    let lost = server(&redis, "lost").await;
+    let others = [server(&redis, "a").await, server(&redis, "b").await];
+    let owners = WorkOwners::of(&lost.ledger);
+    for number in 0..20 {
+        let begun = owners.begin(WorkKind::Batch, "p", &number.to_string());
+        begun.await.unwrap();
+    }
+    let survivors = [&others[0], &others[1]].map(|other| WorkOwners::of(&other.ledger));
+    let begun = survivors[0].begin(WorkKind::Batch, "p", "running");
+    begun.await.unwrap();
+    for survivor in &survivors {
+        let abandoned = survivor.list_abandoned(WorkKind::Batch).await.unwrap();
+        assert!(abandoned.is_empty(), "all servers live");
+    }
+    end_lease(&redis, "lost").await;
+    join_all(others.iter().map(|other| other.ledger.renew_lease())).await;
+    let claims = survivors
+        .iter()
+        .map(|it| it.claim_abandoned(WorkKind::Batch));
+    let claimed = join_all(claims).await.into_iter();
+    let mut ids: Vec<_> = claimed
+        .flat_map(|claimed| claimed.unwrap())
+        .map(|work| work.id)
+        .collect();
+    assert_eq!(ids.len(), 20, "each once, and not what runs");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+    // The lost server comes back: it has lost its work, and does not remove the notes of others.
+    assert!(!owners.is_own(WorkKind::Batch, "p", "7").await.unwrap());
+    owners.end(WorkKind::Batch, "p", "7").await.unwrap();
+    let mut count = 0;
+    for survivor in &survivors {
+        count += usize::from(survivor.is_own(WorkKind::Batch, "p", "7").await.unwrap());
+    }
+    assert_eq!(count, 1);
+}
+
+/// A server that starts again under its name finds the work of its last start at once.
+#[tokio::test]
+async fn work_of_the_last_start_is_abandoned_at_the_next_one() {
+    let redis = RedisServer::start_with(&[]);
+    let owners = WorkOwners::of(&server(&redis, "a").await.ledger);
+    owners.begin(WorkKind::Task, "k", "1").await.unwrap();
+    let again = WorkOwners::of(&server(&redis, "a").await.ledger);
+    let claimed = again.claim_abandoned(WorkKind::Task).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(
+        (claimed[0].owner.as_str(), claimed[0].id.as_str()),
+        ("k", "1")
+    );
+    again.end(WorkKind::Task, "k", "1").await.unwrap();
+    assert!(!again.is_own(WorkKind::Task, "k", "1").await.unwrap());
+    let alone = WorkOwners::default();
+    assert!(!alone.is_shared());
+    assert!(alone.is_own(WorkKind::Task, "k", "1").await.unwrap());
+}

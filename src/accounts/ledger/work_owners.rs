@@ -1,0 +1,223 @@
+//! Owners of work that outlives its request: which server runs it, where several share a store.
+//!
+//! An entry has the epoch of the server that runs the work. It is written before the work begins and
+//! removed after its end is stored. An entry whose epoch has no lease is abandoned, as a hold is, and one
+//! of the other servers claims it.
+
+use crate::storage::store;
+use crate::storage::store::StoreTable;
+use crate::storage::store::Transaction;
+
+use super::Error;
+use super::Ledger;
+
+/// Running work: kind, owner and id to the epoch of the server that runs it.
+const WORK: StoreTable = StoreTable::new("work");
+
+/// Owners of the work of all servers. Clones share them.
+///
+/// The default one is for a server that shares its store with no other: it writes nothing, and all
+/// work is its own.
+#[derive(Debug, Clone, Default)]
+pub struct WorkOwners(Option<Ledger>);
+
+/// Kind of work that outlives its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkKind {
+    /// Background response.
+    Response,
+    /// Batch of requests.
+    Batch,
+    /// Task of an agent.
+    Task,
+}
+
+/// Work of a server that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbandonedWork {
+    /// Kind of the work.
+    pub kind: WorkKind,
+    /// Owner of its record.
+    pub owner: String,
+    /// Id of its record.
+    pub id: String,
+    epoch: u64,
+}
+
+impl WorkKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Batch => "batch",
+            Self::Task => "task",
+        }
+    }
+}
+
+impl WorkOwners {
+    /// Creates the owners of the servers that share the store of `ledger`.
+    pub fn of(ledger: &Ledger) -> Self {
+        let is_shared = ledger.0.store.is_shared();
+        Self(is_shared.then(|| ledger.clone()))
+    }
+
+    /// Returns true if other servers may run work, so that not all of it is this server's.
+    pub fn is_shared(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Notes that this server runs the work `id` of `owner`.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub async fn begin(&self, kind: WorkKind, owner: &str, id: &str) -> Result<(), store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(());
+        };
+        let key = work_key(kind, owner, id);
+        let epoch = ledger.0.lease.epoch().to_be_bytes().to_vec();
+        let noted = ledger.0.store.transaction(move |transaction| {
+            transaction.put(key.clone(), epoch.clone());
+            Ok(())
+        });
+        noted.await
+    }
+
+    /// Removes the note of work whose end is stored, unless another server has claimed it.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub async fn end(&self, kind: WorkKind, owner: &str, id: &str) -> Result<(), store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(());
+        };
+        let key = work_key(kind, owner, id);
+        let epoch = ledger.0.lease.epoch();
+        let removed = ledger.0.store.transaction(move |transaction| {
+            if epoch_of(transaction.get(&key)?.as_deref()) == Some(epoch) {
+                transaction.remove(key.clone());
+            }
+            Ok(())
+        });
+        removed.await
+    }
+
+    /// Returns true if the work `id` of `owner` is this server's. A server that was taken for dead
+    /// loses its work to the others.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub async fn is_own(
+        &self,
+        kind: WorkKind,
+        owner: &str,
+        id: &str,
+    ) -> Result<bool, store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(true);
+        };
+        let entry = ledger.0.store.get(work_key(kind, owner, id)).await?;
+        Ok(epoch_of(entry.as_deref()) == Some(ledger.0.lease.epoch()))
+    }
+
+    /// Lists the work of servers whose lease is over.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub async fn list_abandoned(&self, kind: WorkKind) -> Result<Vec<AbandonedWork>, store::Error> {
+        let Some(ledger) = self.0.clone() else {
+            return Ok(Vec::new());
+        };
+        let store = ledger.0.store.clone();
+        let listed = store.transaction(move |transaction| {
+            let live = ledger.0.lease.live_epochs(transaction)?;
+            let prefix = kind_prefix(kind);
+            let mut abandoned = Vec::new();
+            for (key, value) in transaction.scan(&prefix)? {
+                let named = key.get(prefix.len()..).and_then(parse_name);
+                if let (Some((owner, id)), Some(epoch)) = (named, epoch_of(Some(value.as_slice())))
+                    && !live.contains(&epoch)
+                {
+                    abandoned.push(AbandonedWork {
+                        kind,
+                        owner,
+                        id,
+                        epoch,
+                    });
+                }
+            }
+            Ok::<_, Error>(abandoned)
+        });
+        listed.await.map_err(to_store_error)
+    }
+
+    /// Makes abandoned work that of this server. Returns false if another one was first.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub async fn claim(&self, work: &AbandonedWork) -> Result<bool, store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(false);
+        };
+        let key = work_key(work.kind, &work.owner, &work.id);
+        let abandoned = work.epoch;
+        let epoch = ledger.0.lease.epoch();
+        let claimed = ledger
+            .0
+            .store
+            .transaction(move |transaction: &mut Transaction<'_>| {
+                let is_abandoned = epoch_of(transaction.get(&key)?.as_deref()) == Some(abandoned);
+                if is_abandoned {
+                    transaction.put(key.clone(), epoch.to_be_bytes().to_vec());
+                }
+                Ok(is_abandoned)
+            });
+        claimed.await
+    }
+
+    /// Claims all abandoned work of `kind`.
+    ///
+    /// # Errors
+    /// Fails when the store fails. What was claimed until then is abandoned with this server.
+    pub async fn claim_abandoned(
+        &self,
+        kind: WorkKind,
+    ) -> Result<Vec<AbandonedWork>, store::Error> {
+        let mut claimed = Vec::new();
+        for work in self.list_abandoned(kind).await? {
+            if self.claim(&work).await? {
+                claimed.push(work);
+            }
+        }
+        Ok(claimed)
+    }
+}
+
+fn kind_prefix(kind: WorkKind) -> Vec<u8> {
+    WORK.key(format!("{}\0", kind.name()))
+}
+
+fn work_key(kind: WorkKind, owner: &str, id: &str) -> Vec<u8> {
+    WORK.key(format!("{}\0{owner}\0{id}", kind.name()))
+}
+
+/// Returns owner and id from the end of a key.
+fn parse_name(rest: &[u8]) -> Option<(String, String)> {
+    let (owner, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+    Some((owner.to_owned(), id.to_owned()))
+}
+
+fn epoch_of(entry: Option<&[u8]>) -> Option<u64> {
+    entry?.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn to_store_error(error: Error) -> store::Error {
+    match error {
+        Error::Store(error) | Error::Unreadable(error) => error,
+        error => store::Error::Unreadable {
+            kind: "lease",
+            name: "of a server".to_owned(),
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,73 @@
+//! Batches that a server has left unfinished.
+
+use super::Error;
+use super::service::Batches;
+use super::service::BatchesInner;
+use crate::accounts::ledger::WorkKind;
+use crate::telemetry::logs::ErrorChain;
+
+impl Batches {
+    /// Resumes batches that an earlier server left unfinished, and returns their number.
+    ///
+    /// Where servers share a store, these are batches of servers that are gone and whose input is on
+    /// this machine.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        if self.0.owners.is_shared() {
+            return self.take_over().await;
+        }
+        let mut unfinished = self.0.records.readable().await?;
+        unfinished.retain(|record| !record.is_cleaned_up);
+        unfinished.iter().for_each(|record| self.start(record));
+        Ok(unfinished.len())
+    }
+
+    /// Takes over batches of servers that are gone. Batches whose input cannot be read here wait for
+    /// the start of a server that can.
+    async fn take_over(&self) -> Result<usize, Error> {
+        let BatchesInner {
+            owners,
+            records,
+            files,
+            ..
+        } = &*self.0;
+        let mut taken = 0;
+        for work in owners.list_abandoned(WorkKind::Batch).await? {
+            let (project, id) = (&work.owner, &work.id);
+            let record = match records.load(project, id).await {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::warn!(
+                        error = %ErrorChain(&error),
+                        batch.id = id.as_str(),
+                        "batch not taken over"
+                    );
+                    continue;
+                }
+            };
+            let unfinished = record.filter(|record| !record.is_cleaned_up);
+            if let Some(record) = &unfinished
+                && !record.batch.status.is_final()
+                && files
+                    .open_content(project, &record.batch.input_file_id)
+                    .await
+                    .is_err()
+            {
+                continue;
+            }
+            if !owners.claim(&work).await? {
+                continue;
+            }
+            match unfinished {
+                Some(record) => {
+                    self.start(&record);
+                    taken += 1;
+                }
+                None => owners.end(WorkKind::Batch, project, id).await?,
+            }
+        }
+        Ok(taken)
+    }
+}

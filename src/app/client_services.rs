@@ -8,7 +8,6 @@ use super::accounting::Accounting;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
-use crate::accounts::ledger::WorkOwners;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::http::ApiServices;

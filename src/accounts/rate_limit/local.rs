@@ -138,3 +138,7 @@ impl LocalLimits {
         u64::try_from(self.0.created_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

@@ -17,8 +17,6 @@ mod rate_limited;
 mod scope;
 mod shared;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use serde::Deserialize;
 use serde::Deserializer;

@@ -187,7 +187,7 @@ impl IdempotencyLayer {
                 head,
                 content,
             } => {
-                let admitted = self.admit(request)?;
+                let admitted = self.admit(request.caller()).await?;
                 let head = SharedHead::from_stored(head, request_id);
                 let reader = opening.answer().replay(body, head, content);
                 let reader = reader.ok_or_else(no_memory)?;
@@ -195,7 +195,7 @@ impl IdempotencyLayer {
                 Ok(OpenedAnswer::Stored(reader, admitted))
             }
             FoundClaim::Unanswered { body, is_complete } => {
-                let _admitted = self.admit(request)?;
+                let _admitted = self.admit(request.caller()).await?;
                 if let Some(earlier) = &body {
                     self.compare(earlier, request).await?;
                 }
@@ -234,11 +234,11 @@ impl IdempotencyLayer {
         Ok(Some(reader.into_repeated_response(head, admitted)))
     }
 
-    /// Takes a rate limit permit for a request whose handler does not run, before its body is read.
-    fn admit(&self, request: &KeyedRequest) -> Result<Box<Caller>, ApiError> {
-        let caller = request.parts.extensions.get::<Caller>().cloned();
+    /// Takes a rate limit permit for a request of `caller` whose handler does not run, before its body is
+    /// read.
+    async fn admit(&self, caller: Option<Caller>) -> Result<Box<Caller>, ApiError> {
         let caller = caller.ok_or_else(missing_caller)?;
-        Ok(Box::new(self.turns.enter(caller)?))
+        Ok(Box::new(self.turns.enter(caller).await?))
     }
 
     /// Checks that the body of `request` is the `earlier` one.
@@ -344,6 +344,10 @@ impl KeyedRequest {
     fn id(&self) -> RequestId {
         let id = self.parts.extensions.get::<RequestId>();
         id.cloned().unwrap_or_default()
+    }
+
+    fn caller(&self) -> Option<Caller> {
+        self.parts.extensions.get::<Caller>().cloned()
     }
 
     /// Reads the body within the limits of all bodies, unless that is done, and returns its digest.

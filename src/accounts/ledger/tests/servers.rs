@@ -168,8 +168,8 @@ async fn work_of_a_lost_server_is_claimed_by_one_of_the_others() {
     let others = [server(&redis, "a").await, server(&redis, "b").await];
     let owners = WorkOwners::of(&lost.ledger);
     for number in 0..20 {
-        let begun = owners.begin(WorkKind::Batch, "p", &number.to_string());
-        begun.await.unwrap();
+        let id = number.to_string();
+        owners.begin(WorkKind::Batch, "p", &id).await.unwrap();
     }
     let survivors = [&others[0], &others[1]].map(|other| WorkOwners::of(&other.ledger));
     let begun = survivors[0].begin(WorkKind::Batch, "p", "running");

@@ -11,11 +11,11 @@ use crate::domain::Grant;
 use crate::domain::Rates;
 
 use super::Config;
-use super::LimitKind;
 use super::LimitScope;
+use super::LocalLimits;
+use super::LocalPermit;
 use super::RateLimited;
-use super::local::LocalLimits;
-use super::local_permit::LocalPermit;
+use crate::accounts::rate_limit::LimitKind;
 
 const NONE: Rates = Rates {
     requests_per_minute: None,

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub struct ReadSet {
     records: BTreeMap<Vec<u8>, ReadVersion>,
     ranges: Vec<ReadRange>,
+    /// True if a record was read twice, with different versions.
+    is_torn: bool,
 }
 
 /// Version of a record that was read.
@@ -44,15 +46,23 @@ impl ReadSet {
             && self.records.values().all(|read| !read.is_cached)
     }
 
-    /// Notes that `key` was read with `version`. The first version counts: if a later read finds
-    /// another one, the commit will find that as well.
+    /// Returns true if a record was read twice, with different versions. A comparison with one of
+    /// them does not show that the other was out of date, so nothing may be committed.
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// Notes that `key` was read with `version`.
     pub(super) fn add_record(&mut self, key: &[u8], version: &[u8], is_cached: bool) {
-        self.records
-            .entry(key.to_vec())
-            .or_insert_with(|| ReadVersion {
-                version: version.to_vec(),
-                is_cached,
-            });
+        if let Some(earlier) = self.records.get(key) {
+            self.is_torn |= earlier.version != version;
+            return;
+        }
+        let read = ReadVersion {
+            version: version.to_vec(),
+            is_cached,
+        };
+        self.records.insert(key.to_vec(), read);
     }
 
     /// Notes the keys that a read of a range has found.
@@ -82,17 +92,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_version_of_a_record_is_kept() {
+    fn two_versions_of_a_record_tear_the_set() {
         let mut reads = ReadSet::default();
         assert!(reads.is_empty() && reads.is_of_one_moment());
         reads.add_record(b"a", b"1", false);
-        assert!(reads.is_of_one_moment());
-        reads.add_record(b"a", b"2", true);
-        assert!(reads.is_of_one_moment());
-        let versions: Vec<_> = reads.records().map(|(_, read)| &read.version).collect();
-        assert_eq!(versions, [b"1"]);
+        reads.add_record(b"a", b"1", true);
+        assert!(reads.is_of_one_moment() && !reads.is_torn());
         reads.add_record(b"b", b"1", false);
-        assert!(!reads.is_of_one_moment());
+        assert!(!reads.is_of_one_moment() && !reads.is_torn());
+        reads.add_record(b"a", b"2", true);
+        assert!(reads.is_torn());
+        let versions: Vec<_> = reads.records().map(|(_, read)| &read.version).collect();
+        assert_eq!(versions, [b"1", b"1"]);
     }
 
     #[test]

@@ -397,10 +397,13 @@ impl Backend for RedisDatabase {
         limit: usize,
         reads: &mut ReadSet,
     ) -> Result<RecordPage, Error> {
-        self.renew_seat(&mut self.lock_writer());
+        let mut writer = self.lock_writer();
+        self.renew_seat(&mut writer);
         let page = self.read_range(&self.writing, prefix, after, limit)?;
         for (key, record) in &page.records {
             reads.add_record(key, &record.version, false);
+            // A later read of the record alone must not find an older copy.
+            writer.cache.refresh(key, record);
         }
         reads.add_range(ReadRange {
             prefix: prefix.to_vec(),
@@ -417,6 +420,10 @@ impl Backend for RedisDatabase {
 
     fn commit(&self, reads: &ReadSet, changes: &[StoreChange]) -> Result<(), Error> {
         let mut writer = self.lock_writer();
+        if reads.is_torn() {
+            writer.note_conflict(reads);
+            return Err(Error::Conflict);
+        }
         if changes.is_empty() && reads.is_of_one_moment() {
             drop(writer);
             // Such groups may be all that there is for long.

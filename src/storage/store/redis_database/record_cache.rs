@@ -57,6 +57,13 @@ impl RecordCache {
         self.recent.insert(key, record);
     }
 
+    /// Replaces the copy of the record `key`, if there is one in memory.
+    pub(super) fn refresh(&mut self, key: &[u8], record: &VersionedValue) {
+        if self.recent.contains_key(key) || self.earlier.contains_key(key) {
+            self.insert(key.to_vec(), record.clone());
+        }
+    }
+
     /// Drops the copy of the record `key`.
     pub(super) fn remove(&mut self, key: &[u8]) {
         self.earlier.remove(key);
@@ -106,6 +113,10 @@ mod tests {
         cache.insert(b"a".to_vec(), record(1));
         cache.insert(b"a".to_vec(), VersionedValue::default());
         assert_eq!(cache.get(b"a"), Some(VersionedValue::default()));
+        cache.refresh(b"a", &record(2));
+        assert_eq!(cache.get(b"a"), Some(record(2)));
+        cache.refresh(b"b", &record(2));
+        assert_eq!(cache.get(b"b"), None, "a long range does not fill it");
         cache.insert(b"a".to_vec(), record(MAX_RECORD_BYTES));
         assert_eq!(cache.get(b"a"), None, "the old copy would be wrong");
         assert_eq!(cache.recent_bytes, 0);

@@ -161,6 +161,25 @@ async fn range_that_another_server_changes_is_read_again() {
     }
 }
 
+/// The copy in memory is older than what the range has found.
+#[tokio::test]
+async fn record_that_a_range_has_found_is_not_read_from_an_older_copy() {
+    let server = RedisServer::start();
+    let store = open(&server.config());
+    add_one(&store, "a").await.unwrap();
+    let other = RedisDatabase::open(&server.config()).unwrap();
+    let theirs = (key("a"), Some(10_u64.to_be_bytes().to_vec()));
+    other.write(&[theirs]).unwrap();
+    let added = store.transaction(|transaction| {
+        let found = transaction.scan(&key(""))?.len();
+        let count = count_at(transaction, &key("a"))?;
+        transaction.put(key("a"), (count + 1).to_be_bytes().to_vec());
+        Ok::<_, Error>(found)
+    });
+    assert_eq!(added.await.unwrap(), 1);
+    assert_eq!(number(&store, "a").await, 11);
+}
+
 #[tokio::test]
 async fn transaction_without_changes_sees_one_moment() {
     let server = RedisServer::start();

@@ -23,23 +23,23 @@ mod script_call;
 mod start_checks;
 #[cfg(test)]
 pub(crate) mod testing;
+mod versioned_page;
 mod versioned_value;
 mod writer_lease;
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
-use redis::Value;
 use tokio::time::Instant;
 
 use super::Error;
 use super::backend::Backend;
 use super::backend::RecordPage;
 use super::backend::StoreChange;
-use super::backend::StoreRecord;
 use super::read_set::ReadRange;
 use super::read_set::ReadSet;
 use crate::telemetry::logs::ErrorChain;
@@ -47,17 +47,15 @@ use crate::telemetry::logs::ErrorChain;
 use commit_call::CommitAnswer;
 use commit_call::CommitCall;
 use commit_call::CommitRequest;
-use commit_call::array;
-use commit_call::bytes;
-use commit_call::integer;
 use connections::Connections;
 use connections::RECONNECT_PAUSE;
-use failure::UnexpectedAnswer;
+use failure::is_broken;
 use key_names::KeyNames;
 use key_names::range_bounds;
 use record_cache::RecordCache;
 use script_call::RANGE;
 use script_call::ScriptCall;
+use versioned_page::VersionedPage;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
 use writer_lease::RedisClock;
@@ -88,14 +86,6 @@ pub(super) struct RedisDatabase {
     /// Connection of the writer, who must not wait for readers.
     writing: Connections,
     writer: Mutex<WriterState>,
-}
-
-/// Consecutive records of a range.
-#[derive(Debug)]
-struct VersionedPage {
-    records: Vec<(Vec<u8>, VersionedValue)>,
-    /// True if the range has no records after these.
-    is_last: bool,
 }
 
 /// What only the writer thread uses.
@@ -166,21 +156,21 @@ impl RedisDatabase {
             ],
         };
         let answer = connections.run(|connection| call.run(connection))?;
-        let (found, is_last) =
-            parse_range(answer).ok_or_else(|| UnexpectedAnswer::to("a read of a range"))?;
-        let decoded = found.into_iter().map(|(key, stored)| {
-            let record = VersionedValue::decode(&key, stored)?;
-            Ok((key, record))
-        });
-        let records = decoded.collect::<Result<_, Error>>()?;
-        Ok(VersionedPage { records, is_last })
+        VersionedPage::read(answer)
     }
 
     /// Sends a commit until Redis answers, for the time of a timeout: sent twice, it is made once.
-    fn send_commit(&self, call: &CommitCall) -> Result<CommitAnswer, Error> {
+    /// Sets `is_lost` if an answer was lost on the way, so that Redis may still make the commit.
+    fn send_commit(&self, call: &CommitCall, is_lost: &Cell<bool>) -> Result<CommitAnswer, Error> {
         let deadline = Instant::now() + self.writing.response_timeout();
         loop {
-            let answer = self.writing.run(|connection| call.script.run(connection));
+            let answer = self.writing.run(|connection| {
+                let answer = call.script.run(connection);
+                if answer.as_ref().is_err_and(is_broken) {
+                    is_lost.set(true);
+                }
+                answer
+            });
             match answer {
                 Err(Error::Unreachable(_)) if Instant::now() < deadline => {
                     thread::sleep(RECONNECT_PAUSE);
@@ -191,10 +181,14 @@ impl RedisDatabase {
     }
 
     /// Sends a commit until no other writer has the seat.
-    fn send_when_free(&self, call: &CommitCall) -> Result<CommitAnswer, Error> {
+    fn send_when_free(
+        &self,
+        call: &CommitCall,
+        is_lost: &Cell<bool>,
+    ) -> Result<CommitAnswer, Error> {
         let deadline = Instant::now() + MAX_SEAT_WAIT;
         loop {
-            match self.send_commit(call)? {
+            match self.send_commit(call, is_lost)? {
                 CommitAnswer::SeatTaken { remaining } if Instant::now() < deadline => {
                     thread::sleep(remaining.clamp(Duration::from_millis(1), MAX_SEAT_PAUSE));
                 }
@@ -319,29 +313,6 @@ impl WriterState {
     }
 }
 
-/// Reads the answer of the script that reads a range: keys with what Redis keeps there, and true if
-/// there are no more.
-fn parse_range(answer: Value) -> Option<(Vec<StoreRecord>, bool)> {
-    let mut parts = array(answer)?.into_iter();
-    let is_last = integer(&parts.next()?)? == 0;
-    let mut found = Vec::new();
-    while let Some(key) = parts.next() {
-        found.push((bytes(key)?, bytes(parts.next()?)?));
-    }
-    Some((found, is_last))
-}
-
-impl From<VersionedPage> for RecordPage {
-    fn from(page: VersionedPage) -> Self {
-        let VersionedPage { records, is_last } = page;
-        let records = records
-            .into_iter()
-            .filter_map(|(key, record)| Some((key, record.value?)))
-            .collect();
-        Self { records, is_last }
-    }
-}
-
 impl Backend for RedisDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.read(&self.readers, key)?.value)
@@ -424,7 +395,9 @@ impl Backend for RedisDatabase {
             writer.note_conflict(reads);
             return Err(Error::Conflict);
         }
-        if changes.is_empty() && reads.is_of_one_moment() {
+        let is_settled = writer.lease.is_settled();
+        writer.lease.settle(&self.writing, &self.names)?;
+        if changes.is_empty() && is_settled && reads.is_of_one_moment() {
             drop(writer);
             // Such groups may be all that there is for long.
             self.send_heartbeat();
@@ -442,7 +415,11 @@ impl Backend for RedisDatabase {
             reads,
             changes,
         });
-        let answer = self.send_when_free(&call);
+        let is_lost = Cell::new(false);
+        let answer = self.send_when_free(&call, &is_lost);
+        if is_lost.get() && !matches!(answer, Ok(CommitAnswer::Made { .. })) {
+            writer.lease.mark_unsettled();
+        }
         self.finish_commit(&mut writer, &version, reads, changes, answer)
     }
 

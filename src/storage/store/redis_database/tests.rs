@@ -347,6 +347,43 @@ async fn commit_that_redis_answers_late_is_made_once() {
     assert_eq!(commits(&server), 1);
 }
 
+/// Redis was away when the commit was sent, and finds it in the connection later.
+#[tokio::test]
+async fn commit_that_arrives_after_its_writer_went_on_is_not_made() {
+    let server = RedisServer::start();
+    let database = RedisDatabase::open(&server.config()).unwrap();
+    let mut writer = database.lock_writer();
+    let version = writer.lease.next_version();
+    let late = CommitCall::new(&CommitRequest {
+        names: &database.names,
+        writer: &writer.lease.name,
+        number: writer.lease.number,
+        version: &version,
+        head: &writer.head,
+        lease: WRITER_LEASE,
+        seat: Duration::ZERO,
+        reads: &ReadSet::default(),
+        changes: &[(key("a"), Some(b"late".to_vec()))],
+    });
+    writer.lease.mark_unsettled();
+    drop(writer);
+    let mut reads = ReadSet::default();
+    let read = database.get_tracked(&key("a"), &mut reads).unwrap();
+    assert_eq!(read, None);
+    database.commit(&reads, &[]).unwrap();
+    let arrived = database
+        .writing
+        .run(|connection| late.script.run(connection));
+    arrived.unwrap();
+    assert_eq!(database.get(&key("a")).unwrap(), None);
+    let change = (key("a"), Some(b"next".to_vec()));
+    database.write(&[change]).unwrap();
+    assert_eq!(
+        database.get(&key("a")).unwrap().as_deref(),
+        Some(&b"next"[..])
+    );
+}
+
 #[tokio::test]
 async fn flushed_scripts_are_sent_again() {
     let server = RedisServer::start();

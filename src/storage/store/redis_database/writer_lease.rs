@@ -10,6 +10,8 @@ use uuid::Uuid;
 use super::super::Error;
 use super::connections::Connections;
 use super::key_names::KeyNames;
+use super::script_call::SETTLE;
+use super::script_call::ScriptCall;
 use super::versioned_value::version_of_commit;
 
 /// Time without a sign of life after which a writer may commit no more. Shorter than that after
@@ -27,6 +29,8 @@ pub(super) struct WriterLease {
     tag: u64,
     /// Number of its last commit, made or not.
     pub(super) number: u64,
+    /// False if a commit without an answer may still be on its way to Redis.
+    is_settled: bool,
     renewed_at: Instant,
 }
 
@@ -75,7 +79,9 @@ impl WriterLease {
         let head = names.head();
         let (seconds, head) = connections.run(|connection| {
             let mut set = redis::cmd("SET");
-            set.arg(key.as_slice()).arg(0).arg("PX").arg(lease);
+            // Sent twice, it may come after the first commits, and must not take their number back.
+            set.arg(key.as_slice()).arg(0).arg("NX");
+            set.arg("PX").arg(lease);
             set.exec(connection)?;
             let (seconds, _): (u64, u64) = redis::cmd("TIME").query(connection)?;
             let head: Option<Vec<u8>> = redis::cmd("GET").arg(head.as_slice()).query(connection)?;
@@ -85,6 +91,7 @@ impl WriterLease {
             name,
             tag: id.as_u64_pair().0,
             number: 0,
+            is_settled: true,
             renewed_at: Instant::now(),
         };
         Ok(RegisteredWriter {
@@ -98,6 +105,42 @@ impl WriterLease {
     pub(super) fn next_version(&mut self) -> Vec<u8> {
         self.number += 1;
         version_of_commit(self.tag, self.number)
+    }
+
+    /// Returns true if no commit without an answer may still be on its way to Redis.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Notes that the last commit may still be on its way to Redis, and may be made there later.
+    pub(super) fn mark_unsettled(&mut self) {
+        self.is_settled = false;
+    }
+
+    /// Sees to it that the last commit is either made already or never made. Does nothing if its
+    /// outcome is known.
+    ///
+    /// # Errors
+    /// Fails when Redis fails; the outcome is still open then.
+    pub(super) fn settle(
+        &mut self,
+        connections: &Connections,
+        names: &KeyNames,
+    ) -> Result<(), Error> {
+        if self.is_settled {
+            return Ok(());
+        }
+        let call = ScriptCall {
+            script: &SETTLE,
+            keys: vec![names.writer(&self.name)],
+            arguments: vec![
+                self.number.to_string().into_bytes(),
+                WRITER_LEASE.as_millis().to_string().into_bytes(),
+            ],
+        };
+        connections.run(|connection| call.run(connection))?;
+        self.is_settled = true;
+        Ok(())
     }
 
     /// Notes that Redis has renewed the lease.

@@ -67,8 +67,10 @@ pub(super) enum CommitAnswer {
     Conflict {
         /// Name of the last commit of all writers.
         head: Vec<u8>,
-        /// Keys that differ, with what Redis keeps there. There may be more of them.
+        /// Keys that differ, with what Redis keeps there.
         current: Vec<(Vec<u8>, Vec<u8>)>,
+        /// False if there are more of them.
+        is_complete: bool,
     },
     /// The lease of the writer is over.
     Fenced,
@@ -170,7 +172,12 @@ fn parse_answer(answer: Value, compared: &[Vec<u8>]) -> Option<CommitAnswer> {
                 let place = usize::try_from(integer(&place)?).ok()?;
                 current.push((compared.get(place)?.clone(), bytes(changed.next()?)?));
             }
-            Some(CommitAnswer::Conflict { head, current })
+            let is_complete = integer(&parts.next()?)? == 0;
+            Some(CommitAnswer::Conflict {
+                head,
+                current,
+                is_complete,
+            })
         }
         b"fenced" => Some(CommitAnswer::Fenced),
         b"stale" => Some(CommitAnswer::Stale),
@@ -288,10 +295,16 @@ mod tests {
         );
         let changed = vec![Value::Int(1), word("now")];
         assert_eq!(
-            read(vec![word("conflict"), word("x:1"), Value::Array(changed)]),
+            read(vec![
+                word("conflict"),
+                word("x:1"),
+                Value::Array(changed),
+                Value::Int(2)
+            ]),
             Some(CommitAnswer::Conflict {
                 head: b"x:1".to_vec(),
-                current: vec![(b"b".to_vec(), b"now".to_vec())]
+                current: vec![(b"b".to_vec(), b"now".to_vec())],
+                is_complete: false
             })
         );
         assert_eq!(

@@ -245,9 +245,17 @@ impl RedisDatabase {
                 }
                 return Ok(());
             }
-            Ok(CommitAnswer::Conflict { head, current }) => {
+            Ok(CommitAnswer::Conflict {
+                head,
+                current,
+                is_complete,
+            }) => {
                 writer.head = head;
-                writer.note_conflict(reads);
+                writer.note_conflict();
+                // All copies that were read are compared, so the others are right, as of now.
+                if !is_complete {
+                    writer.drop_copies(reads);
+                }
                 for (key, stored) in current {
                     let record = VersionedValue::decode(&key, stored)?;
                     writer.cache.insert(key, record);
@@ -292,12 +300,16 @@ impl WriterState {
         }
     }
 
-    /// Drops the copies that a group has read, since one of them at least was out of date.
-    fn note_conflict(&mut self, reads: &ReadSet) {
+    /// Counts a conflict.
+    fn note_conflict(&mut self) {
         if self.conflicts >= CONFLICTS_BEFORE_SEAT {
             self.seated_at = Some(Instant::now());
         }
         self.conflicts += 1;
+    }
+
+    /// Drops the copies that a group has read, since some of them are out of date.
+    fn drop_copies(&mut self, reads: &ReadSet) {
         for (key, _) in reads.records() {
             self.cache.remove(key);
         }
@@ -355,6 +367,7 @@ impl Backend for RedisDatabase {
             reads.add_record(key, &record.version, true);
             return Ok(record.value);
         }
+        self.renew_seat(&mut writer);
         let record = self.read(&self.writing, key)?;
         reads.add_record(key, &record.version, false);
         writer.cache.insert(key.to_vec(), record.clone());
@@ -392,7 +405,8 @@ impl Backend for RedisDatabase {
     fn commit(&self, reads: &ReadSet, changes: &[StoreChange]) -> Result<(), Error> {
         let mut writer = self.lock_writer();
         if reads.is_torn() {
-            writer.note_conflict(reads);
+            writer.note_conflict();
+            writer.drop_copies(reads);
             return Err(Error::Conflict);
         }
         let is_settled = writer.lease.is_settled();

@@ -9,7 +9,8 @@
 -- Returns one of
 --   {'done', head, seconds}: made, now or by an earlier call with the same number
 --   {'busy', ms}: another writer has the seat for so long
---   {'conflict', head, {place, value, ..}}: others have changed something; current values of compared keys, by their place
+--   {'conflict', head, {place, value, ..}, others}: others have changed something; current values of compared keys, by their place,
+--     and the number of keys that differ beside them
 --   {'fenced'}: the lease of the writer is over
 --   {'stale'}: a later commit of the writer is made
 --
@@ -54,6 +55,7 @@ end
 
 local argument = FIXED_ARGUMENTS
 local conflicts = {}
+local others = 0
 local is_valid = ARGV[5] == '*' or ARGV[5] == head
 for place = 1, compared do
   local key = KEYS[FIXED_KEYS + place]
@@ -62,6 +64,8 @@ for place = 1, compared do
     if #conflicts < 2 * MAX_RETURNED and redis.call('STRLEN', key) <= MAX_RETURNED_BYTES then
       conflicts[#conflicts + 1] = place - 1
       conflicts[#conflicts + 1] = redis.call('GET', key) or ''
+    else
+      others = others + 1
     end
   end
 end
@@ -79,9 +83,10 @@ end
 
 if not is_valid then
   if tonumber(ARGV[4]) > 0 then
-    redis.call('SET', KEYS[2], writer, 'NX', 'PX', ARGV[4])
+    -- Redis refuses it when its memory is full. The answer is a conflict nevertheless.
+    redis.pcall('SET', KEYS[2], writer, 'NX', 'PX', ARGV[4])
   end
-  return {'conflict', head, conflicts}
+  return {'conflict', head, conflicts, others}
 end
 
 -- Removals come first: Redis allows them when its memory is full, and then allows the rest of the script.

@@ -59,6 +59,7 @@ mod work_owners;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -166,6 +167,8 @@ struct LedgerInner {
     reused: Arc<ReusedAnswers>,
     /// Set while the last transaction failed because of the store.
     is_failing: AtomicBool,
+    /// Last failure of the store, or the start of this server.
+    steady_since: Mutex<Instant>,
 }
 
 /// Hold that is still to be closed.
@@ -201,8 +204,8 @@ impl fmt::Debug for Ledger {
 
 impl Ledger {
     /// Opens the ledger in `store`, once for each start of a server. Holds of its earlier starts are
-    /// closed, and those of other servers that are gone; those whose run may have gone upstream are
-    /// charged in full.
+    /// closed; those whose run may have gone upstream are charged in full. Those of other servers that
+    /// are gone follow with a renewal of the lease.
     ///
     /// # Errors
     /// Fails when the records are newer than this program or unreadable, or the store fails.
@@ -244,6 +247,7 @@ impl Ledger {
             pending_closes: Mutex::default(),
             reused: Arc::default(),
             is_failing: AtomicBool::new(false),
+            steady_since: Mutex::new(Instant::now()),
         };
         Ok(OpenedLedger {
             ledger: Self(Arc::new(inner)),
@@ -348,10 +352,18 @@ impl Ledger {
     fn record_store_health<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => self.0.is_failing.store(false, Relaxed),
-            Err(Error::Store(_)) => self.0.is_failing.store(true, Relaxed),
+            Err(Error::Store(_)) => {
+                self.0.is_failing.store(true, Relaxed);
+                *self.lock_steady_since() = Instant::now();
+            }
             Err(_) => {}
         }
         result
+    }
+
+    fn lock_steady_since(&self) -> MutexGuard<'_, Instant> {
+        let steady_since = self.0.steady_since.lock();
+        steady_since.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a reader of this ledger.

@@ -6,6 +6,7 @@
 //! locked by its one server, so there are no leases, and only the present epoch is live.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::domain::Grant;
 use crate::storage::store::Transaction;
@@ -25,6 +26,9 @@ use super::transactions::is_charged_after_crash;
 /// Time for which a lease is valid, in seconds. Much longer than the clocks of nodes differ, if the
 /// store has no clock of its own, and than a node may be silent before the store refuses it.
 pub(super) const LEASE_SECONDS: u64 = 30;
+/// Time without a failure of the store after which a node takes over from others, whose leases may
+/// have ended because they could not reach the store either.
+pub(super) const TAKEOVER_PAUSE: Duration = Duration::from_secs(15);
 
 /// The epoch of this start of a node, with its lease.
 #[derive(Debug, Clone)]
@@ -45,7 +49,8 @@ pub(super) struct StartedEpoch {
 }
 
 impl NodeLease {
-    /// Starts a new epoch of `node`, and closes the holds of epochs without a lease.
+    /// Starts a new epoch of `node`, and closes the holds of epochs without a lease. Leases of other
+    /// nodes stay, even if they are over: [`renew`](Self::renew) removes them.
     pub(super) fn open(
         transaction: &mut Transaction<'_>,
         node: &str,
@@ -62,15 +67,14 @@ impl NodeLease {
             epoch: head.epoch,
             is_shared,
         };
-        lease.remove_lapsed(transaction, now)?;
         if is_shared {
             lease.extend(transaction, now);
+        } else {
+            lease.remove_lapsed(transaction, now)?;
         }
-        let charged_holds = lease.close_orphaned_holds(transaction, now)?;
-        let nodes = transaction.scan(&storage_keys::nodes())?.len();
         Ok(StartedEpoch {
-            charged_holds,
-            other_nodes: nodes.saturating_sub(1),
+            charged_holds: lease.close_orphaned_holds(transaction, now)?,
+            other_nodes: lease.count_others(transaction, now)?,
             lease,
         })
     }
@@ -106,16 +110,21 @@ impl NodeLease {
         Ok(self.epoch)
     }
 
-    /// Renews the lease, and closes the holds of nodes whose lease is over. Returns the number of
-    /// holds that were charged in full.
+    /// Renews the lease. If `takes_over`, also closes the holds of nodes whose lease is over, and
+    /// returns the number of those that were charged in full.
     pub(super) fn renew(
         &self,
         transaction: &mut Transaction<'_>,
         now: u64,
+        takes_over: bool,
     ) -> Result<usize, Error> {
-        self.load(transaction)?;
+        let lease_time = lease_time(transaction, now);
+        // If this lease is over too, the others may have been suspended together with this node.
+        let is_live = self
+            .load(transaction)?
+            .is_some_and(|lease| lease.ends_at > lease_time);
         self.extend(transaction, now);
-        if self.remove_lapsed(transaction, now)? {
+        if takes_over && is_live && self.remove_lapsed(transaction, now)? {
             self.close_orphaned_holds(transaction, now)
         } else {
             Ok(0)
@@ -140,6 +149,17 @@ impl NodeLease {
             ends_at: lease_time(transaction, now).saturating_add(LEASE_SECONDS),
         };
         transaction.put(storage_keys::node(&self.node), lease.encode());
+    }
+
+    /// Counts the other nodes that have a lease.
+    fn count_others(&self, transaction: &Transaction<'_>, now: u64) -> Result<usize, Error> {
+        let lease_time = lease_time(transaction, now);
+        let mut others = 0;
+        for (key, value) in transaction.scan(&storage_keys::nodes())? {
+            let lease = LeaseRecord::decode(&key, &value)?;
+            others += usize::from(lease.epoch != self.epoch && lease.ends_at > lease_time);
+        }
+        Ok(others)
     }
 
     /// Removes the leases that are over, and every lease in a store that is not shared. Returns true

@@ -17,6 +17,7 @@ use super::PendingClose;
 use super::budget::BudgetWindow;
 use super::calendar::Day;
 use super::calendar::Span;
+use super::node_lease::TAKEOVER_PAUSE;
 use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::load_record;
@@ -47,7 +48,7 @@ impl Ledger {
                 .is_some()
             {
                 if intervals % RENEW_INTERVALS == 0 {
-                    ledger.renew_lease().await;
+                    ledger.renew_lease(ledger.may_take_over()).await;
                 }
                 ledger.retry_pending_closes().await;
                 ledger.probe_store().await;
@@ -75,15 +76,23 @@ impl Ledger {
         }
     }
 
-    /// Renews the lease of this server, and charges the holds of servers whose lease is over.
-    pub(super) async fn renew_lease(&self) {
+    /// True if the store has not failed for so long that servers without a lease must be gone: after
+    /// an outage of the store all of them need a moment to renew theirs.
+    fn may_take_over(&self) -> bool {
+        let steady_since = *self.lock_steady_since();
+        steady_since.elapsed() >= TAKEOVER_PAUSE
+    }
+
+    /// Renews the lease of this server. If `takes_over`, also charges the holds of servers whose lease
+    /// is over.
+    pub(super) async fn renew_lease(&self, takes_over: bool) {
         if !self.0.store.is_shared() {
             return;
         }
         let ledger = self.clone();
         let renewed = self.0.store.transaction(move |transaction| {
             let LedgerInner { clock, lease, .. } = &*ledger.0;
-            lease.renew(transaction, clock.now())
+            lease.renew(transaction, clock.now(), takes_over)
         });
         match self.record_store_health(renewed.await) {
             Ok(0) => {}

@@ -44,7 +44,8 @@ struct ConnectionPool {
 
 /// Last failure to reach Redis, since which nothing has succeeded.
 struct ConnectionFailure {
-    at: Instant,
+    /// Moment of the next attempt. Whatever needs a new connection before it fails at once.
+    retry_at: Instant,
     error: Error,
 }
 
@@ -90,11 +91,11 @@ impl Connections {
         work: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, Error> {
         let _lent = self.borrow_place();
-        let outcome = self.try_idle(&work).unwrap_or_else(|| {
-            let connection = self.connect()?;
-            self.try_once(connection, &work).map_err(to_store_error)
-        });
-        self.record_outcome(&outcome);
+        let outcome = self.try_idle(&work);
+        let outcome = outcome.unwrap_or_else(|| self.try_new(&work));
+        if !matches!(outcome, Err(Error::Unreachable(_))) {
+            self.note_success();
+        }
         outcome
     }
 
@@ -149,49 +150,58 @@ impl Connections {
         outcome
     }
 
-    /// Opens a connection.
-    fn connect(&self) -> Result<Connection, Error> {
-        if let Some(failure) = &*lock(&self.failure)
-            && failure.at.elapsed() < RECONNECT_PAUSE
-        {
-            return Err(failure.error.clone());
+    /// Runs `work` on a new connection, unless an attempt has just failed.
+    fn try_new<T>(&self, work: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, Error> {
+        self.begin_attempt()?;
+        let opened = self.connect();
+        let outcome = opened.and_then(|connection| self.try_once(connection, work));
+        let outcome = outcome.map_err(to_store_error);
+        if let Err(error @ Error::Unreachable(_)) = &outcome {
+            self.note_failure(error);
         }
-        let open = || -> RedisResult<Connection> {
-            let connection = self
-                .client
-                .get_connection_with_timeout(self.response_timeout)?;
-            connection.set_read_timeout(Some(self.response_timeout))?;
-            connection.set_write_timeout(Some(self.response_timeout))?;
-            Ok(connection)
-        };
-        open().map_err(to_store_error)
+        outcome
     }
 
-    /// Remembers if Redis was reached, and logs when that changes.
-    fn record_outcome<T>(&self, outcome: &Result<T, Error>) {
-        let mut failure = lock(&self.failure);
-        match outcome {
-            Err(error @ Error::Unreachable(_)) => {
-                let is_new = failure.is_none();
-                // The pause is counted from the last attempt, which a failure at once is none.
-                if failure
-                    .as_ref()
-                    .is_none_or(|failure| failure.at.elapsed() >= RECONNECT_PAUSE)
-                {
-                    *failure = Some(ConnectionFailure {
-                        at: Instant::now(),
-                        error: error.clone(),
-                    });
-                }
-                if is_new {
-                    tracing::error!(error = %ErrorChain(error), "redis not reachable");
-                }
-            }
-            _ => {
-                if failure.take().is_some() {
-                    tracing::info!("redis reachable again");
-                }
-            }
+    /// Checks that a connection may be opened now. After a failure one caller at a time tries; the
+    /// others do not wait for a server that hangs.
+    fn begin_attempt(&self) -> Result<(), Error> {
+        let mut last = lock(&self.failure);
+        let Some(failure) = last.as_mut() else {
+            return Ok(());
+        };
+        if Instant::now() < failure.retry_at {
+            return Err(failure.error.clone());
+        }
+        // To connect and to wait for an answer takes two timeouts at most.
+        failure.retry_at = Instant::now() + 2 * self.response_timeout;
+        Ok(())
+    }
+
+    /// Opens a connection.
+    fn connect(&self) -> RedisResult<Connection> {
+        let connection = self
+            .client
+            .get_connection_with_timeout(self.response_timeout)?;
+        connection.set_read_timeout(Some(self.response_timeout))?;
+        connection.set_write_timeout(Some(self.response_timeout))?;
+        Ok(connection)
+    }
+
+    /// Remembers that Redis was not reached, and logs it if it was reached before.
+    fn note_failure(&self, error: &Error) {
+        let failure = ConnectionFailure {
+            retry_at: Instant::now() + RECONNECT_PAUSE,
+            error: error.clone(),
+        };
+        if lock(&self.failure).replace(failure).is_none() {
+            tracing::error!(error = %ErrorChain(error), "redis not reachable");
+        }
+    }
+
+    /// Remembers that Redis was reached, and logs it if it was not before.
+    fn note_success(&self) {
+        if lock(&self.failure).take().is_some() {
+            tracing::info!("redis reachable again");
         }
     }
 }

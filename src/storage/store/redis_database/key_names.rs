@@ -23,6 +23,11 @@ impl KeyNames {
         self.named("layout")
     }
 
+    /// Random name of these records, by which a server knows them again.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        self.named("identity")
+    }
+
     /// Number of the commits of all writers.
     pub(super) fn sequence(&self) -> Vec<u8> {
         self.named("sequence")

@@ -81,6 +81,8 @@ const MAX_SEAT_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct RedisDatabase {
     names: KeyNames,
+    /// Name of the records.
+    identity: String,
     /// Connections for reads outside of transactions.
     readers: Connections,
     /// Connection of the writer, who must not wait for readers.
@@ -114,9 +116,11 @@ impl RedisDatabase {
         let writing = Connections::new(client.clone(), config.response_timeout);
         start_checks::check_server(&writing)?;
         start_checks::check_layout(&writing, &names)?;
+        let identity = start_checks::claim_identity(&writing, &names)?;
         let registered = WriterLease::register(&writing, &names)?;
         Ok(Self {
             names,
+            identity,
             readers: Connections::new(client, config.response_timeout),
             writing,
             writer: Mutex::new(WriterState::new(registered)),
@@ -197,8 +201,10 @@ impl RedisDatabase {
         }
     }
 
-    /// Registers another writer after the lease of the last one is over.
+    /// Registers another writer after the lease of the last one is over. Not if Redis has lost the
+    /// records: budgets would begin anew.
     fn register_again(&self, writer: &mut WriterState) -> Result<(), Error> {
+        start_checks::check_identity(&self.writing, &self.names, &self.identity)?;
         *writer = WriterState::new(WriterLease::register(&self.writing, &self.names)?);
         Ok(())
     }

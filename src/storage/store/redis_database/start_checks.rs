@@ -8,6 +8,7 @@ use redis::ConnectionInfo;
 use redis::IntoConnectionInfo as _;
 use redis::RedisError;
 use redis::TlsCertificates;
+use uuid::Uuid;
 
 use super::super::Error;
 use super::Config;
@@ -121,6 +122,42 @@ pub(super) fn check_layout(connections: &Connections, names: &KeyNames) -> Resul
             "the records in Redis have the layout {layout}, and this program knows the layout {LAYOUT}"
         ),
         hint: "use the program that has written them, or set redis.prefix to one that is not in use",
+    })
+}
+
+/// Returns the name of the records, and gives them one if they have none.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn claim_identity(connections: &Connections, names: &KeyNames) -> Result<String, Error> {
+    let key = names.identity();
+    let identity = Uuid::new_v4().simple().to_string();
+    connections.run(|connection| {
+        let mut set = redis::cmd("SET");
+        set.arg(key.as_slice()).arg(&identity).arg("NX");
+        set.exec(connection)?;
+        redis::cmd("GET").arg(key.as_slice()).query(connection)
+    })
+}
+
+/// Checks that Redis still has the records with the name `identity`.
+///
+/// # Errors
+/// [`Error::Unsuitable`] if it has not: it was started without its data, or flushed.
+pub(super) fn check_identity(
+    connections: &Connections,
+    names: &KeyNames,
+    identity: &str,
+) -> Result<(), Error> {
+    let key = names.identity();
+    let present: Option<String> =
+        connections.run(|connection| redis::cmd("GET").arg(key.as_slice()).query(connection))?;
+    if present.as_deref() == Some(identity) {
+        return Ok(());
+    }
+    Err(Error::Unsuitable {
+        reason: "Redis no longer has the records with which this server was started".to_owned(),
+        hint: "give Redis its data back, or start all servers again to begin with what it has now, without budgets that were used",
     })
 }
 

@@ -245,6 +245,22 @@ async fn server_without_a_lease_is_refused_once_and_goes_on_as_another_writer() 
     assert!(left > 0, "the lease ends by itself");
 }
 
+/// Redis was started again without its data.
+#[tokio::test]
+async fn server_does_not_go_on_with_a_redis_that_has_lost_its_records() {
+    let server = RedisServer::start();
+    let store = open(&server.config());
+    add_one(&store, "a").await.unwrap();
+    server.run::<()>("FLUSHALL");
+    let another = open(&server.config());
+    for _ in 0..2 {
+        let refused = add_one(&store, "a").await.unwrap_err();
+        assert!(refused.hint().unwrap().contains("data"), "{refused}");
+    }
+    add_one(&another, "a").await.unwrap();
+    assert_eq!(number(&another, "a").await, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn idle_server_renews_its_lease() {
     let server = RedisServer::start();

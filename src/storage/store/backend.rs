@@ -105,6 +105,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Size of the changes after which a group of transactions is written, in bytes. The rest of the
+    /// group follows in another one.
+    fn max_group_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Interval at which an idle writer calls [`send_heartbeat`](Self::send_heartbeat); `None` if
     /// the engine needs none.
     fn heartbeat_interval(&self) -> Option<Duration> {

@@ -267,8 +267,10 @@ pub(super) fn run(
 ) {
     while let Some(first) = next_job(backend, jobs) {
         let others = jobs.try_iter().take(MAX_GROUP - 1);
-        let group = std::iter::once(first).chain(others).collect();
-        write_group(backend, group, metrics);
+        let mut group: Vec<_> = std::iter::once(first).chain(others).collect();
+        while !group.is_empty() {
+            group = write_group(backend, group, metrics);
+        }
     }
 }
 
@@ -301,16 +303,29 @@ struct FinishedRun {
     refused: Option<Error>,
 }
 
-/// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers.
+/// Jobs that have run, whose changes are to be written together.
+struct JobGroup {
+    finished: Vec<FinishedRun>,
+    changes: Vec<StoreChange>,
+    /// Jobs that have not run, because the changes are large.
+    left: Vec<Box<dyn WriteJob>>,
+}
+
+/// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers. Returns
+/// the last jobs if the changes of the others are as large as a group may be.
 pub(super) fn write_group(
     backend: &dyn Backend,
     mut jobs: Vec<Box<dyn WriteJob>>,
     metrics: &StoreMetrics,
-) {
+) -> Vec<Box<dyn WriteJob>> {
     let mut runs = 0;
     loop {
         let reads = RefCell::default();
-        let (finished, changes) = run_group(backend, jobs, &reads);
+        let JobGroup {
+            finished,
+            changes,
+            left,
+        } = run_group(backend, jobs, &reads);
         let reads = reads.into_inner();
         let written = if changes.is_empty() {
             // What failed, or changes nothing, must not be the result of reads of different moments.
@@ -324,7 +339,8 @@ pub(super) fn write_group(
         runs += 1;
         if matches!(written, Err(Error::Conflict)) && runs < MAX_RUNS {
             // Callbacks and results of this run are dropped: only the last run counts.
-            jobs = finished.into_iter().map(|finished| finished.job).collect();
+            let again = finished.into_iter().map(|finished| finished.job);
+            jobs = again.chain(left).collect();
             continue;
         }
         if let Err(error) = &written {
@@ -333,7 +349,8 @@ pub(super) fn write_group(
                 "store write failed"
             );
         }
-        return notify_callers(finished, &written, metrics);
+        notify_callers(finished, &written, metrics);
+        return left;
     }
 }
 
@@ -346,16 +363,20 @@ fn check_reads(backend: &dyn Backend, reads: &ReadSet) -> Result<(), Error> {
     }
 }
 
-/// Runs the jobs serially, each on the changes of those before it, and returns all changes.
+/// Runs the jobs serially, each on the changes of those before it, until these are as large as a
+/// group may be.
 fn run_group(
     backend: &dyn Backend,
     jobs: Vec<Box<dyn WriteJob>>,
     reads: &RefCell<ReadSet>,
-) -> (Vec<FinishedRun>, Vec<StoreChange>) {
+) -> JobGroup {
     let mut group = BTreeMap::new();
     let mut bytes = 0;
     let mut finished = Vec::new();
-    for mut job in jobs {
+    let mut waiting = jobs.into_iter();
+    while bytes < backend.max_group_bytes()
+        && let Some(mut job) = waiting.next()
+    {
         let mut transaction = Transaction::new(backend, &group, reads);
         // A panic drops the job with its sender, so its caller gets `Closed`. The other jobs are
         // unaffected.
@@ -384,7 +405,11 @@ fn run_group(
             refused,
         });
     }
-    (finished, group.into_iter().collect())
+    JobGroup {
+        finished,
+        changes: group.into_iter().collect(),
+        left: waiting.collect(),
+    }
 }
 
 fn notify_callers(finished: Vec<FinishedRun>, group: &Result<(), Error>, metrics: &StoreMetrics) {

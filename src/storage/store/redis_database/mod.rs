@@ -68,6 +68,8 @@ pub use script_call::RedisScript;
 
 /// Size of the values after which a page of a range ends, in bytes.
 const MAX_PAGE_BYTES: usize = 8 << 20;
+/// Size of the changes after which a group is committed, in bytes. Redis does nothing else meanwhile.
+const MAX_GROUP_BYTES: u64 = 1 << 20;
 /// Number of conflicts in a row after which a writer wants the seat.
 const CONFLICTS_BEFORE_SEAT: u32 = 1;
 /// Time for which a writer has the seat after a conflict, unless it is renewed by its reads.
@@ -475,6 +477,10 @@ impl Backend for RedisDatabase {
 
     fn shared_seconds(&self) -> Option<u64> {
         Some(self.lock_writer().clock.now())
+    }
+
+    fn max_group_bytes(&self) -> u64 {
+        MAX_GROUP_BYTES
     }
 
     fn heartbeat_interval(&self) -> Option<Duration> {

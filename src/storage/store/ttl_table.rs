@@ -68,7 +68,10 @@ impl TtlTable {
         let layout = self.layout;
         let key = record_key(owner, id);
         self.store
-            .transaction(move |transaction| layout.put(transaction, &key, &record, unix_now()))
+            .transaction(move |transaction| {
+                let now = transaction.now();
+                layout.put(transaction, &key, &record, now)
+            })
             .await
     }
 
@@ -87,7 +90,8 @@ impl TtlTable {
         let key = record_key(owner, id);
         self.store
             .transaction(move |transaction| {
-                layout.replace_and_extend(transaction, &key, &record, unix_now())
+                let now = transaction.now();
+                layout.replace_and_extend(transaction, &key, &record, now)
             })
             .await
     }
@@ -108,7 +112,8 @@ impl TtlTable {
         let key = record_key(owner, id);
         let max_records = max_records as u64;
         let add = move |transaction: &mut Transaction<'_>| {
-            layout.insert_within_quota(transaction, &key, &record, unix_now(), max_records)
+            let now = transaction.now();
+            layout.insert_within_quota(transaction, &key, &record, now, max_records)
         };
         self.store.transaction(add).await
     }
@@ -143,7 +148,7 @@ impl TtlTable {
         let key = record_key(owner, id);
         let value = transaction.get(&self.layout.storage_key(RECORD, &key))?;
         Ok(value
-            .map(|value| live_content(&key, &value, unix_now()))
+            .map(|value| live_content(&key, &value, transaction.now()))
             .transpose()?
             .flatten())
     }
@@ -159,8 +164,9 @@ impl TtlTable {
         id: &str,
         record: &[u8],
     ) -> Result<(), Error> {
+        let now = transaction.now();
         self.layout
-            .put(transaction, &record_key(owner, id), record, unix_now())
+            .put(transaction, &record_key(owner, id), record, now)
     }
 
     /// Replaces the record like [`replace_and_extend`](Self::replace_and_extend), within `transaction`.
@@ -174,8 +180,9 @@ impl TtlTable {
         id: &str,
         record: &[u8],
     ) -> Result<bool, Error> {
+        let now = transaction.now();
         self.layout
-            .replace_and_extend(transaction, &record_key(owner, id), record, unix_now())
+            .replace_and_extend(transaction, &record_key(owner, id), record, now)
     }
 
     /// Removes the record like [`remove`](Self::remove), within `transaction`.
@@ -188,8 +195,9 @@ impl TtlTable {
         owner: &str,
         id: &str,
     ) -> Result<bool, Error> {
+        let now = transaction.now();
         self.layout
-            .remove_unexpired(transaction, &record_key(owner, id), unix_now())
+            .remove_unexpired(transaction, &record_key(owner, id), now)
     }
 
     /// Replaces the record `id`, restarts its TTL and appends `addition`, unless empty, as a part,
@@ -205,13 +213,9 @@ impl TtlTable {
         record: &[u8],
         addition: &[u8],
     ) -> Result<bool, Error> {
-        self.layout.append(
-            transaction,
-            &record_key(owner, id),
-            record,
-            addition,
-            unix_now(),
-        )
+        let now = transaction.now();
+        self.layout
+            .append(transaction, &record_key(owner, id), record, addition, now)
     }
 
     /// Appends like [`append_in`](Self::append_in), in a transaction of its own. Returns once it is
@@ -229,7 +233,8 @@ impl TtlTable {
         let layout = self.layout;
         let key = record_key(owner, id);
         let append = move |transaction: &mut Transaction<'_>| {
-            layout.append(transaction, &key, &record, &addition, unix_now())
+            let now = transaction.now();
+            layout.append(transaction, &key, &record, &addition, now)
         };
         self.store.transaction(append).await
     }
@@ -246,7 +251,7 @@ impl TtlTable {
     ) -> Result<Option<RecordWithParts>, Error> {
         let key = record_key(owner, id);
         let record = || transaction.get(&self.layout.storage_key(RECORD, &key));
-        read_with_parts(&key, unix_now(), record, |part| {
+        read_with_parts(&key, transaction.now(), record, |part| {
             transaction.get(&self.layout.storage_key(PART, part))
         })
     }
@@ -313,7 +318,10 @@ impl TtlTable {
         let layout = self.layout;
         let key = record_key(owner, id);
         self.store
-            .transaction(move |transaction| layout.remove_unexpired(transaction, &key, unix_now()))
+            .transaction(move |transaction| {
+                let now = transaction.now();
+                layout.remove_unexpired(transaction, &key, now)
+            })
             .await
     }
 
@@ -353,7 +361,10 @@ impl TtlTable {
         let layout = self.layout;
         while self
             .store
-            .transaction(move |transaction| layout.sweep(transaction, now))
+            .transaction(move |transaction| {
+                let now = transaction.shared_seconds().unwrap_or(now);
+                layout.sweep(transaction, now)
+            })
             .await?
         {}
         Ok(())
@@ -433,61 +444,6 @@ impl TtlTable {
             layout.insert_within_quota(transaction, &key, b"x", now, max_records)
         });
         add.await.unwrap()
-    }
-
-    /// Counts the records, and checks that indexes and totals agree with them.
-    #[cfg(test)]
-    pub(super) async fn count(&self) -> usize {
-        use super::ttl_index::TtlTotals;
-        use super::ttl_layout::EXPIRY_INDEX;
-        use super::ttl_layout::OWNER_EXPIRY_INDEX;
-        use super::ttl_layout::OWNER_TOTALS;
-
-        let part = async |part| {
-            self.store
-                .scan(self.layout.storage_key(part, &[]))
-                .await
-                .unwrap()
-        };
-        let records = part(RECORD).await;
-        let parts = part(PART).await;
-        let mut sums = std::collections::BTreeMap::<Vec<u8>, TtlTotals>::new();
-        for (place, value) in &records {
-            let end = place.iter().rposition(|byte| *byte == 0).unwrap();
-            for owner in [
-                &[][..],
-                &place[self.layout.storage_key(RECORD, &[]).len()..=end],
-            ] {
-                let sum = sums.entry(owner.to_vec()).or_default();
-                sum.records += 1;
-                sum.bytes += value.len() as u64;
-                let of_record = &place[self.layout.storage_key(RECORD, &[]).len()..];
-                for (place, part) in &parts {
-                    let of_part = &place[self.layout.storage_key(PART, &[]).len()..];
-                    if of_part.starts_with(of_record) && of_part.get(of_record.len()) == Some(&0) {
-                        sum.bytes += part.len() as u64;
-                    }
-                }
-            }
-        }
-        let of_owners = part(OWNER_TOTALS).await.len();
-        assert_eq!(of_owners, sums.len().saturating_sub(1));
-        for (owner, sum) in sums {
-            let layout = self.layout;
-            let of = (!owner.is_empty()).then_some(owner);
-            let totals = self
-                .store
-                .transaction(move |transaction| layout.totals(transaction, of.as_deref()));
-            assert_eq!(totals.await.unwrap(), sum);
-        }
-        assert_eq!(
-            (
-                part(EXPIRY_INDEX).await.len(),
-                part(OWNER_EXPIRY_INDEX).await.len()
-            ),
-            (records.len(), records.len())
-        );
-        records.len()
     }
 }
 

@@ -1,7 +1,14 @@
 //! TTL tables over time: expiry, renewal, parts, eviction.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::ttl_index::TtlTotals;
+use super::super::ttl_layout::EXPIRY_INDEX;
+use super::super::ttl_layout::OWNER_EXPIRY_INDEX;
+use super::super::ttl_layout::OWNER_TOTALS;
+use super::super::ttl_layout::PART;
+use super::super::ttl_layout::RECORD;
 use super::super::*;
 use crate::domain::unix_now;
 
@@ -11,6 +18,57 @@ const ONE_MINUTE_LIMITS: TtlLimits = TtlLimits {
     max_bytes: 100,
 };
 const THINGS: StoreTable = StoreTable::new("things");
+
+impl TtlTable {
+    /// Counts the records, and checks that indexes and totals agree with them.
+    async fn count(&self) -> usize {
+        let part = async |part| {
+            self.store
+                .scan(self.layout.storage_key(part, &[]))
+                .await
+                .unwrap()
+        };
+        let records = part(RECORD).await;
+        let parts = part(PART).await;
+        let mut sums = BTreeMap::<Vec<u8>, TtlTotals>::new();
+        for (place, value) in &records {
+            let end = place.iter().rposition(|byte| *byte == 0).unwrap();
+            for owner in [
+                &[][..],
+                &place[self.layout.storage_key(RECORD, &[]).len()..=end],
+            ] {
+                let sum = sums.entry(owner.to_vec()).or_default();
+                sum.records += 1;
+                sum.bytes += value.len() as u64;
+                let of_record = &place[self.layout.storage_key(RECORD, &[]).len()..];
+                for (place, part) in &parts {
+                    let of_part = &place[self.layout.storage_key(PART, &[]).len()..];
+                    if of_part.starts_with(of_record) && of_part.get(of_record.len()) == Some(&0) {
+                        sum.bytes += part.len() as u64;
+                    }
+                }
+            }
+        }
+        let of_owners = part(OWNER_TOTALS).await.len();
+        assert_eq!(of_owners, sums.len().saturating_sub(1));
+        for (owner, sum) in sums {
+            let layout = self.layout;
+            let of = (!owner.is_empty()).then_some(owner);
+            let totals = self
+                .store
+                .transaction(move |transaction| layout.totals(transaction, of.as_deref()));
+            assert_eq!(totals.await.unwrap(), sum);
+        }
+        assert_eq!(
+            (
+                part(EXPIRY_INDEX).await.len(),
+                part(OWNER_EXPIRY_INDEX).await.len()
+            ),
+            (records.len(), records.len())
+        );
+        records.len()
+    }
+}
 
 fn table() -> TtlTable {
     TtlTable::new(

@@ -21,6 +21,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::domain::unix_now;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::CommitFailure;
 use crate::telemetry::metrics::StoreMetrics;
@@ -178,6 +179,12 @@ impl<'a> Transaction<'a> {
     /// Returns true if other servers may use the same records at the same time.
     pub fn is_shared(&self) -> bool {
         self.backend.is_shared()
+    }
+
+    /// Returns the present time, in seconds since 1970: that of all servers of a shared store, and else
+    /// that of this machine.
+    pub fn now(&self) -> u64 {
+        self.shared_seconds().unwrap_or_else(unix_now)
     }
 
     /// Sets `key` to `value`.

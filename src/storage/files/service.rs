@@ -33,6 +33,9 @@ use crate::telemetry::logs::ErrorChain;
 
 /// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Time for which an expired file is left to the server that has its content, in seconds, so that the
+/// content goes with the record.
+const HOLDER_SECONDS: u64 = 24 * 60 * 60;
 
 /// Size limits of client files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -168,15 +171,23 @@ impl Files {
     }
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
+        let holder_gone = now.saturating_sub(HOLDER_SECONDS);
         for entry in self.0.store.scan(TABLE.key("")).await? {
             // Unreadable records were logged at the start, and stay.
             if let Some((project, id)) = TABLE.owner_and_id(&entry.0)
-                && read_file(&entry).is_ok_and(|file| is_expired(&file, now))
+                && let Ok(file) = read_file(&entry)
+                && is_expired(&file, now)
+                && (is_expired(&file, holder_gone) || self.holds_content(&id).await)
             {
                 self.remove(&project, &id).await?;
             }
         }
         Ok(())
+    }
+
+    /// True if this server has the content of the file `id`, so that no other one removes it.
+    async fn holds_content(&self, id: &str) -> bool {
+        !self.0.store.is_shared() || self.0.folder.read(id).await.is_ok()
     }
 
     /// Creates a file of `project`, subject to the size limits.

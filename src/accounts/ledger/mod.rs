@@ -349,6 +349,11 @@ impl Ledger {
         self.0.is_failing.load(Relaxed) || self.0.store.check_writable().is_err()
     }
 
+    /// True if other servers may use the same records at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.0.store.is_shared()
+    }
+
     fn record_store_health<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => self.0.is_failing.store(false, Relaxed),

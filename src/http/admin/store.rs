@@ -45,6 +45,8 @@ fn failed(error: Error) -> ApiError {
     let kind = match &error {
         Error::DiskFull { .. }
         | Error::Recovering
+        | Error::Conflict
+        | Error::Fenced
         | Error::Unreachable(_)
         | Error::OutOfMemory(_) => ErrorKind::StorageUnavailable,
         _ => ErrorKind::Internal,

@@ -18,6 +18,9 @@ use crate::engine::gateway::Turns;
 
 pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
                           fails. It is tried again each second.";
+/// As [`UNWRITABLE`], where the records are in a Redis.
+const REDIS_UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the Redis at redis.url does not answer, has no \
+                                memory left, or refuses this server. It is tried again each second.";
 
 impl Turns for PipelineSteps {
     fn enter(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
@@ -91,7 +94,12 @@ impl Turns for PipelineSteps {
     fn readiness(&self) -> Readiness {
         let mut readiness = self.gateway.readiness();
         if self.admission.ledger.is_failing() {
-            readiness.problems.push(UNWRITABLE.to_owned());
+            let problem = if self.admission.ledger.is_shared() {
+                REDIS_UNWRITABLE
+            } else {
+                UNWRITABLE
+            };
+            readiness.problems.push(problem.to_owned());
         }
         readiness
     }

@@ -10,6 +10,7 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::Ledger;
+use super::LedgerInner;
 
 /// Running work: kind, owner and id to the epoch of the server that runs it.
 const WORK: StoreTable = StoreTable::new("work");
@@ -75,12 +76,13 @@ impl WorkOwners {
             return Ok(());
         };
         let key = work_key(kind, owner, id);
-        let epoch = ledger.0.lease.epoch().to_be_bytes().to_vec();
+        let leased = ledger.clone();
         let noted = ledger.0.store.transaction(move |transaction| {
-            transaction.put(key.clone(), epoch.clone());
-            Ok(())
+            let epoch = leased_epoch(&leased, transaction)?;
+            transaction.put(key.clone(), epoch.to_be_bytes().to_vec());
+            Ok::<_, Error>(())
         });
-        noted.await
+        noted.await.map_err(to_store_error)
     }
 
     /// Removes the note of work whose end is stored, unless another server has claimed it.
@@ -161,18 +163,19 @@ impl WorkOwners {
         };
         let key = work_key(work.kind, &work.owner, &work.id);
         let abandoned = work.epoch;
-        let epoch = ledger.0.lease.epoch();
+        let leased = ledger.clone();
         let claimed = ledger
             .0
             .store
             .transaction(move |transaction: &mut Transaction<'_>| {
                 let is_abandoned = epoch_of(transaction.get(&key)?.as_deref()) == Some(abandoned);
                 if is_abandoned {
+                    let epoch = leased_epoch(&leased, transaction)?;
                     transaction.put(key.clone(), epoch.to_be_bytes().to_vec());
                 }
-                Ok(is_abandoned)
+                Ok::<_, Error>(is_abandoned)
             });
-        claimed.await
+        claimed.await.map_err(to_store_error)
     }
 
     /// Claims all abandoned work of `kind`.
@@ -191,6 +194,13 @@ impl WorkOwners {
         }
         Ok(claimed)
     }
+}
+
+/// Returns the epoch of this server. Takes a new lease first if it has expired: without one the work
+/// is abandoned at once.
+fn leased_epoch(ledger: &Ledger, transaction: &mut Transaction<'_>) -> Result<u64, Error> {
+    let LedgerInner { clock, lease, .. } = &*ledger.0;
+    lease.epoch_of_hold(transaction, clock.now())
 }
 
 fn kind_prefix(kind: WorkKind) -> Vec<u8> {

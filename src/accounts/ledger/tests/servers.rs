@@ -188,7 +188,7 @@ async fn work_of_a_lost_server_is_claimed_by_one_of_the_others() {
         assert!(abandoned.is_empty(), "all servers live");
     }
     end_lease(&redis, "lost").await;
-    join_all(others.iter().map(|other| other.ledger.renew_lease())).await;
+    join_all(others.iter().map(|other| other.ledger.renew_lease(true))).await;
     let claims = survivors
         .iter()
         .map(|it| it.claim_abandoned(WorkKind::Batch));

@@ -202,6 +202,17 @@ pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
+/// Returns the numbers of an array of nothing else.
+pub(super) fn integers(value: Value) -> Option<Vec<i64>> {
+    let numbers = array(value)?.into_iter();
+    numbers
+        .map(|number| match number {
+            Value::Int(number) => Some(number),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Returns a number that is not negative.
 pub(super) fn integer(value: &Value) -> Option<u64> {
     match value {

@@ -47,8 +47,10 @@ use crate::telemetry::logs::ErrorChain;
 use commit_call::CommitAnswer;
 use commit_call::CommitCall;
 use commit_call::CommitRequest;
+use commit_call::integers;
 use connections::Connections;
 use connections::RECONNECT_PAUSE;
+use failure::UnexpectedAnswer;
 use failure::is_broken;
 use key_names::KeyNames;
 use key_names::range_bounds;
@@ -65,6 +67,7 @@ use writer_lease::WriterLease;
 
 pub use config::Config;
 pub use script_call::RedisScript;
+pub use start_checks::check_redis;
 
 /// Size of the values after which a page of a range ends, in bytes.
 const MAX_PAGE_BYTES: usize = 8 << 20;
@@ -286,15 +289,6 @@ impl RedisDatabase {
     }
 }
 
-/// Checks that the Redis of `config` can keep records, and writes nothing to it.
-///
-/// # Errors
-/// Fails if it cannot, most often with a hint.
-pub fn check_redis(config: &Config) -> Result<(), Error> {
-    let client = start_checks::client(config)?;
-    start_checks::check_server(&Connections::new(client, config.response_timeout))
-}
-
 impl WriterState {
     fn new(registered: RegisteredWriter) -> Self {
         let RegisteredWriter { lease, head, clock } = registered;
@@ -457,14 +451,7 @@ impl Backend for RedisDatabase {
             arguments,
         };
         let answer = self.readers.run(|connection| call.run(connection))?;
-        let unexpected = || UnexpectedAnswer::to("a script");
-        let numbers = array(answer).ok_or_else(unexpected)?.into_iter();
-        numbers
-            .map(|number| match number {
-                Value::Int(number) => Ok(number),
-                _ => Err(unexpected()),
-            })
-            .collect()
+        integers(answer).ok_or_else(|| UnexpectedAnswer::to("a script"))
     }
 
     fn check_writable(&self) -> Result<(), Error> {

@@ -42,6 +42,14 @@ pub(super) fn client(config: &Config) -> Result<Client, Error> {
     })
 }
 
+/// Checks that the Redis of `config` can keep records, and writes nothing to it.
+///
+/// # Errors
+/// Fails if it cannot, most often with a hint.
+pub fn check_redis(config: &Config) -> Result<(), Error> {
+    check_server(&Connections::new(client(config)?, config.response_timeout))
+}
+
 fn with_credentials(info: ConnectionInfo, config: &Config) -> Result<ConnectionInfo, Error> {
     let mut credentials = info.redis_settings().clone();
     if !config.username.is_empty() {

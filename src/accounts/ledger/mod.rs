@@ -148,7 +148,7 @@ pub struct OpenedLedger {
     /// Number of holds of an earlier start that were charged in full because their result is
     /// unknown.
     pub charged_holds: usize,
-    /// Number of other servers that use the same records now.
+    /// Number of other servers that use the same records now, or did and may still run.
     pub other_nodes: usize,
     /// Receiver of the budget alerts.
     pub alerts: UnboundedReceiver<Alert>,

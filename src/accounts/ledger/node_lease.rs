@@ -44,7 +44,8 @@ pub(super) struct StartedEpoch {
     pub(super) lease: NodeLease,
     /// Number of holds of other epochs that were charged in full.
     pub(super) charged_holds: usize,
-    /// Number of other nodes that have a lease.
+    /// Number of other nodes that have a lease, or had one that nobody has removed: they may be about
+    /// to renew it.
     pub(super) other_nodes: usize,
 }
 
@@ -74,7 +75,10 @@ impl NodeLease {
         }
         Ok(StartedEpoch {
             charged_holds: lease.close_orphaned_holds(transaction, now)?,
-            other_nodes: lease.count_others(transaction, now)?,
+            other_nodes: transaction
+                .scan(&storage_keys::nodes())?
+                .len()
+                .saturating_sub(usize::from(is_shared)),
             lease,
         })
     }
@@ -149,17 +153,6 @@ impl NodeLease {
             ends_at: lease_time(transaction, now).saturating_add(LEASE_SECONDS),
         };
         transaction.put(storage_keys::node(&self.node), lease.encode());
-    }
-
-    /// Counts the other nodes that have a lease.
-    fn count_others(&self, transaction: &Transaction<'_>, now: u64) -> Result<usize, Error> {
-        let lease_time = lease_time(transaction, now);
-        let mut others = 0;
-        for (key, value) in transaction.scan(&storage_keys::nodes())? {
-            let lease = LeaseRecord::decode(&key, &value)?;
-            others += usize::from(lease.epoch != self.epoch && lease.ends_at > lease_time);
-        }
-        Ok(others)
     }
 
     /// Removes the leases that are over, and every lease in a store that is not shared. Returns true

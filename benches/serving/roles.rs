@@ -319,7 +319,6 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
             sessions,
             idempotency,
             tasks: None,
-            idempotency,
         },
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });

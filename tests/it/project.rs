@@ -72,6 +72,10 @@ fn version_is_the_same_in_all_files() {
             "client/python/pyproject.toml",
             format!("\"claude-switchboard-server=={version}\""),
         ),
+        (
+            "client/python/pyproject.toml",
+            "name = \"claude-switchboard-client\"".to_owned(),
+        ),
         ("docs/openapi.json", format!("\"version\": \"{version}\"")),
         (
             "docs/CLI.md",

@@ -1,6 +1,6 @@
 """Responses, conversations and completions: by the official package, with the settings of this client.
 
-Needs `pip install claude-switchboard[openai]`.
+Needs `pip install "./client/python[openai]"`.
 """
 
 from claude_switchboard import Switchboard

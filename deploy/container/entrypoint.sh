@@ -1,6 +1,6 @@
 #!/bin/sh
-# claude-switchboard in its image: reads secrets from files, checks the user and the volume, and runs the program.
-#   NAME_FILE=/run/secrets/name    file with the value of NAME: ANTHROPIC_API_KEY, CLAUDE_CODE_OAUTH_TOKEN, any SWITCHBOARD_ variable
+# claude-switchboard in its image: checks the user and the volume, and runs the program. Secrets in files (ANTHROPIC_API_KEY_FILE and
+# the like) are read by the program itself.
 #   SWITCHBOARD_ALLOW_ROOT=1       run as root all the same; `tasks.user` needs it
 set -eu
 
@@ -14,17 +14,11 @@ allow_root=${SWITCHBOARD_ALLOW_ROOT:-}
 # The server refuses variables that it does not know.
 unset SWITCHBOARD_PROGRAM SWITCHBOARD_ALLOW_ROOT
 
-# Names have no characters that `eval` would take for more than a name.
-for name in $(env | sed -nE 's/^(SWITCHBOARD_[A-Z0-9_]+|ANTHROPIC_API_KEY|CLAUDE_CODE_OAUTH_TOKEN)_FILE=.*/\1/p'); do
-    eval "file=\${${name}_FILE} given=\${${name}:-}"
-    unset "${name}_FILE"
-    [ -n "$file" ] || continue
-    [ -z "$given" ] || die "both $name and ${name}_FILE are set" "set one of them"
-    value=$(cat -- "$file") || die "user $(id -u) cannot read $file, which ${name}_FILE names" \
-        "mount the secret there, readable by that user"
-    [ -n "$value" ] || die "$file, which ${name}_FILE names, is empty" "write the value into it"
-    export "$name=$value"
-done
+# Tells whether keys of callers are configured, by any of the variables that the program knows for them.
+has_keys() {
+    [ -n "${SWITCHBOARD_AUTH__KEYS:-}${SWITCHBOARD_AUTH__KEYS_FILE:-}${API_API_KEY:-}" ] ||
+        { [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -e "$CREDENTIALS_DIRECTORY/SWITCHBOARD_AUTH__KEYS" ]; }
+}
 
 user=$(id -u)
 if [ "$user" -eq 0 ] && [ "$allow_root" != 1 ]; then
@@ -41,7 +35,7 @@ if [ "${1:-}" = serve ]; then
     # Other machines are served with a key alone. One that nobody knows keeps the server closed until another is made.
     has_file=no
     case "$*" in *--config*) has_file=yes ;; esac
-    if [ "$has_file" = no ] && [ -z "${SWITCHBOARD_AUTH__KEYS:-}" ]; then
+    if [ "$has_file" = no ] && ! has_keys; then
         SWITCHBOARD_AUTH__KEYS=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
         export SWITCHBOARD_AUTH__KEYS
         printf '%s\n' 'note: SWITCHBOARD_AUTH__KEYS is empty, so only stored keys open this server; make one in this container:' \

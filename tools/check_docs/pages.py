@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from local_programs import ROOT
+
 SHELL, RUN, PARSED = ("sh", "bash", "console"), ("sh", "bash", "console", "python"), ("toml", "json")
 WORDS = {"checkout", "no server", "open", "errors"}
 

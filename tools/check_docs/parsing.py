@@ -7,7 +7,9 @@ import subprocess
 import tempfile
 import tomllib
 
-from .pages import ROOT, Page, indented
+from local_programs import ROOT
+
+from .pages import Page, indented
 from .programs import Programs
 
 

@@ -6,7 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from .pages import ROOT
+from local_programs import ROOT, claude_program, program
 
 PYTHON_PACKAGES = ("openai", "langchain-openai", "httpx2", "pydantic")
 
@@ -39,14 +39,12 @@ class Programs:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self.server = self.binary("SERVER_BIN", "claude-switchboard", ["--bin", "claude-switchboard"])
-        self.stand_in = self.binary("STAND_IN_BIN", "messages-stand-in", ["--package", "messages-stand-in"])
-        if "CLAUDE_BIN" not in os.environ:
-            subprocess.run([ROOT / "tools/install-cli"], check=True)
-        claude = os.environ.get("CLAUDE_BIN", ROOT / ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe")
+        self.server = program("SERVER_BIN", "claude-switchboard")
+        self.stand_in = program("STAND_IN_BIN", "messages-stand-in")
+        claude = claude_program()
         self.bin = work / "bin"
         self.bin.mkdir()
-        for name, target in (("claude-switchboard", self.server), ("messages-stand-in", self.stand_in), ("claude", Path(claude))):
+        for name, target in (("claude-switchboard", self.server), ("messages-stand-in", self.stand_in), ("claude", claude)):
             (self.bin / name).symlink_to(target)
         for name, text in (("cargo", CARGO), ("pip", PIP)):
             (self.bin / name).write_text(text)
@@ -55,13 +53,6 @@ class Programs:
         self.sections = set(tomllib.loads((ROOT / "src/config/default.toml").read_text()))
         self.upstream = ""
         self.process: subprocess.Popen[str] | None = None
-
-    @staticmethod
-    def binary(variable: str, name: str, arguments: list[str]) -> Path:
-        if named := os.environ.get(variable):
-            return Path(named).resolve()
-        subprocess.run(["cargo", "build", "--quiet", *arguments], cwd=ROOT, check=True)
-        return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "debug" / name
 
     @staticmethod
     def find_python() -> Path:

@@ -5,14 +5,15 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 
-from .pages import ROOT, Block, Page, Trouble, indented
+from local_programs import ROOT, free_port
+
+from .pages import Block, Page, Trouble, indented
 from .programs import Programs
 
 PAGE_SECONDS = 90
@@ -36,13 +37,6 @@ def kill_all() -> None:
     for process in started.copy():
         if group_exists(process):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class PageRun:

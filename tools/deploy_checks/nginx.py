@@ -21,18 +21,16 @@ from deploy_checks.running import (
     DEPLOY,
     KEY,
     NAME,
-    ROOT,
     CheckFailed,
     Programs,
     address_in,
-    binary,
     find_or_install,
-    free_port,
     require,
     run,
     say,
     wait_for,
 )
+from local_programs import claude_program, free_port, program
 
 UPLOAD_BYTES = 30 * 1000 * 1000
 # A stream of 40 tokens, one each 50 ms. A proxy that buffers delivers them in one piece, with a gap of two seconds.
@@ -44,23 +42,19 @@ MAX_EXTRA_GAP_MS = 250
 
 def start_server(programs: Programs) -> str:
     """Starts the stand-in and the server, and returns the server's address."""
-    claude = os.environ.get("CLAUDE_BIN")
-    if not claude:
-        run(ROOT / "tools/install-cli")
-        claude = str(ROOT / ".cache/cli/node_modules/@anthropic-ai/claude-code/bin/claude.exe")
-    stand_in = programs.start("stand-in", [binary("messages-stand-in", "STAND_IN_BIN"), "--quiet"])
+    stand_in = programs.start("stand-in", [program("STAND_IN_BIN", "messages-stand-in"), "--quiet"])
     wait_for("the stand-in listens", lambda: address_in(stand_in) != "")
     server = programs.start(
         "server",
         [
-            binary("claude-switchboard", "SERVER_BIN"),
+            program("SERVER_BIN", "claude-switchboard"),
             "serve",
             "--listen",
             "127.0.0.1:0",
             "--data-dir",
             programs.work / "data",
             "--claude-bin",
-            claude,
+            claude_program(),
         ],
         ANTHROPIC_API_KEY="sk-made-up",
         ANTHROPIC_BASE_URL=f"http://{address_in(stand_in)}",

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from local_programs import ROOT
+
 DEPLOY = ROOT / "deploy"
 NAME = "switchboard.example.com"
 KEY = "a-made-up-key"
@@ -50,22 +50,12 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float = 30) -> N
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def find_or_install(program: str, package: str) -> Path:
     """Finds a program, or installs its package by apt-get without starting its service."""
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     found = shutil.which(program, path=search)
-    if not found and shutil.which("apt-get"):
-        as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-        environment = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
-        say(f"installing {package}")
-        for step in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-            subprocess.run([*as_root, *environment, "apt-get", "--quiet=2", *step], stdout=subprocess.DEVNULL, check=False)
+    if not found:
+        subprocess.run([ROOT / "tools/apt-install", package], check=False)
         found = shutil.which(program, path=search)
     if not found:
         raise Skipped(f"there is no {program}; install the package {package}")
@@ -101,15 +91,6 @@ class Programs:
             program = subprocess.Popen([str(part) for part in command], env={**environment, **variables}, stdout=output, stderr=output)
         self.started.append(program)
         return log
-
-
-def binary(name: str, variable: str) -> Path:
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    found = Path(os.environ.get(variable) or target / "debug" / name)
-    if not found.exists():
-        say(f"building {name}")
-        run("cargo", "build", "--quiet", "--manifest-path", ROOT / "Cargo.toml", "--package", name)
-    return found
 
 
 def address_in(log: Path) -> str:

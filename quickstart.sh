@@ -77,13 +77,19 @@ check_source_tools() {
     if has cargo; then
         ok rust "$(cargo --version)"
     else
-        missing rust 'cargo was not found' "curl https://sh.rustup.rs -sSf | sh, then open a new terminal"
+        missing rust 'cargo was not found' "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh, then open a new terminal"
     fi
     if has cc || has gcc || has clang; then
         ok compiler "$(command -v cc || command -v gcc || command -v clang)"
     else
         missing compiler 'no C compiler was found, which Rust links with' \
             "$(install_hint build-essential gcc base-devel gcc build-base llvm https://gcc.gnu.org)"
+    fi
+    if has make; then
+        ok make "$(command -v make)"
+    else
+        missing make 'make was not found, which starts the build' \
+            "$(install_hint make make make make make make https://www.gnu.org/software/make)"
     fi
     check_node
     if has python3; then
@@ -149,7 +155,11 @@ in_env_file() { [[ -f .env ]] && grep -q "^[[:space:]]*$1=." .env; }
 sign_in() {
     local name
     for name in CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX ANTHROPIC_API_KEY CLAUDE_CODE_OAUTH_TOKEN; do
-        if [[ -n ${!name:-} ]] || { [[ $way == container ]] && in_env_file "$name"; }; then
+        # Of the environment, compose hands on the last two alone.
+        if [[ $way == container ]] && in_env_file "$name"; then
+            echo "$name"
+            return
+        elif [[ -n ${!name:-} ]] && [[ $way == source || $name != CLAUDE_CODE_USE_* ]]; then
             echo "$name"
             return
         fi
@@ -175,12 +185,20 @@ check_sign_in() {
     fi
 }
 
+# check_port PORT HINT
 check_port() {
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-        missing port "$port is in use" "end the program that has it, or choose another one: PORT=$((port + 1)) ./quickstart.sh"
+    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+        missing port "$1 is in use" "end the program that has it, or choose another one: $2"
     else
-        ok port "127.0.0.1:$port is free"
+        ok port "127.0.0.1:$1 is free"
     fi
+}
+
+# The port of the dashboard, which compose publishes beside that of the server: of the environment, or of .env.
+admin_port() {
+    local found=${ADMIN_PORT:-}
+    [[ -n $found || ! -f .env ]] || found=$(sed -n 's/^ADMIN_PORT=//p' .env)
+    echo "${found:-8081}"
 }
 
 check_disk() {
@@ -234,7 +252,8 @@ fi
 check_system
 if [[ $way == container ]]; then check_engine; else check_source_tools; fi
 check_sign_in
-check_port
+check_port "$port" "PORT=$((port + 1)) ./quickstart.sh"
+[[ $way == source ]] || check_port "$(admin_port)" 'ADMIN_PORT=8082 ./quickstart.sh --container'
 check_disk
 check_memory
 printf '\n%s missing, %s to know of\n' "$failed" "$warned"
@@ -246,6 +265,7 @@ fi
 if [[ -n $check_only ]]; then exit 0; fi
 confirm || exit 0
 if [[ $way == container ]]; then
+    printf '\nThe image is built first if there is none, which takes some ten minutes. Then the server is at http://127.0.0.1:%s.\n\n' "$port"
     PUBLISH_PORT=$port exec "$(engine)" compose up
 fi
 printf '\nThe first build takes about five minutes. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"

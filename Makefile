@@ -71,4 +71,6 @@ check-packages: ## Make packages of the debug build, install, upgrade and remove
 	@tools/check-packages
 
 clean-cache: ## Remove what the other commands have installed
+	@# Without root, images belong to users of one's own namespace.
+	rm -rf .cache/containers 2>/dev/null || podman unshare rm -rf "$(CURDIR)/.cache/containers"
 	rm -rf .cache compat-tests/client/node_modules compat-tests/node/node_modules compat-tests/openapi/node_modules

@@ -22,6 +22,7 @@ use super::project::Project;
 use super::text::KeyPrefix;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
+use crate::domain::EndUserTerms;
 use crate::domain::Grant;
 use crate::domain::Rates;
 
@@ -191,7 +192,7 @@ impl KeyIndex {
         self.read().webhooks.get(project).cloned()
     }
 
-    /// Current grant of a key with this policy in `project`.
+    /// Current grant of a key with this policy in `project`, without terms for end users.
     pub(super) fn grant(&self, policy: &KeyPolicy, project: &str) -> Grant {
         let inner = self.read();
         let known = inner.projects.get(project);
@@ -203,6 +204,7 @@ impl KeyIndex {
             budget: policy.budget,
             project_rates: known.map(|known| known.rates).unwrap_or_default(),
             project_budget: known.map(|known| known.budget).unwrap_or_default(),
+            end_users: EndUserTerms::default(),
         }
     }
 

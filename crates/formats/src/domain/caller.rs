@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::EndUser;
+use super::EndUserTerms;
 use super::Money;
 use super::RequestClaim;
 use super::RequestOrigin;
@@ -23,6 +25,8 @@ pub struct Caller {
     pub project_name: Option<Arc<str>>,
     /// Permissions and limits of the key.
     pub grant: Arc<Grant>,
+    /// End user of the key whom the request is for; `None` if it names none.
+    pub end_user: Option<EndUser>,
     /// Cache directives of this request.
     pub cache_control: CacheControl,
     /// Idempotency key of work that is resumed after a restart; runs with the same key are charged
@@ -66,6 +70,8 @@ pub struct Grant {
     pub project_rates: Rates,
     /// Budget shared by all keys of the project.
     pub project_budget: Budget,
+    /// Terms on which the end users of the key are served.
+    pub end_users: EndUserTerms,
 }
 
 /// Rate limits (`None` for no limit), and the weight in fair queueing.
@@ -130,10 +136,10 @@ impl Budget {
 }
 
 impl Grant {
-    /// True if any daily or monthly budget of the key or its project has a cap.
+    /// True if any daily or monthly budget of the key, its project or its end users has a cap.
     pub fn is_capped(&self) -> bool {
-        let caps =
-            [&self.budget, &self.project_budget].map(|budget| [budget.daily, budget.monthly]);
+        let budgets = [&self.budget, &self.project_budget, &self.end_users.budget];
+        let caps = budgets.map(|budget| [budget.daily, budget.monthly]);
         caps.as_flattened()
             .iter()
             .any(|cap| cap.tokens.is_some() || cap.money.is_some())
@@ -155,6 +161,7 @@ impl Caller {
             project: DEFAULT_PROJECT.to_owned(),
             project_name: None,
             grant: Arc::default(),
+            end_user: None,
             cache_control: CacheControl::default(),
             idempotency_key: None,
             claim: RequestClaim::default(),

@@ -198,7 +198,7 @@ pub struct Native {
     pub has_cache_breakpoints: bool,
     /// Set if the prompt is cached with the long TTL of one hour.
     pub has_long_cache_ttl: bool,
-    /// End user that the request names; for hooks only, and not sent to Claude.
+    /// End user that the request names; for the ledger and for hooks, and not sent to Claude.
     pub end_user: Option<String>,
 }
 

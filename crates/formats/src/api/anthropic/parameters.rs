@@ -12,6 +12,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::parse_stop_sequences;
 use crate::api::request_schema::printable;
 use crate::domain::Effort;
+use crate::domain::EndUser;
 use crate::domain::Format;
 use crate::domain::Sampling;
 use crate::domain::Schema;
@@ -110,7 +111,7 @@ fn take_end_user(
     let Some(mut labels) = request.take_object("metadata")? else {
         return Ok(None);
     };
-    let user = labels.take_text("user_id")?;
+    let user = labels.take_short_text("user_id", EndUser::MAX_BYTES)?;
     labels.finish(ignored)?;
     Ok(user)
 }

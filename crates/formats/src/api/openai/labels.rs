@@ -7,6 +7,7 @@ use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::code;
+use crate::domain::EndUser;
 
 const MAX_METADATA_PAIRS: usize = 16;
 const MAX_METADATA_KEY_LENGTH: usize = 64;
@@ -24,14 +25,27 @@ pub(super) const CLIENT_CHOSEN_ID_RULE: &str =
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Labels {
     pub(super) user: Option<String>,
+    pub(super) safety_identifier: Option<String>,
     pub(super) metadata: Map<String, Value>,
 }
 
-/// Takes the labels `user` and `metadata`.
+impl Labels {
+    /// Returns the end user that the request names: by `safety_identifier`, which has replaced `user`
+    /// in `OpenAI`'s API, else by `user`.
+    pub(super) fn end_user(&self) -> Option<String> {
+        let names = [&self.safety_identifier, &self.user];
+        let mut named = names.into_iter().flatten();
+        named.find(|name| !name.trim().is_empty()).cloned()
+    }
+}
+
+/// Takes the labels `user`, `safety_identifier` and `metadata`.
 pub(super) fn take_labels(request: &mut ObjectReader) -> Result<Labels, InvalidRequest> {
-    let user = request.take_text("user")?;
+    let user = request.take_short_text("user", EndUser::MAX_BYTES)?;
+    let safety_identifier = request.take_short_text("safety_identifier", EndUser::MAX_BYTES)?;
     Ok(Labels {
         user,
+        safety_identifier,
         metadata: take_metadata(request)?.unwrap_or_default(),
     })
 }

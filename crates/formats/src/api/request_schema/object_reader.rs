@@ -262,6 +262,23 @@ impl ObjectReader {
         })
     }
 
+    /// Takes a string of at most `max_bytes`, like [`take`](Self::take).
+    ///
+    /// # Errors
+    /// Fails if the value does not have the declared type, or is longer.
+    pub fn take_short_text(
+        &mut self,
+        name: &'static str,
+        max_bytes: usize,
+    ) -> Result<Option<String>, InvalidRequest> {
+        let text = self.take_text(name)?;
+        if text.as_ref().is_some_and(|text| text.len() > max_bytes) {
+            let words = format!("is longer than {max_bytes} bytes. Shorten it.");
+            return Err(self.invalid_field(name, code::VALUE, &words));
+        }
+        Ok(text)
+    }
+
     /// Returns `items`, the required array `name` that was parsed apart from the other fields.
     ///
     /// # Errors

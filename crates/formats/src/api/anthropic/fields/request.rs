@@ -138,7 +138,11 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
 /// Fields of `metadata`.
 pub(in crate::api::anthropic) static METADATA: ObjectSchema = ObjectSchema {
     prefix: "metadata.",
-    fields: &[checked("user_id", Text, "Not sent to Claude.")],
+    fields: &[honoured(
+        "user_id",
+        Text,
+        "Names the [end user](end-users.md). Not sent to Claude.",
+    )],
 };
 
 /// Fields of `thinking`.

@@ -101,7 +101,7 @@ pub(super) fn read_request(
     let include_usage = take_include_usage(&mut request, stream, &mut ignored)?;
     let sampling = parameters::take_sampling(&mut request, body, &mut ignored)?;
     // Labels are never sent to Anthropic.
-    let end_user = labels::take_labels(&mut request)?.user;
+    let end_user = labels::take_labels(&mut request)?.end_user();
     let project = request.take_text("project_id")?;
     let n = request
         .take_integer("n")?

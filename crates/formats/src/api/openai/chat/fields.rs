@@ -77,7 +77,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
             "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic does not accept those of white space alone: they [end the answer](#stop-texts) here.",
         )
         .of_texts(),
-        checked("user", Text, "Not sent to Claude."),
+        honoured("user", Text, "Names the [end user](end-users.md). Not sent to Claude."),
         PROJECT,
         checked(
             "metadata",
@@ -192,7 +192,11 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         )
         .with_no_op(&["{}"]),
         cache_mark::RETENTION,
-        ignored("safety_identifier", Text, "Not sent to Claude."),
+        honoured(
+            "safety_identifier",
+            Text,
+            "Names the [end user](end-users.md), before `user`. Not sent to Claude.",
+        ),
     ],
 };
 

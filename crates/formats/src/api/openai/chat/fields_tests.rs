@@ -104,6 +104,7 @@ fn honoured_chat_fields_are_read_by_the_decoder() {
         ("seed", "1"),
         ("reasoning_effort", "\"low\""),
         ("prompt_cache_retention", "\"24h\""),
+        ("safety_identifier", "\"a\""),
     ];
     let read = |field: &&Field| {
         matches!(

@@ -14,6 +14,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::parse_request;
 use crate::api::request_schema::repair_characters;
 use crate::domain::Effort;
+use crate::domain::EndUser;
 use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::Part;
@@ -62,7 +63,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(1);
     let echo = request.take_bool("echo")?.unwrap_or(false);
-    let end_user = request.take_text("user")?;
+    let end_user = request.take_short_text("user", EndUser::MAX_BYTES)?;
     let project = request.take_text("project_id")?;
     let prompts = take_prompts(&mut request, n)?;
     request.finish(&mut ignored)?;

@@ -9,7 +9,6 @@ use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -65,7 +64,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
             "Number of answers to each prompt; at most 16 in all. Each comes from a run of its own, and `usage` is their sum.",
         ),
         honoured("echo", Bool, "The prompt stands before its answer."),
-        checked("user", Text, "Not sent to Claude."),
+        honoured("user", Text, "Names the [end user](end-users.md). Not sent to Claude."),
         PROJECT,
         refused("suffix", Text, "Claude does not fill gaps.").with_no_op(&["\"\""]),
         refused(

@@ -50,6 +50,7 @@ pub struct CreateResponseRequest {
     sampling: Sampling,
     offer: ResponseToolOffer,
     project: Option<String>,
+    end_user: Option<String>,
     is_cached_long: bool,
     ignored: RemarkCollector,
 }
@@ -88,6 +89,7 @@ pub(super) fn read_request(
     let store = request.take_bool("store")?.unwrap_or(true);
     let background = take_background(&mut request, store, way)?;
     let labels = labels::take_labels(&mut request)?;
+    let end_user = labels.end_user();
     let project = request.take_text("project_id")?;
     let is_cached_long = cache_mark::take_long_retention(&mut request)?;
     let previous_response_id = request.take_text("previous_response_id")?;
@@ -104,9 +106,7 @@ pub(super) fn read_request(
     let parameters = parameters::take_parameters(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
     // Reported as ignored, but echoed in the response.
-    let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
-    let safety_identifier = echo("safety_identifier");
-    let prompt_cache_key = echo("prompt_cache_key");
+    let prompt_cache_key = request.peek_text("prompt_cache_key").map(ToOwned::to_owned);
     request.finish(&mut ignored)?;
     let response = Response {
         status: if background {
@@ -121,7 +121,7 @@ pub(super) fn read_request(
         parallel_tool_calls: offer.tools.parallel,
         previous_response_id,
         reasoning: parameters.reasoning,
-        safety_identifier,
+        safety_identifier: labels.safety_identifier,
         prompt_cache_key,
         store,
         temperature: parameters.temperature,
@@ -142,6 +142,7 @@ pub(super) fn read_request(
         sampling: parameters.sampling,
         offer,
         project,
+        end_user,
         is_cached_long,
         ignored,
     })
@@ -319,7 +320,7 @@ impl CreateResponseRequest {
             project: self.project,
             native: Native {
                 has_long_cache_ttl: self.is_cached_long,
-                end_user: self.response.user,
+                end_user: self.end_user,
                 ..Native::default()
             },
         };

@@ -237,6 +237,7 @@ fn response_has_every_required_field() {
         ),
         (&json!("s"), &json!("k"))
     );
-    let (_, remarks) = request.into_turn(&[]).unwrap();
-    assert_eq!(remarks.ignored, ["prompt_cache_key", "safety_identifier"]);
+    let (turn, remarks) = request.into_turn(&[]).unwrap();
+    assert_eq!(turn.native.end_user.as_deref(), Some("s"));
+    assert_eq!(remarks.ignored, ["prompt_cache_key"]);
 }

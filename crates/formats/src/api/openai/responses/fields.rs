@@ -120,7 +120,11 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
         )
         .of_texts(),
-        checked("user", Text, "Given back, and not sent to Claude."),
+        honoured(
+            "user",
+            Text,
+            "Names the [end user](end-users.md). Given back, and not sent to Claude.",
+        ),
         PROJECT,
         honoured(
             "type",
@@ -159,10 +163,10 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         ),
         ignored("prompt_cache_options", Object, CACHE).with_no_op(&["{}"]),
         cache_mark::RETENTION,
-        ignored(
+        honoured(
             "safety_identifier",
             Text,
-            "Given back, and not sent to Claude.",
+            "Names the [end user](end-users.md), before `user`. Given back, and not sent to Claude.",
         ),
         ignored("access_programs", Object, "There are none.").with_no_op(&["{}"]),
         ignored(

@@ -87,7 +87,7 @@ fn honoured_response_fields_are_read_by_the_decoder() {
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": true}},
         "reasoning": {"effort": "low", "summary": "auto", "generate_summary": "auto"},
         "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u", "project_id": "p",
-        "prompt_cache_retention": "24h",
+        "prompt_cache_retention": "24h", "safety_identifier": "s",
     });
     let read = |table: &'static ObjectSchema| {
         table.fields.iter().filter(|field| {

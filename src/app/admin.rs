@@ -36,6 +36,7 @@ pub(super) fn caller_keys(settings: &Settings, registry: &Registry) -> anyhow::R
     let keys = Keys::new(settings.auth.keys.iter().map(SettingsKey::reveal))?.with_stored(registry);
     settings.check_reach(keys.any_exist())?;
     let keys = keys.with_scraper(settings.metrics.token().map(AdminKey::of));
+    let keys = keys.with_end_users(settings.end_users.clone());
     Ok(if settings.server.listen.ip().is_loopback() {
         keys
     } else {

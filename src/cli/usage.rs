@@ -32,7 +32,7 @@ pub(super) struct UsageArguments {
     #[arg(long, default_value = "month", value_parser = PossibleValuesParser::new(UsagePeriod::ALL.map(UsagePeriod::as_str))
         .try_map(|name| UsagePeriod::named(&name).ok_or("is no period")))]
     period: UsagePeriod,
-    /// Group the lines by model, key or day.
+    /// Group the lines by model, key, day or end user.
     #[arg(long, value_parser = PossibleValuesParser::new(GroupBy::ALL.map(GroupBy::as_str))
         .try_map(|name| GroupBy::from_name(&name).ok_or("is no group")))]
     group_by: Option<GroupBy>,

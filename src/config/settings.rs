@@ -51,6 +51,8 @@ pub struct Settings {
     pub http: http::Config,
     /// Authentication: keys of callers.
     pub auth: auth::Config,
+    /// End users: who names them, and their limits and budgets.
+    pub end_users: auth::EndUserConfig,
     /// Default rate limits of a key.
     pub limits: rate_limit::Config,
     /// Admin API: key and address.
@@ -155,6 +157,7 @@ impl Settings {
             connections: layers.section("server")?,
             http: layers.section("server")?,
             auth: layers.section("auth")?,
+            end_users: layers.section("end_users")?,
             limits: layers.section("limits")?,
             admin: layers.section("admin")?,
             metrics: layers.section("metrics")?,

@@ -46,6 +46,7 @@ fn shown_owners(config: &OwnerConfig, registry: &Registry) -> Vec<BudgetOwner> {
         let capped = match scope {
             BudgetScope::Project => registry.capped_projects(room),
             BudgetScope::Key => registry.capped_keys(room),
+            BudgetScope::EndUser => Vec::new(),
         };
         let capped = capped.into_iter();
         owners.extend(capped.map(|(id, budget)| BudgetOwner { scope, id, budget }));
@@ -59,6 +60,7 @@ fn budget_level(id: String, status: &BudgetStatus) -> Option<BudgetLevel> {
     let scope = match status.scope {
         BudgetScope::Key => "key",
         BudgetScope::Project => "project",
+        BudgetScope::EndUser => return None,
     };
     let window = match status.window {
         BudgetWindow::Day => "daily",

@@ -14,6 +14,7 @@ use super::ScraperError;
 use super::admin::AdminKey;
 use super::configured::ConfiguredKeys;
 use super::digest::KeyDigest;
+use super::end_users::EndUserConfig;
 use super::key::KeyPolicy;
 use super::key::Permission;
 use super::key::id_of;
@@ -25,6 +26,7 @@ use super::tables;
 use super::text::KeyPrefix;
 use crate::domain::Caller;
 use crate::domain::DEFAULT_PROJECT;
+use crate::domain::Grant;
 use crate::domain::unix_now;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
@@ -48,6 +50,8 @@ pub struct Keys {
     /// Key of the metrics, which opens nothing else.
     scraper: Option<AdminKey>,
     requires_key: bool,
+    /// Settings of the end users of all keys; `None` for the defaults.
+    end_users: Option<Arc<EndUserConfig>>,
 }
 
 /// Credentials of a request.
@@ -156,6 +160,21 @@ impl Keys {
     /// True if the metrics have a key of their own.
     pub fn has_scraper(&self) -> bool {
         self.scraper.is_some()
+    }
+
+    /// Sets who names end users, and the terms on which they are served.
+    #[must_use]
+    pub fn with_end_users(self, end_users: EndUserConfig) -> Self {
+        Self {
+            end_users: Some(Arc::new(end_users)),
+            ..self
+        }
+    }
+
+    /// Returns the name of the header that names the end user of a request, in lower case; `None` if
+    /// none does.
+    pub fn end_user_header(&self) -> Option<&str> {
+        self.end_users.as_ref()?.header.as_deref()
     }
 
     /// Requires a key even if none exists, for a server that is reachable from other machines.
@@ -384,7 +403,11 @@ impl Keys {
     }
 
     fn caller(&self, found: IdentifiedKey) -> Caller {
-        let grant = Arc::new(self.index.grant(&found.policy, &found.project));
+        let end_users = self.end_users.as_deref().map(EndUserConfig::terms);
+        let grant = Arc::new(Grant {
+            end_users: end_users.unwrap_or_default(),
+            ..self.index.grant(&found.policy, &found.project)
+        });
         let project_name = self.index.project_name(&found.project);
         let project = found.project.as_ref().to_owned();
         Caller {

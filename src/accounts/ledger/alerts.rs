@@ -13,7 +13,7 @@ use crate::domain::LogText;
 /// A budget has reached an alert threshold. Raised once for each threshold and each day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// Owner of the budget: key or project.
+    /// Owner of the budget: key or project. End users raise no alerts.
     pub scope: BudgetScope,
     /// Id of the key or project, depending on `scope`.
     pub name: String,

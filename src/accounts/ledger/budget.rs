@@ -15,13 +15,15 @@ use super::calendar::Span;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 
-/// Owner of a budget: a key or a project.
+/// Owner of a budget: a key, a project or an end user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BudgetScope {
     /// Budget of the key itself.
     Key,
     /// Budget of all keys of the project together.
     Project,
+    /// Budget of one end user of the key.
+    EndUser,
 }
 
 /// Time window of a budget.
@@ -74,7 +76,7 @@ pub struct BudgetOwner {
     pub budget: Budget,
 }
 
-/// Meter that counts a request, with its cap: day or month, of key or project.
+/// Meter that counts a request, with its cap: day or month, of key, project or end user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BudgetAccount<'a> {
     pub(super) scope: BudgetScope,
@@ -97,16 +99,25 @@ pub(super) struct ReachedThreshold {
 }
 
 impl<'a> BudgetAccount<'a> {
-    /// The four meters of a request of `day`, always in the same order.
-    pub(super) fn all(key: &'a str, project: &'a str, grant: &Grant, day: Day) -> [Self; 4] {
+    /// The meters of a request of `day`, always in the same order: two for each owner. `end_user` is
+    /// the account of an end user.
+    pub(super) fn all(
+        key: &'a str,
+        project: &'a str,
+        end_user: Option<&'a str>,
+        grant: &Grant,
+        day: Day,
+    ) -> Vec<Self> {
         let of_key = Self::of_owner(BudgetScope::Key, key, grant.budget, day);
         let of_project = Self::of_owner(BudgetScope::Project, project, grant.project_budget, day);
-        let [key_day, key_month] = of_key;
-        let [project_day, project_month] = of_project;
-        [key_day, key_month, project_day, project_month]
+        let of_end_user = end_user.map(|account| {
+            Self::of_owner(BudgetScope::EndUser, account, grant.end_users.budget, day)
+        });
+        let owners = [Some(of_key), Some(of_project), of_end_user];
+        owners.into_iter().flatten().flatten().collect()
     }
 
-    /// Returns the meters of the key or project `name` for `day` and for the month of `day`.
+    /// Returns the meters of the owner `name` for `day` and for the month of `day`.
     pub(super) fn of_owner(
         scope: BudgetScope,
         name: &'a str,
@@ -235,6 +246,7 @@ impl BudgetScope {
         match self {
             Self::Key => b'k',
             Self::Project => b'p',
+            Self::EndUser => b'e',
         }
     }
 
@@ -242,6 +254,7 @@ impl BudgetScope {
         match tag {
             b'k' => Some(Self::Key),
             b'p' => Some(Self::Project),
+            b'e' => Some(Self::EndUser),
             _ => None,
         }
     }
@@ -261,6 +274,7 @@ impl fmt::Display for BudgetScope {
         formatter.write_str(match self {
             Self::Key => "key",
             Self::Project => "project",
+            Self::EndUser => "end_user",
         })
     }
 }
@@ -284,7 +298,11 @@ impl fmt::Display for BudgetExceeded {
             .saturating_sub(self.held);
         let figures = [self.wanted, left, self.cap, self.spent, self.held];
         let [wanted, left, cap, spent, held] = figures.map(|figure| self.unit.show(figure));
-        let scope = self.scope;
+        let scope = match self.scope {
+            BudgetScope::Key => "key",
+            BudgetScope::Project => "project",
+            BudgetScope::EndUser => "end user",
+        };
         let window = self.window;
         let resets = Day::of(self.resets_at);
         write!(

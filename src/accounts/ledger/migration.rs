@@ -13,7 +13,7 @@ use super::storage_keys;
 pub(super) type MigrationStep = fn(&mut Transaction<'_>) -> Result<(), Error>;
 
 /// Migration steps, each with the version it starts from.
-const STEPS: &[(u8, MigrationStep)] = &[(1, write_head)];
+const STEPS: &[(u8, MigrationStep)] = &[(1, write_head), (2, write_head)];
 
 /// Migrates the records to the current version; does nothing if there is no ledger yet.
 pub(super) fn migrate(transaction: &mut Transaction<'_>) -> Result<(), Error> {
@@ -21,7 +21,7 @@ pub(super) fn migrate(transaction: &mut Transaction<'_>) -> Result<(), Error> {
 }
 
 /// Writes the head in the current version, so that earlier programs refuse the ledger. The other
-/// records are written anew as they change, because those of version 1 are still read.
+/// records are written anew as they change, because those of earlier versions are still read.
 fn write_head(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     let place = storage_keys::head();
     if let Some(head) = load_record::<LedgerHead>(transaction, &place)? {

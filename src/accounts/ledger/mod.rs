@@ -23,6 +23,8 @@
 //! Days and months are those of UTC. A hold counts in the day and month in which it was placed, and
 //! its charge is booked there too, even if it comes later.
 //!
+//! Usage and budgets of end users are kept by key and end user, in bounded number.
+//!
 //! Knows callers, tokens and money, but neither prices nor models, nor how a turn is run.
 //! [`Alert`]s go to the channel returned by [`Ledger::open`].
 
@@ -34,6 +36,7 @@ mod charge_metrics;
 mod charges;
 mod clock;
 mod codec;
+mod end_users;
 mod error;
 mod hold;
 mod migration;
@@ -53,6 +56,7 @@ pub(crate) mod testing;
 mod tests;
 mod transactions;
 mod usage;
+mod usage_counters;
 mod verify;
 mod work_owners;
 
@@ -127,7 +131,8 @@ pub use work_owners::WorkOwners;
 /// Configuration of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Days for which single charges are kept, ten years at most; their sums are kept for ever.
+    /// Days for which single charges and the usage of end users are kept, ten years at most; the sums of
+    /// keys are kept for ever.
     #[serde(deserialize_with = "setting::number::<1, 3_660, _, _>")]
     pub keep_charges_days: u32,
     /// Name of this server, the same at each start; different from those of the servers that share

@@ -22,6 +22,7 @@ use super::VerifyReport;
 use super::archive;
 use super::budget::BudgetAccount;
 use super::charges;
+use super::end_users;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::LedgerRecord as _;
@@ -43,7 +44,7 @@ pub struct LedgerReader {
 /// Current status of one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetStatus {
-    /// Owner of the budget: key or project.
+    /// Owner of the budget: key, project or end user.
     pub scope: BudgetScope,
     /// Time window of the budget.
     pub window: BudgetWindow,
@@ -109,7 +110,8 @@ impl LedgerReader {
     /// # Errors
     /// Fails when the records cannot be read.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<BudgetStatus>, Error> {
-        let meters = self.capped_meters(caller).await?;
+        let end_user = end_users::account_of(caller);
+        let meters = self.capped_meters(caller, end_user.as_deref()).await?;
         let statuses = meters
             .iter()
             .map(|(account, meter)| BudgetStatus::from_meter(account, meter));
@@ -144,21 +146,30 @@ impl LedgerReader {
     /// # Errors
     /// [`Error::BudgetExceeded`] if one is used up, or an error of the store.
     pub async fn check_budgets(&self, caller: &Caller) -> Result<(), Error> {
-        let meters = self.capped_meters(caller).await?;
+        let end_user = end_users::account_of(caller);
+        let meters = self.capped_meters(caller, end_user.as_deref()).await?;
         let over = meters
             .iter()
             .find_map(|(account, meter)| account.check(meter, AmountSum::default()));
         over.map_or(Ok(()), |over| Err(Error::BudgetExceeded(over)))
     }
 
-    /// Returns the capped budgets of `caller` with what is spent and held of them.
+    /// Returns the capped budgets of `caller` and of the account `end_user` with what is spent and
+    /// held of them.
     async fn capped_meters<'a>(
         &self,
         caller: &'a Caller,
+        end_user: Option<&'a str>,
     ) -> Result<Vec<(BudgetAccount<'a>, BudgetMeter)>, Error> {
         let today = Day::of(self.clock.now());
-        let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, today);
-        self.read_meters(accounts.into()).await
+        let Caller {
+            name,
+            project,
+            grant,
+            ..
+        } = caller;
+        let accounts = BudgetAccount::all(name, project, end_user, grant, today);
+        self.read_meters(accounts).await
     }
 
     /// Returns the `accounts` that have a cap, each with its meter.

@@ -14,15 +14,17 @@ use super::calendar::Day;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
 use super::savings;
-use super::savings::SavingSums;
 use super::storage_keys;
 
 /// Version of the written records.
-pub(super) const VERSION: u8 = 2;
-/// Oldest version that is still read. Charges and counters have their savings since version 2.
+pub(super) const VERSION: u8 = 3;
+/// Oldest version that is still read. Charges and counters have their savings since version 2, holds
+/// and charges their end user since version 3.
 const MIN_VERSION: u8 = 1;
 /// First version with savings.
-const SAVINGS_VERSION: u8 = 2;
+pub(super) const SAVINGS_VERSION: u8 = 2;
+/// First version with end users.
+const END_USER_VERSION: u8 = 3;
 
 /// Kind of record with its binary encoding.
 pub(super) trait LedgerRecord: Sized {
@@ -100,6 +102,8 @@ pub(super) struct HoldRecord {
     pub(super) project: String,
     pub(super) key: String,
     pub(super) amount: Amount,
+    /// End user who is counted; empty if there is none.
+    pub(super) end_user: String,
 }
 
 /// Record of a charge.
@@ -122,9 +126,11 @@ pub(super) struct ChargeRecord {
     pub(super) is_unknown: bool,
     /// Cost on the baseline; `None` if it is unknown, as in records of version 1.
     pub(super) baseline: Option<BaselineCost>,
+    /// End user who was counted; empty if there was none.
+    pub(super) end_user: String,
 }
 
-/// Spent and held sums of a key or project within a day or month.
+/// Spent and held sums of a key, project or end user within a day or month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct BudgetMeter {
     pub(super) spent: AmountSum,
@@ -133,21 +139,10 @@ pub(super) struct BudgetMeter {
     pub(super) alerted: u8,
 }
 
-/// Usage of one key and model on one day.
+/// Number of end users of a key that are counted apart in a month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct UsageCounters {
-    pub(super) requests: u64,
-    pub(super) input: u128,
-    pub(super) cache_write: u128,
-    pub(super) cache_read: u128,
-    pub(super) output: u128,
-    pub(super) estimated: u128,
-    pub(super) money: u128,
-    pub(super) unknown: u64,
-    /// Savings of the charges that can be compared with the baseline.
-    pub(super) compared: SavingSums,
-    /// Savings of answers from the response cache, which have no charges.
-    pub(super) reused: SavingSums,
+pub(super) struct EndUserCount {
+    pub(super) number: u32,
 }
 
 /// Nano-dollars of an amount that is not negative; a negative one counts as zero.
@@ -211,77 +206,6 @@ impl ChargeRecord {
     }
 }
 
-impl UsageCounters {
-    pub(super) fn of(charged: &ChargeRecord) -> Self {
-        let usage = charged.usage;
-        Self {
-            requests: 1,
-            input: usage.input_tokens.into(),
-            cache_write: usage.cache_write_tokens.into(),
-            cache_read: usage.cache_read_tokens.into(),
-            output: usage.output_tokens.into(),
-            estimated: charged.estimated_tokens.into(),
-            money: nanos(charged.money),
-            unknown: charged.is_unknown.into(),
-            compared: SavingSums::of_charge(charged),
-            reused: SavingSums::default(),
-        }
-    }
-
-    /// Returns the part of the counters that charges add up to.
-    pub(super) fn of_charges_alone(self) -> Self {
-        Self {
-            reused: SavingSums::default(),
-            ..self
-        }
-    }
-
-    /// Returns the savings of charges and of reused answers together.
-    pub(super) fn savings(&self) -> SavingSums {
-        self.compared.plus(self.reused)
-    }
-
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests),
-            input: self.input.saturating_add(other.input),
-            cache_write: self.cache_write.saturating_add(other.cache_write),
-            cache_read: self.cache_read.saturating_add(other.cache_read),
-            output: self.output.saturating_add(other.output),
-            estimated: self.estimated.saturating_add(other.estimated),
-            money: self.money.saturating_add(other.money),
-            unknown: self.unknown.saturating_add(other.unknown),
-            compared: self.compared.plus(other.compared),
-            reused: self.reused.plus(other.reused),
-        }
-    }
-
-    /// Replaces the money of `charged` by that of `corrected`, the same charge.
-    pub(super) fn correct(self, charged: &ChargeRecord, corrected: &ChargeRecord) -> Self {
-        let money = self.money.saturating_sub(nanos(charged.money));
-        let unknown = self.unknown.saturating_sub(charged.is_unknown.into());
-        let compared = self.compared.minus(SavingSums::of_charge(charged));
-        Self {
-            money: money.saturating_add(nanos(corrected.money)),
-            unknown: unknown.saturating_add(corrected.is_unknown.into()),
-            compared: compared.plus(SavingSums::of_charge(corrected)),
-            ..self
-        }
-    }
-
-    /// Total of all token counts.
-    pub(super) fn tokens(&self) -> u128 {
-        let parts = [
-            self.input,
-            self.cache_write,
-            self.cache_read,
-            self.output,
-            self.estimated,
-        ];
-        parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
-    }
-}
-
 impl LedgerRecord for LedgerHead {
     const KIND: &'static str = "head";
 
@@ -323,6 +247,7 @@ impl LedgerRecord for HoldRecord {
         writer.text(&self.project);
         writer.text(&self.key);
         write_amount(writer, self.amount);
+        writer.text(&self.end_user);
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
@@ -332,6 +257,7 @@ impl LedgerRecord for HoldRecord {
             project: reader.text()?,
             key: reader.text()?,
             amount: read_amount(reader)?,
+            end_user: read_end_user(reader)?,
         })
     }
 }
@@ -361,6 +287,7 @@ impl LedgerRecord for ChargeRecord {
         );
         writer.number(self.is_unknown);
         savings::write_baseline(writer, self.baseline);
+        writer.text(&self.end_user);
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
@@ -390,6 +317,7 @@ impl LedgerRecord for ChargeRecord {
         } else {
             savings::read_baseline(reader)?
         };
+        let end_user = read_end_user(reader)?;
         Some(Self {
             taken_at,
             settled_at,
@@ -402,6 +330,7 @@ impl LedgerRecord for ChargeRecord {
             money,
             is_unknown,
             baseline,
+            end_user,
         })
     }
 }
@@ -434,47 +363,26 @@ impl LedgerRecord for BudgetMeter {
     }
 }
 
-impl LedgerRecord for UsageCounters {
-    const KIND: &'static str = "usage of a day";
+impl LedgerRecord for EndUserCount {
+    const KIND: &'static str = "number of end users";
 
     fn write(&self, writer: &mut RecordWriter) {
-        writer.number(self.requests);
-        for number in [
-            self.input,
-            self.cache_write,
-            self.cache_read,
-            self.output,
-            self.estimated,
-            self.money,
-        ] {
-            writer.number(number);
-        }
-        writer.number(self.unknown);
-        self.compared.write(writer);
-        self.reused.write(writer);
+        writer.number(self.number);
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
-        let counters = Self {
-            requests: reader.number()?,
-            input: reader.number()?,
-            cache_write: reader.number()?,
-            cache_read: reader.number()?,
-            output: reader.number()?,
-            estimated: reader.number()?,
-            money: reader.number()?,
-            unknown: reader.number()?,
-            ..Self::default()
-        };
-        if reader.version() < SAVINGS_VERSION {
-            return Some(counters);
-        }
         Some(Self {
-            compared: SavingSums::read(reader)?,
-            reused: SavingSums::read(reader)?,
-            ..counters
+            number: reader.number()?,
         })
     }
+}
+
+/// Reads the end user of a hold or charge; empty in records of earlier versions.
+fn read_end_user(reader: &mut RecordReader<'_>) -> Option<String> {
+    if reader.version() < END_USER_VERSION {
+        return Some(String::new());
+    }
+    reader.text()
 }
 
 fn write_amount(writer: &mut RecordWriter, amount: Amount) {

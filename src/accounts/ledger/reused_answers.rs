@@ -23,10 +23,10 @@ use super::Error;
 use super::Ledger;
 use super::charge_metrics;
 use super::records::LedgerRecord as _;
-use super::records::UsageCounters;
 use super::records::load_record;
 use super::savings::SavingSums;
 use super::storage_keys;
+use super::usage_counters::UsageCounters;
 
 /// Answer from the response cache, with the costs that it avoided.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::Error;
 use super::records::AmountSum;
 use super::records::ChargeRecord;
 use super::records::LedgerRecord as _;
-use super::records::UsageCounters;
 use super::storage_keys;
+use super::usage_counters::UsageCounters;
 
 const SECONDS_AN_HOUR: u64 = 3_600;
 
@@ -55,14 +55,15 @@ impl SpendingHistory {
         sums[step] = sums[step].plus(amount);
     }
 
-    /// Returns what the owner has spent since the start, at the end of each step; the last is up to
-    /// now.
+    /// Returns what the key or project has spent since the start, at the end of each step; the last is
+    /// up to now. Of end users no history is kept.
     pub fn cumulative(&self, scope: BudgetScope, id: &str) -> Vec<Amount> {
         let mut steps = vec![AmountSum::default(); self.steps];
         for ((project, key), sums) in &self.spent {
             let owner = match scope {
                 BudgetScope::Key => key,
                 BudgetScope::Project => project,
+                BudgetScope::EndUser => continue,
             };
             if owner == id {
                 for (total, sum) in steps.iter_mut().zip(sums) {

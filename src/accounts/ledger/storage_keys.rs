@@ -14,6 +14,8 @@ pub(super) const TABLE: StoreTable = StoreTable::new("ledger");
 const HEAD: u8 = b'a';
 /// Charges by id.
 const CHARGE: u8 = b'c';
+/// Usage counters of end users by day, project, key and end user.
+const END_USER_USAGE: u8 = b'e';
 /// Open holds by id.
 const HOLD: u8 = b'h';
 /// Meters by span, scope and name; within a window, the oldest span first.
@@ -24,6 +26,8 @@ const CHARGE_DAY: u8 = b'o';
 const NODE: u8 = b'n';
 /// Usage counters by project, day, key and model.
 const USAGE: u8 = b'u';
+/// Numbers of end users by month and key.
+const END_USER_COUNT: u8 = b'x';
 
 /// Reason of the error of a record whose key cannot be parsed.
 const BAD_KEY: &str = "its key is damaged";
@@ -171,6 +175,64 @@ pub(super) fn parse_usage(key: &[u8]) -> Result<(String, Day, String, String), E
     parse().ok_or_else(|| Error::unreadable("usage of a day", key, BAD_KEY))
 }
 
+/// Prefix of the usage of all end users, the oldest day first.
+pub(super) fn all_end_user_usage() -> Vec<u8> {
+    storage_key(END_USER_USAGE, &[])
+}
+
+/// Prefix of the usage of all end users on one day.
+pub(super) fn end_user_usage_on(day: Day) -> Vec<u8> {
+    storage_key(END_USER_USAGE, &[&day.number().to_be_bytes()])
+}
+
+pub(super) fn end_user_usage(project: &str, day: Day, key: &str, end_user: &str) -> Vec<u8> {
+    storage_key(
+        END_USER_USAGE,
+        &[
+            &day.number().to_be_bytes(),
+            &with_length(project),
+            &with_length(key),
+            end_user.as_bytes(),
+        ],
+    )
+}
+
+/// Extracts project, day, key and end user from the key of an end user's usage.
+pub(super) fn parse_end_user_usage(key: &[u8]) -> Result<(String, Day, String, String), Error> {
+    let parse = || {
+        let (day, rest) = read_number(TABLE.key_suffix(key).get(1..)?)?;
+        let (project, rest) = read_text(rest)?;
+        let (name, end_user) = read_text(rest)?;
+        let end_user = String::from_utf8(end_user.to_vec()).ok()?;
+        Some((project, Day::from_number(day), name, end_user))
+    };
+    parse().ok_or_else(|| Error::unreadable("usage of an end user", key, BAD_KEY))
+}
+
+/// Key of the number of end users of `key` in the month `span`.
+pub(super) fn end_user_count(span: Span, key: &str) -> Vec<u8> {
+    let (kind, number) = span.to_key();
+    storage_key(
+        END_USER_COUNT,
+        &[&[kind], &number.to_be_bytes(), key.as_bytes()],
+    )
+}
+
+/// Prefix of the numbers of end users, the oldest month first.
+pub(super) fn end_user_counts() -> Vec<u8> {
+    storage_key(END_USER_COUNT, &[])
+}
+
+/// Extracts the month from the key of a number of end users.
+pub(super) fn parse_end_user_count(key: &[u8]) -> Result<Span, Error> {
+    let parse = || {
+        let (kind, rest) = TABLE.key_suffix(key).get(1..)?.split_first()?;
+        let (number, _) = read_number(rest)?;
+        Span::from_key(*kind, number)
+    };
+    parse().ok_or_else(|| Error::unreadable("number of end users", key, BAD_KEY))
+}
+
 /// Encodes a name with its length in front, so that no encoded name is a prefix of another.
 fn with_length(name: &str) -> Vec<u8> {
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
@@ -202,7 +264,13 @@ mod tests {
         ) {
             let day = Day::of(seconds.into());
             let parts = parse_usage(&usage(&project, day, &key, &model)).unwrap();
+            prop_assert_eq!(parts, (project.clone(), day, key.clone(), model.clone()));
+            let place = end_user_usage(&project, day, &key, &model);
+            prop_assert!(place.starts_with(&end_user_usage_on(day)));
+            let parts = parse_end_user_usage(&place).unwrap();
             prop_assert_eq!(parts, (project.clone(), day, key.clone(), model));
+            let month = Span::around(BudgetWindow::Month, day);
+            prop_assert_eq!(parse_end_user_count(&end_user_count(month, &key)).unwrap(), month);
             prop_assert_eq!(parse_id("charge", &charge(&key)).unwrap(), key.clone());
             prop_assert_eq!(parse_charge_day(&charge_day(day, &key)).unwrap(), (day, key));
             let span = Span::around(BudgetWindow::Month, day);

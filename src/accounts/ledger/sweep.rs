@@ -1,5 +1,5 @@
 //! Background upkeep of the ledger: retries failed closes, writes the counts of reused answers, and
-//! deletes old charges and meters.
+//! deletes old charges, meters and usage of end users.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -144,7 +144,7 @@ impl Ledger {
         }
     }
 
-    /// Deletes charges and meters whose retention time is over.
+    /// Deletes charges, meters and usage of end users whose retention time is over.
     pub(super) async fn sweep(&self) -> Result<(), Error> {
         let keep = self.0.config.keep_charges_days;
         let first = Day::of(self.0.clock.now()).minus(keep);
@@ -175,6 +175,16 @@ fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Er
             transaction.remove(storage_keys::charge(&id));
         }
         Ok(day < first)
+    })?;
+    let usage = storage_keys::all_end_user_usage();
+    remove_while(transaction, &usage, &mut left, |_, key| {
+        let (_, day, ..) = storage_keys::parse_end_user_usage(key)?;
+        Ok(day < first)
+    })?;
+    let month = Span::around(BudgetWindow::Month, first);
+    let counts = storage_keys::end_user_counts();
+    remove_while(transaction, &counts, &mut left, |_, key| {
+        Ok(storage_keys::parse_end_user_count(key)? < month)
     })?;
     for window in [BudgetWindow::Day, BudgetWindow::Month] {
         let limit = Span::around(window, first);

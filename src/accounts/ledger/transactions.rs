@@ -7,12 +7,14 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Transaction;
 
+use super::BudgetScope;
 use super::Charge;
 use super::ChargeOutcome;
 use super::Error;
 use super::alerts::Alert;
 use super::budget::BudgetAccount;
 use super::calendar::Day;
+use super::end_users;
 use super::hold::HoldClosing;
 use super::node_lease::NodeLease;
 use super::records::AmountSum;
@@ -20,9 +22,9 @@ use super::records::BudgetMeter;
 use super::records::ChargeRecord;
 use super::records::HoldRecord;
 use super::records::LedgerRecord as _;
-use super::records::UsageCounters;
 use super::records::load_record;
 use super::storage_keys;
+use super::usage_counters::UsageCounters;
 
 /// Hold that was placed, or that needs no place because its answer was charged before.
 pub(super) struct PlacedHold {
@@ -111,17 +113,25 @@ pub(super) fn place_hold(
         ..estimate
     };
     let wanted = AmountSum::of(amount);
-    let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
+    let Caller {
+        name,
+        project,
+        grant,
+        ..
+    } = caller;
+    let day = Day::of(now);
+    let end_user = end_users::admit_end_user(transaction, caller, day)?;
+    let account = end_users::account(name, &end_user);
+    let accounts = BudgetAccount::all(name, project, account.as_deref(), grant, day);
     reserve_in_accounts(transaction, accounts, AmountSum::default(), wanted)?;
     let epoch = lease.epoch_of_hold(transaction, now)?;
-    let project = caller.project.clone();
-    let key = caller.name.clone();
     let held = HoldRecord {
         epoch,
         taken_at: now,
-        project,
-        key,
+        project: project.clone(),
+        key: name.clone(),
         amount,
+        end_user,
     };
     transaction.put(storage_keys::hold(&id), held.encode());
     Ok(PlacedHold {
@@ -152,7 +162,8 @@ pub(super) fn raise_hold(
     let tokens = held.amount.tokens.max(wanted.tokens);
     let money = held.amount.money.max(wanted.money);
     let raised = Amount { tokens, money };
-    let accounts = BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at));
+    let account = end_users::account(&held.key, &held.end_user);
+    let accounts = accounts_of(&held, account.as_deref(), grant);
     reserve_in_accounts(
         transaction,
         accounts,
@@ -265,7 +276,9 @@ pub(super) fn correct_charge(
         ..charged.clone()
     };
     let day = charged.day();
-    for account in BudgetAccount::all(&charged.key, &charged.project, grant, day) {
+    let account = end_users::account(&charged.key, &charged.end_user);
+    let (key, project) = (&charged.key, &charged.project);
+    for account in BudgetAccount::all(key, project, account.as_deref(), grant, day) {
         let place = storage_keys::meter(account.span, account.scope, account.name);
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         let spent = meter.spent.minus(AmountSum::of(charged.amount()));
@@ -275,6 +288,10 @@ pub(super) fn correct_charge(
     let usage = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
     let counters: UsageCounters = load_record(transaction, &usage)?.unwrap_or_default();
     transaction.put(usage, counters.correct(&charged, &corrected).encode());
+    if let Some(usage) = end_users::usage_key(&charged) {
+        let counters: UsageCounters = load_record(transaction, &usage)?.unwrap_or_default();
+        transaction.put(usage, counters.correct(&charged, &corrected).encode());
+    }
     transaction.put(place, corrected.encode());
     Ok(())
 }
@@ -309,7 +326,18 @@ fn unknown_record(held: &HoldRecord, now: u64) -> ChargeRecord {
         money: held.amount.money,
         is_unknown: true,
         baseline: None,
+        end_user: held.end_user.clone(),
     }
+}
+
+/// Returns the meters of a hold, with those of the account `end_user`.
+fn accounts_of<'a>(
+    held: &'a HoldRecord,
+    end_user: Option<&'a str>,
+    grant: &Grant,
+) -> Vec<BudgetAccount<'a>> {
+    let day = Day::of(held.taken_at);
+    BudgetAccount::all(&held.key, &held.project, end_user, grant, day)
 }
 
 /// Replaces the held amount by `debit` in the meters of the day and month in which the hold was
@@ -321,17 +349,21 @@ fn debit_meters(
     grant: &Grant,
 ) -> Result<Vec<Alert>, Error> {
     let mut alerts = Vec::new();
-    for account in BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
+    let end_user = end_users::account(&held.key, &held.end_user);
+    for account in accounts_of(held, end_user.as_deref(), grant) {
         let place = storage_keys::meter(account.span, account.scope, account.name);
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(AmountSum::of(held.amount));
         meter.spent = meter.spent.plus(AmountSum::of(debit));
-        let (reported, new) = account.reached_thresholds(&meter);
-        meter.alerted = reported;
-        alerts.extend(
-            new.into_iter()
-                .map(|reached| Alert::new(&account, &held.project, reached)),
-        );
+        // No alert names an end user: its receivers know keys and projects.
+        if account.scope != BudgetScope::EndUser {
+            let (reported, new) = account.reached_thresholds(&meter);
+            meter.alerted = reported;
+            alerts.extend(
+                new.into_iter()
+                    .map(|reached| Alert::new(&account, &held.project, reached)),
+            );
+        }
         transaction.put(place, meter.encode());
     }
     Ok(alerts)
@@ -346,7 +378,12 @@ fn write_charge(
     transaction.put(storage_keys::charge(id), charged.encode());
     transaction.put(storage_keys::charge_day(day, id), Vec::new());
     let place = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
-    let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
-    transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
+    for place in [Some(place), end_users::usage_key(charged)]
+        .into_iter()
+        .flatten()
+    {
+        let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
+        transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
+    }
     Ok(())
 }

@@ -9,12 +9,13 @@ use crate::storage::store::StoreRecord;
 use super::Clock;
 use super::Day;
 use super::Error;
+use super::end_users;
 use super::records::LedgerRecord as _;
-use super::records::UsageCounters;
 use super::reused_answers::ReusedAnswers;
 use super::reused_answers::UsagePlace;
 use super::savings::SavingSums;
 use super::storage_keys;
+use super::usage_counters::UsageCounters;
 
 /// Model name in reports for usage without a known model.
 const UNKNOWN_MODEL: &str = "unknown";
@@ -54,6 +55,8 @@ pub enum GroupBy {
     Key,
     /// Groups by day, such as `2026-11-21`.
     Day,
+    /// Groups by end user; an id under two keys is one group.
+    EndUser,
 }
 
 /// Usage in a period, in total and by group.
@@ -130,12 +133,22 @@ pub(super) async fn usage_report(
             add(&mut families, family_of(&model), counters);
         }
         let group = match query.group_by {
-            None => continue,
+            None | Some(GroupBy::EndUser) => continue,
             Some(GroupBy::Model) => model,
             Some(GroupBy::Key) => key,
             Some(GroupBy::Day) => day.to_string(),
         };
         add(&mut groups, &group, counters);
+    }
+    if query.group_by == Some(GroupBy::EndUser) {
+        let mut rest = totals;
+        for (end_user, counters) in end_users::read_usage(store, query, from, today).await? {
+            rest = rest.minus(counters);
+            add(&mut groups, &end_user, counters);
+        }
+        if rest != UsageCounters::default() {
+            add(&mut groups, end_users::NOBODY, rest);
+        }
     }
     let figures = |sums: BTreeMap<String, UsageCounters>| {
         sums.into_iter()
@@ -262,7 +275,7 @@ impl UsagePeriod {
 
 impl GroupBy {
     /// Every grouping that is supported.
-    pub const ALL: [Self; 3] = [Self::Model, Self::Key, Self::Day];
+    pub const ALL: [Self; 4] = [Self::Model, Self::Key, Self::Day, Self::EndUser];
 
     /// Name of the grouping, such as `model`.
     pub fn as_str(self) -> &'static str {
@@ -270,6 +283,7 @@ impl GroupBy {
             Self::Model => "model",
             Self::Key => "key",
             Self::Day => "day",
+            Self::EndUser => "end_user",
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::domain::Budget;
 use crate::domain::Grant;
 use crate::storage::store;
 use crate::storage::store::Store;
@@ -13,6 +14,7 @@ use super::Day;
 use super::Error;
 use super::budget::BudgetAccount;
 use super::calendar::Span;
+use super::end_users;
 use super::migration;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
@@ -20,9 +22,9 @@ use super::records::ChargeRecord;
 use super::records::HoldRecord;
 use super::records::LedgerHead;
 use super::records::LedgerRecord;
-use super::records::UsageCounters;
 use super::records::VERSION;
 use super::storage_keys;
+use super::usage_counters::UsageCounters;
 
 /// Result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,9 +56,9 @@ impl LedgerSnapshot {
 
 /// Verifies one snapshot of the ledger in `store`.
 ///
-/// For days whose charges are all kept, the usage counters must equal the sums of the charges. For
-/// days and months whose meters are kept, the spent sums must equal those of the counters, and the
-/// held sums those of the open holds.
+/// For days whose charges are all kept, the usage counters of keys and of end users must equal the
+/// sums of the charges. For days and months whose meters are kept, the spent sums must equal those of
+/// the counters, and the held sums those of the open holds.
 pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let snapshot = LedgerSnapshot(store.snapshot(storage_keys::TABLE.key("")).await?);
     let head = snapshot.scan(&storage_keys::head()).next();
@@ -75,6 +77,11 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
             retained.insert(storage_keys::parse_usage(key)?, counters);
         }
     }
+    let mut of_end_users = UsageTable::new();
+    for (key, value) in snapshot.scan(&storage_keys::all_end_user_usage()) {
+        let place = storage_keys::parse_end_user_usage(key)?;
+        of_end_users.insert(place, UsageCounters::decode(key, value)?);
+    }
     let mut meters = MeterTable::new();
     for (key, value) in snapshot.scan(&storage_keys::meters()) {
         let place = storage_keys::parse_meter(key)?;
@@ -91,10 +98,20 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
         &only(&added, is_kept),
         &mut problems,
     );
-    let is_kept = |(span, ..): &(Span, BudgetScope, String)| {
-        *span >= Span::around(window_of(*span), head.first_kept_day)
+    compare(
+        "usage of end users",
+        &only(&of_end_users, is_kept),
+        &only(&add_up_end_users(&charges), is_kept),
+        &mut problems,
+    );
+    let is_kept = |(span, scope, _): &(Span, BudgetScope, String)| match scope {
+        BudgetScope::Key | BudgetScope::Project => {
+            *span >= Span::around(window_of(*span), head.first_kept_day)
+        }
+        // Their usage is swept by day, so a month that has lost days cannot be added up.
+        BudgetScope::EndUser => span.first_day() >= head.first_kept_day,
     };
-    let expected = expected_meters(&retained, &holds);
+    let expected = expected_meters(&retained, &of_end_users, &holds);
     compare(
         "budget",
         &only(&sums(&meters), is_kept),
@@ -177,34 +194,87 @@ fn add_up(charges: &[(String, ChargeRecord)]) -> UsageTable {
     sums
 }
 
-fn expected_meters(usage: &UsageTable, holds: &[(String, HoldRecord)]) -> MeterTable {
-    let mut meters = MeterTable::new();
-    let mut add = |key: &str, project: &str, day: Day, spent: AmountSum, held: AmountSum| {
-        for account in BudgetAccount::all(key, project, &Grant::default(), day) {
-            let place = (account.span, account.scope, account.name.to_owned());
-            let meter = meters.entry(place).or_default();
-            meter.spent = meter.spent.plus(spent);
-            meter.held = meter.held.plus(held);
+/// Adds up the charges by end user.
+fn add_up_end_users(charges: &[(String, ChargeRecord)]) -> UsageTable {
+    let mut sums = UsageTable::new();
+    for (_, charged) in charges {
+        if charged.end_user.is_empty() {
+            continue;
         }
-    };
+        let project = charged.project.clone();
+        let key = charged.key.clone();
+        let end_user = charged.end_user.clone();
+        let sum = sums
+            .entry((project, charged.day(), key, end_user))
+            .or_default();
+        *sum = sum.plus(UsageCounters::of(charged));
+    }
+    sums
+}
+
+fn expected_meters(
+    usage: &UsageTable,
+    of_end_users: &UsageTable,
+    holds: &[(String, HoldRecord)],
+) -> MeterTable {
+    let grant = Grant::default();
+    let mut meters = MeterTable::new();
     for ((project, day, key, _), counters) in usage {
-        let spent = AmountSum {
-            tokens: counters.tokens(),
-            money: counters.money,
-        };
-        add(key, project, *day, spent, AmountSum::default());
+        let accounts = BudgetAccount::all(key, project, None, &grant, *day);
+        add_to_meters(
+            &mut meters,
+            &accounts,
+            spent_of(counters),
+            AmountSum::default(),
+        );
+    }
+    for ((_, day, key, end_user), counters) in of_end_users {
+        let name = end_users::account(key, end_user).unwrap_or_default();
+        let accounts =
+            BudgetAccount::of_owner(BudgetScope::EndUser, &name, Budget::default(), *day);
+        add_to_meters(
+            &mut meters,
+            &accounts,
+            spent_of(counters),
+            AmountSum::default(),
+        );
     }
     for (_, held) in holds {
         let day = Day::of(held.taken_at);
-        add(
-            &held.key,
-            &held.project,
-            day,
+        let end_user = end_users::account(&held.key, &held.end_user);
+        let accounts =
+            BudgetAccount::all(&held.key, &held.project, end_user.as_deref(), &grant, day);
+        add_to_meters(
+            &mut meters,
+            &accounts,
             AmountSum::default(),
             AmountSum::of(held.amount),
         );
     }
     meters
+}
+
+/// Adds sums to the meters of `accounts`.
+fn add_to_meters(
+    meters: &mut MeterTable,
+    accounts: &[BudgetAccount<'_>],
+    spent: AmountSum,
+    held: AmountSum,
+) {
+    for account in accounts {
+        let place = (account.span, account.scope, account.name.to_owned());
+        let meter = meters.entry(place).or_default();
+        meter.spent = meter.spent.plus(spent);
+        meter.held = meter.held.plus(held);
+    }
+}
+
+/// Returns what counters add to the spent sums of their meters.
+fn spent_of(counters: &UsageCounters) -> AmountSum {
+    AmountSum {
+        tokens: counters.tokens(),
+        money: counters.money,
+    }
 }
 
 /// Spent and held sums of the meters, without those that are zero.

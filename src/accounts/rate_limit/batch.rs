@@ -26,7 +26,7 @@ pub(super) fn script() -> &'static RedisScript {
     &SCRIPT
 }
 
-/// Key or project with its limits.
+/// Key, project or end user with its limits.
 #[derive(Debug, Clone)]
 pub(super) struct LimitedScope {
     whose: LimitScope,
@@ -78,6 +78,7 @@ impl LimitedScope {
         let kind = match whose {
             LimitScope::Key => "key",
             LimitScope::Project => "project",
+            LimitScope::EndUser => "end_user",
         };
         Self {
             whose,

@@ -25,6 +25,9 @@ use super::state::RateLimitState;
 
 /// Interval at which idle scopes are evicted. A bucket refills within a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Name of the scope that end users share for whom there is no other. No name of a key is empty, so no
+/// end user has it.
+const OTHER_END_USERS: &str = "/";
 
 /// Rate limiter of this server alone. Clones share the state.
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ struct LocalLimitsInner {
     config: Config,
     /// Origin of all times, which are nanoseconds since then.
     created_at: Instant,
-    /// Keys and projects that have a limit and are active or not yet idle.
+    /// Keys, projects and end users that have a limit and are active or not yet idle.
     scopes: DashMap<(LimitScope, String), SharedScopeLimiter>,
 }
 
@@ -90,6 +93,36 @@ impl LocalLimits {
         ))
     }
 
+    /// Admits a request of about `tokens` by the limits `rates` of the end user `name` alone.
+    ///
+    /// While `max` scopes are in use, further end users share one.
+    ///
+    /// # Errors
+    /// Fails when a limit is reached, or is too small for the request at any time.
+    pub(super) fn admit_end_user(
+        &self,
+        name: &str,
+        rates: Rates,
+        max: usize,
+        tokens: u64,
+    ) -> Result<LocalPermit, RateLimited> {
+        let key = (LimitScope::EndUser, name.to_owned());
+        let scope = if self.0.scopes.len() < max || self.0.scopes.contains_key(&key) {
+            self.scope(LimitScope::EndUser, name)
+        } else {
+            self.scope(LimitScope::EndUser, OTHER_END_USERS)
+        };
+        let now = self.now();
+        let mut locked = scope.lock();
+        locked.set_rates(rates, now);
+        if let Some(refusal) = locked.limit_hit(now, tokens) {
+            return Err(refusal.into_rate_limited(locked.state(now)));
+        }
+        let debit = locked.take_request(now, tokens);
+        drop(locked);
+        Ok(LocalPermit::new(self.clone(), vec![(scope, debit)]))
+    }
+
     /// Spawns a background task that evicts idle scopes (full buckets, no running request) until
     /// `stop` is cancelled.
     pub(super) fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
@@ -105,7 +138,7 @@ impl LocalLimits {
         });
     }
 
-    /// Number of keys and projects with stored state.
+    /// Number of keys, projects and end users with stored state.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.scopes.len()

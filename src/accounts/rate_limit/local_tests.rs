@@ -415,3 +415,36 @@ async fn late_token_debit_applies_to_changed_limit() {
     drop((early, late));
     assert_eq!(passing(&limits, &changed, 10), 2);
 }
+
+/// Takes a request of the end user `name`, who may send two a minute.
+fn take_end_user(limits: &LocalLimits, name: &str, max: usize) -> Result<LocalPermit, RateLimited> {
+    limits.admit_end_user(name, requests(2), max, 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_an_end_user_counts_for_that_user_alone() {
+    let limits = limits();
+    for _ in 0..2 {
+        drop(take_end_user(&limits, "k/ann", 10).unwrap());
+    }
+    let refused = take_end_user(&limits, "k/ann", 10).unwrap_err();
+    assert_eq!((refused.scope, refused.limit), (LimitScope::EndUser, 2));
+    let words = refused.to_string();
+    assert!(
+        words.starts_with("The limit of this end user is 2 requests a minute"),
+        "{words}"
+    );
+    drop(take_end_user(&limits, "k/bob", 10).unwrap());
+    advance(Duration::from_secs(61)).await;
+    limits.sweep();
+    assert!(limits.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_users_beyond_the_bound_share_one_limit() {
+    let limits = limits();
+    let names = ["k/ann", "k/bob", "k/cid", "k/dan", "k/eve"];
+    let taken = names.map(|name| take_end_user(&limits, name, 2).is_ok());
+    assert_eq!(taken, [true, true, true, true, false]);
+    assert_eq!(limits.len(), 3);
+}

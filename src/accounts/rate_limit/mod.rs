@@ -1,9 +1,12 @@
-//! Rate limits: requests per minute, tokens per minute and concurrent requests, for each key and
-//! for all keys of a project together.
+//! Rate limits: requests per minute, tokens per minute and concurrent requests, for each key, for all
+//! keys of a project together, and for each end user of a key.
 //!
 //! Knows neither HTTP nor what a token costs. A limit per minute is a token bucket (GCRA) that holds
 //! one minute's worth and refills evenly. The tokens of a request are only known when it ends;
 //! [`bucket`] describes how corrections stay exact.
+//!
+//! The end user is known only with the body of a request, so [`RateLimits::take_end_user`] adds its
+//! limits to a permit.
 //!
 //! One server counts in its memory ([`local`]). Servers that share a store count together, by one
 //! script of the store's Redis that does the same ([`shared`]).
@@ -17,6 +20,8 @@ mod rate_limited;
 mod scope;
 mod shared;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use serde::Deserializer;
@@ -24,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Caller;
+use crate::domain::EndUserTerms;
 use crate::domain::Rates;
 use crate::storage::store::Store;
 
@@ -57,7 +63,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::E
     u32::deserialize(deserializer).map(|limit| Some(limit).filter(|limit| *limit > 0))
 }
 
-/// Rate limiter for all keys and projects. Clones share the state.
+/// Rate limiter for all keys, projects and end users. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct RateLimits(LimitsPlace);
 
@@ -110,6 +116,43 @@ impl RateLimits {
             LimitsPlace::Here(limits) => Ok(limits.admit(caller, estimated_tokens)?.into()),
             LimitsPlace::Shared(limits) => Ok(limits.admit(caller, estimated_tokens).await?.into()),
         }
+    }
+
+    /// Takes a request of about `tokens` from the limits of the end user of `caller` as well, whom its
+    /// body often names, and adds it to `permit`.
+    ///
+    /// Does nothing if the caller names none, if there are no such limits, or if `permit` has them.
+    ///
+    /// # Errors
+    /// Fails when a limit of the end user is reached, or the store of shared limits fails. Nothing is
+    /// taken from the end user then.
+    pub async fn take_end_user(
+        &self,
+        permit: &mut Permit,
+        caller: &Caller,
+        tokens: u64,
+    ) -> Result<(), AdmitError> {
+        let EndUserTerms {
+            rates, max_per_key, ..
+        } = caller.grant.end_users;
+        let Some(end_user) = caller.end_user.as_ref() else {
+            return Ok(());
+        };
+        if rates == Rates::default() || permit.has_end_user() {
+            return Ok(());
+        }
+        let name = format!("{}/{}", caller.name, end_user.as_str());
+        let taken: Permit = match &self.0 {
+            LimitsPlace::Here(limits) => {
+                let max = usize::try_from(max_per_key).unwrap_or(usize::MAX);
+                limits.admit_end_user(&name, rates, max, tokens)?.into()
+            }
+            LimitsPlace::Shared(limits) => {
+                limits.admit_end_user(&name, rates, tokens).await?.into()
+            }
+        };
+        permit.add_end_user(taken);
+        Ok(())
     }
 
     /// Spawns a background task that evicts idle scopes (full buckets, no running request) until

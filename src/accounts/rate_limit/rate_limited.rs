@@ -12,7 +12,7 @@ use crate::storage::store;
 pub struct RateLimited {
     /// Kind of the limit that was exceeded.
     pub kind: LimitKind,
-    /// Scope of the limit: key or project.
+    /// Scope of the limit: key, project or end user.
     pub scope: LimitScope,
     /// Value of the limit that was exceeded.
     pub limit: u32,
@@ -52,6 +52,7 @@ impl fmt::Display for RateLimited {
         let whose = match self.scope {
             LimitScope::Key => "this key",
             LimitScope::Project => "this project",
+            LimitScope::EndUser => "this end user",
         };
         let many = match self.kind {
             LimitKind::Requests => format!("{limit} requests a minute"),

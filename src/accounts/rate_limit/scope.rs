@@ -1,4 +1,4 @@
-//! Limits of one key or one project, and their current state.
+//! Limits of one key, one project or one end user, and their current state.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,13 +26,15 @@ pub enum LimitScope {
     Key,
     /// Limit of all keys of the project together.
     Project,
+    /// Limit of one end user of the key.
+    EndUser,
 }
 
 /// Shared handle to a scope; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct SharedScopeLimiter(Arc<Mutex<ScopeLimiter>>);
 
-/// Rate limits and buckets of one key or project.
+/// Rate limits and buckets of one key, project or end user.
 #[derive(Debug)]
 pub(super) struct ScopeLimiter {
     scope: LimitScope,

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::domain::Caller;
+use crate::domain::Rates;
 use crate::storage::store;
 use crate::storage::store::Store;
 use crate::telemetry::logs::ErrorChain;
@@ -39,6 +40,7 @@ use super::batch::ScopeOutcome;
 use super::batch::decode_outcomes;
 use super::limited_scopes;
 use super::rate_limited::AdmitError;
+use super::scope::LimitScope;
 use super::state::RateLimitState;
 
 /// Maximum number of requests in a batch. Redis does nothing else meanwhile.
@@ -137,9 +139,31 @@ impl SharedLimits {
         caller: &Caller,
         estimated_tokens: u64,
     ) -> Result<SharedPermit, AdmitError> {
-        let scopes: Arc<[LimitedScope]> = limited_scopes(self.0.config, caller)
+        let scopes = limited_scopes(self.0.config, caller)
             .map(|(whose, name, rates)| LimitedScope::new(whose, name, rates))
             .collect();
+        self.admit_by(scopes, estimated_tokens).await
+    }
+
+    /// Admits a request by the limits `rates` of the end user `name` alone.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub(super) async fn admit_end_user(
+        &self,
+        name: &str,
+        rates: Rates,
+        estimated_tokens: u64,
+    ) -> Result<SharedPermit, AdmitError> {
+        let scope = LimitedScope::new(LimitScope::EndUser, name, rates);
+        self.admit_by(Arc::new([scope]), estimated_tokens).await
+    }
+
+    async fn admit_by(
+        &self,
+        scopes: Arc<[LimitedScope]>,
+        estimated_tokens: u64,
+    ) -> Result<SharedPermit, AdmitError> {
         let id = self.next_debit();
         let mut permit = SharedPermit {
             limits: self.clone(),

@@ -237,15 +237,18 @@ impl Error {
     fn refusal_scope(&self) -> &'static str {
         let key = "key";
         let project = "project";
+        let end_user = "end_user";
         let server = "server";
         match self {
             Self::Limited(limited) => match limited.scope {
                 LimitScope::Key => key,
                 LimitScope::Project => project,
+                LimitScope::EndUser => end_user,
             },
             Self::OverBudget(over) => match over.scope {
                 BudgetScope::Key => key,
                 BudgetScope::Project => project,
+                BudgetScope::EndUser => end_user,
             },
             Self::Busy {
                 reason: BusyReason::OwnShare { .. },

@@ -19,8 +19,11 @@ use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
+use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::code;
 use crate::domain::CacheControl;
 use crate::domain::Caller;
+use crate::domain::EndUser;
 use crate::domain::RequestOrigin;
 use crate::domain::Surface;
 use crate::http::connection::Connection;
@@ -113,6 +116,28 @@ impl AuthGuard {
             .unwrap_or(self.otherwise)
     }
 
+    /// Returns the end user that the configured header names; `None` if there is none, or it is blank.
+    ///
+    /// # Errors
+    /// Fails when the header is too long, or not text.
+    fn end_user(&self, headers: &HeaderMap) -> Result<Option<EndUser>, ApiError> {
+        let Some(name) = self.keys.end_user_header() else {
+            return Ok(None);
+        };
+        let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let id = value.to_str().ok();
+        let Some(id) = id.filter(|id| id.len() <= EndUser::MAX_BYTES) else {
+            let message = format!(
+                "`{name}`: expected visible ASCII characters, at most {} of them.",
+                EndUser::MAX_BYTES
+            );
+            return Err(InvalidRequest::at(name, code::VALUE, message).into());
+        };
+        Ok(EndUser::new(id))
+    }
+
     /// Returns the caller; `None` on public routes, or if a WebSocket authenticates later.
     fn check(&self, request: &Request, need: RequiredAuth) -> Result<Option<Caller>, ApiError> {
         let credentials = credentials(request.headers());
@@ -137,11 +162,15 @@ impl AuthGuard {
             {
                 Ok(None)
             }
-            caller => Ok(Some(Caller {
-                cache_control: cache_control(request.headers()),
-                origin: origin(request),
-                ..caller?
-            })),
+            caller => {
+                let caller = caller?;
+                Ok(Some(Caller {
+                    cache_control: cache_control(request.headers()),
+                    origin: origin(request),
+                    end_user: self.end_user(request.headers())?,
+                    ..caller
+                }))
+            }
         }
     }
 }

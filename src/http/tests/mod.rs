@@ -15,6 +15,7 @@ mod dashboard;
 mod docs_page;
 mod doctor;
 mod encodings;
+mod end_users;
 mod error_reports;
 mod files;
 mod hooks;

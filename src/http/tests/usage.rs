@@ -342,7 +342,7 @@ async fn invalid_usage_query_names_the_parameter() {
         ),
         (
             "/v1/usage?group_by=project",
-            "400 invalid_value group_by: `group_by`: expected `model` or `key` or `day`, got 'project'.",
+            "400 invalid_value group_by: `group_by`: expected `model` or `key` or `day` or `end_user`, got 'project'.",
         ),
         (
             "/v1/usage?format=xml",

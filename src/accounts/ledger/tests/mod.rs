@@ -4,6 +4,7 @@ mod alerts;
 mod concurrency;
 mod contract;
 mod corrections;
+mod end_users;
 mod files;
 mod kills;
 mod leases;

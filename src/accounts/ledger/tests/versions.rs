@@ -2,15 +2,18 @@
 
 use super::*;
 use crate::accounts::ledger::records::AmountSum;
+use crate::accounts::ledger::records::EndUserCount;
 use crate::accounts::ledger::records::HoldRecord;
 use crate::accounts::ledger::records::LeaseRecord;
 use crate::accounts::ledger::records::LedgerRecord;
-use crate::accounts::ledger::records::UsageCounters;
+use crate::accounts::ledger::usage_counters::UsageCounters;
 use crate::domain::BaselineCost;
 use crate::storage::store::Transaction;
 
 /// Number of bytes of savings in counters without any.
 const EMPTY_SAVINGS_BYTES: usize = 12;
+/// Number of bytes of the end user in a hold or charge without any.
+const NO_END_USER_BYTES: usize = 1;
 
 /// Asserts that `bytes` are read as `expected`.
 #[track_caller]
@@ -46,6 +49,7 @@ fn held() -> HoldRecord {
         project: "p".to_owned(),
         key: "a".to_owned(),
         amount: amount(20, 5),
+        end_user: String::new(),
     }
 }
 
@@ -69,6 +73,7 @@ fn charged() -> ChargeRecord {
         money: Money::from_nanos(4),
         is_unknown: false,
         baseline: None,
+        end_user: String::new(),
     }
 }
 
@@ -109,12 +114,13 @@ fn records_of_version_1_are_read() {
     assert_reads(b"\x01\x02\x0a\x02\x03\x07\x00\x04\x01", &counters());
 }
 
+/// Holds and charges had no end user then.
 #[test]
-fn records_of_version_2_are_read_and_written() {
-    assert_round_trip(b"\x02\x07\xbd\x9f\x01", &head());
-    assert_round_trip(b"\x02\x07\xa0\xd7\x85\xd8\x06", &lease());
-    assert_round_trip(b"\x02\x03\xa0\xd7\x85\xd8\x06\x01p\x01a\x14\x05", &held());
-    assert_round_trip(
+fn records_of_version_2_are_read() {
+    assert_reads(b"\x02\x07\xbd\x9f\x01", &head());
+    assert_reads(b"\x02\x07\xa0\xd7\x85\xd8\x06", &lease());
+    assert_reads(b"\x02\x03\xa0\xd7\x85\xd8\x06\x01p\x01a\x14\x05", &held());
+    assert_reads(
         b"\x02\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x00",
         &charged(),
     );
@@ -125,11 +131,11 @@ fn records_of_version_2_are_read_and_written() {
         }),
         ..charged()
     };
-    assert_round_trip(
+    assert_reads(
         b"\x02\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x01\x09\x03",
         &compared,
     );
-    assert_round_trip(b"\x02\x1e\x09\x14\x05\x01", &meter());
+    assert_reads(b"\x02\x1e\x09\x14\x05\x01", &meter());
     let reused = SavingSums {
         requests: 0,
         cached_answers: 3,
@@ -143,10 +149,40 @@ fn records_of_version_2_are_read_and_written() {
         reused,
         ..counters()
     };
-    assert_round_trip(
+    assert_reads(
         b"\x02\x02\x0a\x02\x03\x07\x00\x04\x01\x01\x00\x09\x04\x03\x00\x00\x03\x1e\x00\x0a\x0c",
         &saving,
     );
+}
+
+#[test]
+fn records_of_version_3_are_read_and_written() {
+    assert_round_trip(b"\x03\x07\xbd\x9f\x01", &head());
+    assert_round_trip(b"\x03\x07\xa0\xd7\x85\xd8\x06", &lease());
+    let hold = b"\x03\x03\xa0\xd7\x85\xd8\x06\x01p\x01a\x14\x05\x00";
+    assert_round_trip(hold, &held());
+    let of_ann = HoldRecord {
+        end_user: "ann".to_owned(),
+        ..held()
+    };
+    assert_round_trip(
+        b"\x03\x03\xa0\xd7\x85\xd8\x06\x01p\x01a\x14\x05\x03ann",
+        &of_ann,
+    );
+    let of_ann = ChargeRecord {
+        end_user: "ann".to_owned(),
+        ..charged()
+    };
+    assert_round_trip(
+        b"\x03\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x00\x03ann",
+        &of_ann,
+    );
+    assert_round_trip(b"\x03\x1e\x09\x14\x05\x01", &meter());
+    assert_round_trip(
+        b"\x03\x02\x0a\x02\x03\x07\x00\x04\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        &counters(),
+    );
+    assert_round_trip(b"\x03\x07", &EndUserCount { number: 7 });
 }
 
 /// Rewrites the records of a ledger without savings as version 1 has written them.
@@ -155,7 +191,8 @@ async fn rewrite_as_version_1(store: &Store) {
     let written = store.transaction(move |transaction: &mut Transaction<'_>| {
         for (key, value) in &records {
             let savings = match storage_keys::TABLE.key_suffix(key)[0] {
-                b'c' => 1,
+                b'c' => 1 + NO_END_USER_BYTES,
+                b'h' => NO_END_USER_BYTES,
                 b'u' => EMPTY_SAVINGS_BYTES,
                 _ => 0,
             };
@@ -209,9 +246,9 @@ async fn ledger_of_version_1_is_opened_and_its_charges_count_as_not_compared() {
 
 #[test]
 fn record_of_a_later_version_is_an_error_that_names_it() {
-    let error = HoldRecord::decode(&storage_keys::hold("waits/1"), b"\x03").unwrap_err();
+    let error = HoldRecord::decode(&storage_keys::hold("waits/1"), b"\x04").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the stored hold waits/1 cannot be read: its version is 3, and this program can read versions up to 2"
+        "the stored hold waits/1 cannot be read: its version is 4, and this program can read versions up to 3"
     );
 }

@@ -12,6 +12,7 @@ use crate::accounts::rate_limit::Permit;
 use crate::accounts::rate_limit::RateLimits;
 use crate::domain::Amount;
 use crate::domain::Caller;
+use crate::domain::EndUser;
 use crate::domain::LogText;
 use crate::domain::RequestPermit;
 use crate::domain::Turn;
@@ -132,13 +133,30 @@ impl AdmissionDeps {
     }
 
     /// Returns the permit taken when the request came, or a new one for a further turn of the
-    /// request.
+    /// request. The limits of its end user are taken here.
     pub(super) async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
-        let Some(mut permit) = caller.permit.take::<Permit>() else {
-            return Ok(self.limits.admit(caller, tokens).await?);
+        let mut permit = match caller.permit.take::<Permit>() {
+            None => self.limits.admit(caller, tokens).await?,
+            Some(mut permit) => {
+                permit.take_tokens(tokens).await?;
+                permit
+            }
         };
-        permit.take_tokens(tokens).await?;
+        let taken = self.limits.take_end_user(&mut permit, caller, tokens);
+        taken.await.inspect_err(|_| permit.settle(0))?;
         Ok(permit)
+    }
+}
+
+/// Sets the end user of `caller` and of its `turn`: the one that a header names, else the one of the
+/// body, if that counts.
+pub(super) fn name_end_user(caller: &mut Caller, turn: &mut Turn) {
+    match &caller.end_user {
+        Some(named) => turn.native.end_user = Some(named.as_str().to_owned()),
+        None if caller.grant.end_users.reads_fields => {
+            caller.end_user = turn.native.end_user.as_deref().and_then(EndUser::new);
+        }
+        None => {}
     }
 }
 

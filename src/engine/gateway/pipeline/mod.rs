@@ -131,8 +131,9 @@ struct PendingTurn {
 
 impl PipelineSteps {
     /// Answers a turn, and measures it from here to its last event.
-    async fn measure(&self, mut caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
+    async fn measure(&self, mut caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let admission = &self.admission;
+        admission::name_end_user(&mut caller, &mut turn);
         let span = admission.tracer.begin_chat(&caller, &turn);
         if let Some(span) = &span {
             caller.trace = span.request_trace();

@@ -33,8 +33,8 @@ const ORDER: Field = honoured(
 const PROJECT_ID: Field = honoured("project_id", Text, "The project, by its id.");
 const PERIOD: Field =
     honoured("period", Text, "`month` by default.").one_of(&["day", "week", "month", "all"]);
-const GROUP_BY: Field =
-    honoured("group_by", Text, "Groups of the report.").one_of(&["model", "key", "day"]);
+const GROUP_BY: Field = honoured("group_by", Text, "Groups of the report.")
+    .one_of(&["model", "key", "day", "end_user"]);
 const FORMAT: Field =
     honoured("format", Text, "Instead of the header `Accept`.").one_of(&["json", "csv", "table"]);
 const BEFORE_ID: Field = honoured("before_id", Text, "The page before this entry.");

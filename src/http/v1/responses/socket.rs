@@ -214,6 +214,7 @@ impl ResponsesSocketSession {
     ) -> BoxStream<'static, Result<SocketStep, ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
         let origin = self.caller.origin;
+        let end_user = self.caller.end_user.clone();
         let trace = line.request_trace();
         let keys = Arc::clone(&self.keys);
         let caller = Caller::named(&self.caller.name);
@@ -224,6 +225,7 @@ impl ResponsesSocketSession {
             keys.refresh().await?;
             let caller = Caller {
                 origin,
+                end_user,
                 trace,
                 ..keys.authenticate_again(&caller, Some(Permission::Inference))?
             };

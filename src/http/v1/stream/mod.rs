@@ -364,6 +364,7 @@ impl StreamSocketSession {
         let line = AccessLogLine::for_message(&self.id, Some(&again), PATH);
         let again = Caller {
             cache_control: caller.cache_control,
+            end_user: caller.end_user.clone(),
             origin: caller.origin.streamed(true),
             trace: line.request_trace(),
             ..again

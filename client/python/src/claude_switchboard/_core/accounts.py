@@ -9,7 +9,7 @@ from .call import Answer, Call, Request, read_model, validated
 from .lists import get_call
 
 Period = Literal["day", "week", "month", "all"]
-GroupBy = Literal["model", "key", "day"]
+GroupBy = Literal["model", "key", "day", "end_user"]
 
 
 def usage_call(period: Period, group_by: GroupBy | None) -> Call[Usage]:

@@ -3,6 +3,7 @@
 mod billing;
 mod cached;
 mod cancelled;
+mod end_users;
 mod files;
 mod hooks;
 mod measured;

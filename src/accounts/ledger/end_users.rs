@@ -1,0 +1,108 @@
+//! End users of keys: who is counted apart, and their usage.
+//!
+//! The meter of a month exists for each end user who is counted in it, so it says who is. Their number
+//! is bounded for each key and month; those beyond the bound share one account, with one budget. What
+//! is kept by end user is swept with the single charges.
+
+use crate::domain::Caller;
+use crate::storage::store::Store;
+use crate::storage::store::Transaction;
+
+use super::BudgetScope;
+use super::BudgetWindow;
+use super::Error;
+use super::UsageQuery;
+use super::calendar::Day;
+use super::calendar::Span;
+use super::records::ChargeRecord;
+use super::records::EndUserCount;
+use super::records::LedgerRecord as _;
+use super::records::load_record;
+use super::storage_keys;
+use super::usage_counters::UsageCounters;
+
+/// Name of those beyond the bound of a key.
+pub(super) const OTHERS: &str = "(others)";
+/// Name in reports of what no end user has used.
+pub(super) const NOBODY: &str = "(none)";
+
+/// Returns the name of the account of `end_user` of `key`; `None` without an end user. Names of keys
+/// hold no slash.
+pub(super) fn account(key: &str, end_user: &str) -> Option<String> {
+    (!end_user.is_empty()).then(|| format!("{key}/{end_user}"))
+}
+
+/// Returns the name of the account of the end user of `caller`, whoever is counted apart.
+pub(super) fn account_of(caller: &Caller) -> Option<String> {
+    account(&caller.name, caller.end_user.as_ref()?.as_str())
+}
+
+/// Returns the name under which the end user of `caller` is counted in the month of `day`; empty
+/// without one. A new end user is counted, if there is room for it.
+pub(super) fn admit_end_user(
+    transaction: &mut Transaction<'_>,
+    caller: &Caller,
+    day: Day,
+) -> Result<String, Error> {
+    let Some(end_user) = &caller.end_user else {
+        return Ok(String::new());
+    };
+    let id = end_user.as_str();
+    let month = Span::around(BudgetWindow::Month, day);
+    let name = account(&caller.name, id).unwrap_or_default();
+    let meter = storage_keys::meter(month, BudgetScope::EndUser, &name);
+    if id == OTHERS || transaction.get(&meter)?.is_some() {
+        return Ok(id.to_owned());
+    }
+    let place = storage_keys::end_user_count(month, &caller.name);
+    let count: EndUserCount = load_record(transaction, &place)?.unwrap_or_default();
+    if count.number >= caller.grant.end_users.max_per_key {
+        return Ok(OTHERS.to_owned());
+    }
+    let number = count.number + 1;
+    transaction.put(place, EndUserCount { number }.encode());
+    Ok(id.to_owned())
+}
+
+/// Returns the key of the usage counters of the end user of `charged`; `None` without one.
+pub(super) fn usage_key(charged: &ChargeRecord) -> Option<Vec<u8>> {
+    let ChargeRecord {
+        project,
+        key,
+        end_user,
+        ..
+    } = charged;
+    let place = || storage_keys::end_user_usage(project, charged.day(), key, end_user);
+    (!end_user.is_empty()).then(place)
+}
+
+/// Reads the usage of each end user that `query` is about, on each day from `from` to `today`.
+pub(super) async fn read_usage(
+    store: &Store,
+    query: &UsageQuery,
+    from: Option<Day>,
+    today: Day,
+) -> Result<Vec<(String, UsageCounters)>, Error> {
+    let is_named = |wanted: &Option<String>, name: &String| {
+        wanted.as_ref().is_none_or(|wanted| wanted == name)
+    };
+    let mut records = Vec::new();
+    match from {
+        None => records = store.scan(storage_keys::all_end_user_usage()).await?,
+        Some(from) => {
+            let mut day = from;
+            while day <= today {
+                records.extend(store.scan(storage_keys::end_user_usage_on(day)).await?);
+                day = day.next();
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (place, value) in records {
+        let (project, _, key, end_user) = storage_keys::parse_end_user_usage(&place)?;
+        if is_named(&query.project, &project) && is_named(&query.key, &key) {
+            found.push((end_user, UsageCounters::decode(&place, &value)?));
+        }
+    }
+    Ok(found)
+}

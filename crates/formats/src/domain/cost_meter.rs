@@ -1,6 +1,8 @@
 //! Usage and cost of a turn, published when they are known.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
@@ -31,7 +33,13 @@ pub struct RunCost {
 
 /// Reading end of a [`CostMeter`]. Clones read the same entries.
 #[derive(Debug, Clone)]
-pub struct CostWatch(watch::Receiver<Vec<RunCost>>);
+pub struct CostWatch {
+    first: RunReceiver,
+    /// Receivers of later tries of the turn, which other recorders write; shared by all clones.
+    later: Arc<Mutex<Vec<RunReceiver>>>,
+}
+
+type RunReceiver = watch::Receiver<Vec<RunCost>>;
 
 impl Default for CostMeter {
     fn default() -> Self {
@@ -103,32 +111,51 @@ impl CostMeter {
 
     /// Returns a reader of all entries.
     pub fn reader(&self) -> CostWatch {
-        CostWatch(self.runs.subscribe())
+        CostWatch {
+            first: self.runs.subscribe(),
+            later: Arc::default(),
+        }
     }
 }
 
 impl CostWatch {
-    /// Returns the current entry of each run; never empty.
+    /// Adds the runs of a further try of the turn behind those so far, for all clones.
+    pub fn append(&self, try_costs: Self) {
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        later.push(try_costs.first);
+    }
+
+    /// Returns the current entry of each run, in order; never empty.
     pub fn runs(&self) -> Vec<RunCost> {
-        self.0.borrow().clone()
+        let mut runs = self.first.borrow().clone();
+        for receiver in self.later_receivers() {
+            runs.extend(receiver.borrow().iter().copied());
+        }
+        runs
     }
 
     /// Returns the recorded tokens of all runs together.
     pub fn usage(&self) -> Usage {
-        self.0
-            .borrow()
-            .iter()
+        let runs = self.runs();
+        runs.iter()
             .fold(Usage::default(), |sum, run| sum + run.usage)
     }
 
     /// Waits until the costs of all runs are recorded, or all recorders are dropped.
     pub async fn wait_for_costs(&mut self) {
-        // An error means that all recorders are dropped.
-        drop(
-            self.0
-                .wait_for(|lines| lines.iter().all(|line| line.cost.is_some()))
-                .await,
-        );
+        for mut receiver in std::iter::once(self.first.clone()).chain(self.later_receivers()) {
+            // An error means that all recorders are dropped.
+            drop(
+                receiver
+                    .wait_for(|lines| lines.iter().all(|line| line.cost.is_some()))
+                    .await,
+            );
+        }
+    }
+
+    fn later_receivers(&self) -> Vec<RunReceiver> {
+        let later = self.later.lock();
+        later.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -156,6 +183,25 @@ mod tests {
         drop(meter);
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [Some(3)]);
+    }
+
+    #[tokio::test]
+    async fn appended_try_is_read_behind_the_first_by_all_clones() {
+        let [first, second] = [CostMeter::default(), CostMeter::default()];
+        let reader = first.reader();
+        let mut clone = reader.clone();
+        reader.append(second.reader());
+        second.record_cost(Money::from_nanos(4));
+        let usage = Usage {
+            output_tokens: 7,
+            ..Usage::default()
+        };
+        second.record_usage(usage);
+        assert_eq!(costs(&clone), [None, Some(4)]);
+        assert_eq!(clone.usage(), usage);
+        first.record_cost(Money::from_nanos(3));
+        clone.wait_for_costs().await;
+        assert_eq!(costs(&reader), [Some(3), Some(4)]);
     }
 
     #[tokio::test]

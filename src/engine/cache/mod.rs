@@ -23,6 +23,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -116,12 +117,30 @@ type SharedRuns<E> = HashMap<SharedRunKey, Weak<SharedRun<E>>>;
 struct SharedRunKey {
     turn: CacheKey,
     in_background: bool,
+    /// Distinguishes runs in which other models may answer.
+    variant: u64,
 }
 
 #[derive(Debug)]
 struct CachedAnswer {
     project: Box<str>,
     events: Box<[TurnEvent]>,
+}
+
+/// Mark of an answer that must not be stored, because it is not that of the turn's own model. Clones
+/// share it.
+#[derive(Debug, Clone, Default)]
+pub struct KeepOut(Arc<AtomicBool>);
+
+impl KeepOut {
+    /// Keeps the answer out of the cache. Its readers get it nevertheless.
+    pub fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 /// Result of a cache lookup.
@@ -220,6 +239,19 @@ impl<E: Clone + Send + 'static> Cache<E> {
         control: CacheControl,
         in_background: bool,
     ) -> Lookup<E> {
+        self.lookup_variant(project, turn, control, in_background, 0)
+    }
+
+    /// Looks up `turn` as [`lookup`](Self::lookup) does. Only running answers of the same `variant` are
+    /// joined: the models that may answer in place of the turn's are part of it.
+    pub fn lookup_variant(
+        &self,
+        project: &str,
+        turn: &Turn,
+        control: CacheControl,
+        in_background: bool,
+        variant: u64,
+    ) -> Lookup<E> {
         let is_candidate = match self.0.mode {
             CachingMode::Off => false,
             CachingMode::Deterministic => {
@@ -236,6 +268,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
         let key = SharedRunKey {
             turn: CacheKey::in_version(self.0.version, project, turn),
             in_background,
+            variant,
         };
         // `no-cache` skips the lookup alone; the new answer is stored and replaces the old one.
         let found = if control.no_cache {
@@ -344,6 +377,19 @@ impl<E: Clone + Send + 'static> MissGuard<E> {
     where
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
+        self.fill_unless(KeepOut::default(), run)
+    }
+
+    /// Fills the entry as [`fill`](Self::fill) does, unless `keep_out` says at the end of the answer that
+    /// it must not be stored.
+    pub fn fill_unless<S>(
+        self,
+        keep_out: KeepOut,
+        run: impl Future<Output = Result<S, E>> + Send + 'static,
+    ) -> CachedStream<E>
+    where
+        S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
+    {
         // Looked up again under the lock: of several callers that missed, one becomes the leader.
         let mut flights = self.cache.shared_runs();
         let found = if self.ignores_stored {
@@ -359,6 +405,7 @@ impl<E: Clone + Send + 'static> MissGuard<E> {
             self.cache.clone(),
             self.key,
             self.project,
+            keep_out,
             run,
         ));
         flights.insert(self.key, Arc::downgrade(&flight));

@@ -30,6 +30,7 @@ use crate::domain::TurnEvent;
 
 use super::Cache;
 use super::CachedAnswer;
+use super::KeepOut;
 use super::SharedRunKey;
 use super::is_cacheable;
 
@@ -47,6 +48,8 @@ pub(super) struct SharedRun<E> {
     first: OnceLock<TurnEvent>,
     /// Set when the answer must not be cached, however it ends.
     is_invalidated: AtomicBool,
+    /// Says at the end of the answer that it must not be cached.
+    keep_out: KeepOut,
     /// Wakers of readers that have consumed all buffered events.
     waiting: Arc<WakerSet>,
     /// Wakers of readers that found the lock taken.
@@ -90,6 +93,7 @@ impl<E> SharedRun<E> {
         cache: Cache<E>,
         key: SharedRunKey,
         project: Box<str>,
+        keep_out: KeepOut,
         run: impl Future<Output = Result<S, E>> + Send + 'static,
     ) -> Self
     where
@@ -109,6 +113,7 @@ impl<E> SharedRun<E> {
             }),
             first: OnceLock::new(),
             is_invalidated: AtomicBool::new(false),
+            keep_out,
             waiting: Arc::default(),
             lock_waiters: WakerSet::default(),
             readers: AtomicU64::new(0),
@@ -176,7 +181,8 @@ impl<E> SharedRun<E> {
         let Some(reason) = reason else { return };
         // Stored before the shared run leaves the table, so that a lookup finds it in one of the
         // two.
-        if is_cacheable(reason) && !self.is_invalidated.load(Relaxed) {
+        let is_kept_out = self.is_invalidated.load(Relaxed) || self.keep_out.is_set();
+        if is_cacheable(reason) && !is_kept_out {
             let events = state.events.iter().cloned().collect();
             self.cache.store(
                 self.key.turn,

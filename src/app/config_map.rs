@@ -35,9 +35,10 @@ pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules
     })
 }
 
-/// Builds the model router of `settings`, which counts tokens as `prices` does.
+/// Builds the model router of `settings`, with its fallbacks, which counts tokens as `prices` does.
 pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
-    Router::new(settings.routing.clone(), Arc::clone(prices))
+    let router = Router::new(settings.routing.clone(), Arc::clone(prices));
+    router.with_fallbacks(settings.fallbacks.clone())
 }
 
 /// Builds the limits on the uploaded files of turns, which wait for memory as long as for a worker.

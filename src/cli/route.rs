@@ -20,6 +20,7 @@ use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::BudgetState;
 use crate::domain::Money;
+use crate::engine::routing::FallbackModel;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingFeatures;
 
@@ -80,6 +81,9 @@ struct RouteRow {
     model: String,
     rule: &'static str,
     reason: String,
+    /// Models that answer where the chosen one cannot, each with its causes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fallbacks: Vec<String>,
     /// Estimated tokens of the prompt and the answer.
     tokens: u64,
     #[serde(rename = "cost_usd", serialize_with = "dollars")]
@@ -146,6 +150,8 @@ fn row(
     let turn = &request.turn;
     let features = RoutingFeatures::from_turn(turn, prices.prompt_tokens(turn), budget);
     let choice = router.choose(&features);
+    let fallbacks = router.fallbacks().models_for(&choice.model, "");
+    let fallbacks = fallbacks.iter().map(fallback_words).collect();
     let chosen = prices.estimate(choice.model.as_str(), turn);
     let always = prices.estimate(baseline, turn);
     let of_all =
@@ -156,10 +162,17 @@ fn row(
         model: choice.model.to_string(),
         rule: choice.rule.name(),
         reason: choice.reason,
+        fallbacks,
         tokens: chosen.tokens * request.n as u64,
         cost: of_all(chosen.money),
         always_cost: of_all(always.money),
     })
+}
+
+/// Returns a fallback in words, such as `haiku on overload, limit`.
+fn fallback_words(fallback: &FallbackModel) -> String {
+    let causes: Vec<&str> = fallback.causes.iter().map(|cause| cause.name()).collect();
+    format!("{} on {}", fallback.model, causes.join(", "))
 }
 
 fn sum_up(requests: Vec<RouteRow>, always: &str) -> RouteExplanation {
@@ -234,17 +247,22 @@ fn table(explanation: &RouteExplanation) -> String {
         preview,
         model,
         reason,
+        fallbacks,
         tokens,
         cost,
         always_cost,
         ..
     } in requests
     {
+        let fallbacks = fallbacks
+            .iter()
+            .map(|words| format!("; else {words}"))
+            .collect::<String>();
         let cost = short(cost);
         let always_cost = short(always_cost);
         let _ = writeln!(
             text,
-            "{line:>4}  {preview:<MAX_PREVIEW_CHARACTERS$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"
+            "{line:>4}  {preview:<MAX_PREVIEW_CHARACTERS$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}{fallbacks}"
         );
     }
     let models: Vec<String> = models

@@ -28,6 +28,33 @@ fn run(requests: &str, change: impl FnOnce(&mut RouteArguments)) -> anyhow::Resu
 }
 
 #[test]
+fn fallbacks_are_shown_behind_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("switchboard.toml");
+    let rule = "[[fallbacks.list]]\non = [\"overload\", \"limit\"]\nmodels = [\"opus\"]\nto = [\"sonnet\"]\n";
+    std::fs::write(&file, rule).unwrap();
+    let with_rule = |json: bool| {
+        let file = file.clone();
+        run(REQUESTS, move |arguments| {
+            arguments.config = Some(file);
+            arguments.json = json;
+        })
+        .unwrap()
+    };
+    let table = with_rule(false);
+    let line = table.lines().find(|line| line.contains("opus  ")).unwrap();
+    assert!(
+        line.ends_with("; else sonnet on overload, limit"),
+        "{table}"
+    );
+    assert_eq!(table.matches("; else ").count(), 1, "{table}");
+    let json: serde_json::Value = serde_json::from_str(&with_rule(true)).unwrap();
+    let rows = json["requests"].as_array().unwrap();
+    let of_opus = rows.iter().find(|row| row["model"] == "opus").unwrap();
+    assert_eq!(of_opus["fallbacks"][0], "sonnet on overload, limit");
+}
+
+#[test]
 fn table_shows_choices_reasons_and_savings() {
     assert_snapshot!(run(REQUESTS, |_| {}).unwrap(), @r"
     line  prompt                             tokens  model       cost  with opus  why

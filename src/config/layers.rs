@@ -15,7 +15,7 @@ use super::value;
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
 /// Lists of tables; a later layer replaces the whole list.
-const TABLE_LISTS: &[&str] = &["hooks.list"];
+const TABLE_LISTS: &[&str] = &["fallbacks.list", "hooks.list"];
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.

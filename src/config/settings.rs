@@ -73,6 +73,8 @@ pub struct Settings {
     pub pricing: pricing::Config,
     /// Model choice for requests with `model: auto`.
     pub routing: routing::Config,
+    /// Models that answer where another one cannot.
+    pub fallbacks: routing::FallbackConfig,
     /// Retention of stored responses.
     pub responses: TtlLimits,
     /// Retention of stored conversations.
@@ -168,6 +170,7 @@ impl Settings {
             models: layers.section("models")?,
             pricing: layers.section("pricing")?,
             routing: layers.section("routing")?,
+            fallbacks: layers.section("fallbacks")?,
             responses: layers.section("responses")?,
             conversations: layers.section("conversations")?,
             sessions: layers.section("sessions")?,
@@ -220,6 +223,7 @@ impl Settings {
         self.pool.check().map_err(refused("pool"))?;
         self.hooks.check().map_err(refused("hooks"))?;
         self.check_baseline().map_err(refused("routing"))?;
+        self.fallbacks.check().map_err(refused("fallbacks"))?;
         let admin = self.admin.check(&self.auth, &self.server);
         admin.map_err(refused("admin"))?;
         let metrics = self.metrics.check(&self.auth, &self.admin, &self.server);

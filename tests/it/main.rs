@@ -37,6 +37,7 @@ mod doctor;
 mod failures;
 mod fairness;
 mod fake_claude;
+mod fallbacks;
 mod faults;
 mod files;
 mod full_disk;

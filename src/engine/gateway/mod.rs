@@ -43,6 +43,7 @@ mod schema_check;
 mod service;
 mod stop_sequences;
 mod strict;
+mod taken_fallback;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -90,6 +91,8 @@ pub use pipeline::PipelineSteps;
 pub use pipeline::TurnPipeline;
 pub use refused_part_names::RefusedPartNames;
 pub use service::{Gateway, SignInState};
+pub use taken_fallback::FallbackFacts;
+pub use taken_fallback::TakenFallback;
 pub use turn_files::FileMemory;
 pub use turn_files::TurnFiles;
 
@@ -142,6 +145,8 @@ pub struct TurnInfo {
     /// Names of parts that were expressed in another way, because the model does not take them as
     /// they are.
     pub repaired: Vec<&'static str>,
+    /// Fallback that the turn has taken; settled with the first event of the answer.
+    pub fallback: TakenFallback,
     /// Hooks that were called for the turn, and what they decided.
     pub hooks: HookNotes,
 }
@@ -181,11 +186,12 @@ impl TurnInfo {
 
     /// Returns the names of everything that was left out so far.
     pub fn all_left_out(&self) -> Vec<String> {
-        self.left_out
-            .iter()
-            .cloned()
-            .chain(self.refused.names())
-            .collect()
+        let mut names = [self.left_out.clone(), self.refused.names()].concat();
+        if let Some(taken) = self.fallback.facts() {
+            names.extend(taken.left_out);
+            names.extend(taken.refused.names());
+        }
+        names
     }
 }
 

@@ -1,4 +1,5 @@
-//! Automatic model selection, for callers that leave the model open.
+//! Automatic model selection, for callers that leave the model open, and the models that answer where
+//! another one cannot.
 //!
 //! Pure rules in a fixed order: the same result for the same turn and the same state of the budget.
 //! Independent of callers and of the ledger; the gateway checks that the model exists.
@@ -6,6 +7,7 @@
 mod choice;
 mod choice_counts;
 mod config;
+mod fallbacks;
 mod features;
 mod router;
 #[cfg(test)]
@@ -15,5 +17,9 @@ mod words;
 pub use choice::{RoutingChoice, RoutingRule};
 pub use choice_counts::RoutingCount;
 pub use config::Config;
+pub use fallbacks::FallbackCause;
+pub use fallbacks::FallbackConfig;
+pub use fallbacks::FallbackModel;
+pub use fallbacks::FallbackRule;
 pub use features::RoutingFeatures;
 pub use router::Router;

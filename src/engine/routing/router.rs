@@ -10,7 +10,7 @@ use crate::domain::Turn;
 use super::choice_counts::ChoiceCounts;
 use super::choice_counts::RoutingCount;
 use super::words::{are_simple, first_hard_stem, is_short};
-use super::{Config, RoutingChoice, RoutingFeatures, RoutingRule};
+use super::{Config, FallbackConfig, RoutingChoice, RoutingFeatures, RoutingRule};
 
 /// Chooses a model by the routing rules.
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub struct Router {
     config: Config,
     prices: Arc<Prices>,
     counts: ChoiceCounts,
+    fallbacks: FallbackConfig,
 }
 
 impl Router {
@@ -27,7 +28,19 @@ impl Router {
             config,
             prices,
             counts: ChoiceCounts::default(),
+            fallbacks: FallbackConfig::default(),
         }
+    }
+
+    /// Sets the models that answer where another one cannot.
+    #[must_use]
+    pub fn with_fallbacks(self, fallbacks: FallbackConfig) -> Self {
+        Self { fallbacks, ..self }
+    }
+
+    /// Returns the models that answer where another one cannot.
+    pub fn fallbacks(&self) -> &FallbackConfig {
+        &self.fallbacks
     }
 
     /// Chooses the model for `turn` of a caller with this state of its budgets, and counts the

@@ -8,6 +8,7 @@ use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -38,6 +39,7 @@ const SCRAPER_CALLER: &str = "scraper";
 /// Prefix of a key that is offered as a WebSocket subprotocol.
 const SUBPROTOCOL_KEY_PREFIX: &str = "openai-insecure-api-key.";
 const PROJECT: &str = "openai-project";
+const FALLBACK: &str = "x-switchboard-fallback";
 
 /// Credentials that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +170,7 @@ impl AuthGuard {
                     cache_control: cache_control(request.headers()),
                     origin: origin(request),
                     end_user: self.end_user(request.headers())?,
+                    refuses_fallbacks: refuses_fallbacks(request.headers())?,
                     ..caller
                 }))
             }
@@ -248,6 +251,22 @@ fn cache_control(headers: &HeaderMap) -> CacheControl {
         no_cache: control.no_cache || name.eq_ignore_ascii_case("no-cache"),
         no_store: control.no_store || name.eq_ignore_ascii_case("no-store"),
     })
+}
+
+/// Returns true if the request wants no other model than the one that it names.
+///
+/// # Errors
+/// Fails when the header has another value than `none`.
+fn refuses_fallbacks(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match headers.get(FALLBACK).map(HeaderValue::as_bytes) {
+        None | Some(b"") => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case(b"none") => Ok(true),
+        Some(_) => {
+            let message =
+                format!("`{FALLBACK}`: expected `none`, which lets no other model answer.");
+            Err(InvalidRequest::at(FALLBACK, code::VALUE, message).into())
+        }
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Headers by name: description and type of the value.
-static HEADERS: [(&str, &str, &str); 20] = [
+static HEADERS: [(&str, &str, &str); 21] = [
     (
         "x-request-id",
         "string",
@@ -82,6 +82,11 @@ static HEADERS: [(&str, &str, &str); 20] = [
         "Id of the model that answers.",
     ),
     (
+        "x-switchboard-fallback",
+        "string",
+        "If another model answers than the one asked for: its id and the cause, such as `claude-haiku-5-5; on=overload`.",
+    ),
+    (
         "x-switchboard-route",
         "string",
         "For the model `auto`: the chosen model, the rule and the reason.",
@@ -144,6 +149,7 @@ pub(super) fn of_success(
         names.extend([
             "x-switchboard-hooks",
             "x-switchboard-model",
+            "x-switchboard-fallback",
             "x-switchboard-route",
             "x-cache",
         ]);

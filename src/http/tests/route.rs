@@ -34,6 +34,30 @@ async fn route_returns_model_rule_and_reason() {
 }
 
 #[tokio::test]
+async fn route_names_the_models_that_answer_in_place_of_the_recommended_one() {
+    let fallbacks = routing::FallbackConfig {
+        list: vec![routing::FallbackRule {
+            on: vec![routing::FallbackCause::Overload],
+            to: vec!["usual".to_owned()],
+            models: vec!["light".to_owned()],
+            keys: Vec::new(),
+        }],
+        ..routing::FallbackConfig::default()
+    };
+    let choosing = routing::testing::router().with_fallbacks(fallbacks);
+    let state = AppState {
+        router: Arc::new(choosing),
+        ..state(ScriptedTurns::playing([]))
+    };
+    let fields = json!({"task_description": "Say hello.", "context_size": 10});
+    let request = request("POST", "/v1/route", &[], fields.to_string());
+    let answer = body(send(router(state), request).await).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let expected = json!([{"model": "usual", "on": ["overload"]}]);
+    assert_eq!(answer["fallbacks"], expected);
+}
+
+#[tokio::test]
 async fn invalid_route_request_names_the_field() {
     for (fields, param, code) in [
         (
@@ -129,6 +153,18 @@ async fn auto_model_is_chosen_and_reported() {
                 "{path}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn fallback_header_of_a_request_is_none_or_refused() {
+    for (value, status) in [("none", 200), ("NONE", 200), ("haiku", 400)] {
+        let headers = [("x-switchboard-fallback", value)];
+        let path = "/v1/chat/completions";
+        let request = request("POST", path, &headers, chat(false).to_string());
+        let turns = ScriptedTurns::playing(greeting_steps());
+        let response = send(router(state(turns)), request).await;
+        assert_eq!(response.status(), status, "{value}");
     }
 }
 

@@ -17,11 +17,16 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
-/// Adds the headers about the chosen model, rate limits, the cache, ignored fields and repairs.
+/// Adds the headers about the model, its fallback, rate limits, the cache, ignored fields and repairs.
 pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remarks) {
     let headers = response.headers_mut();
-    if let (false, Ok(model)) = (info.model.is_empty(), HeaderValue::from_str(&info.model)) {
+    let taken = info.fallback.facts();
+    let model = taken.as_ref().map_or(&info.model, |taken| &taken.model);
+    if let (false, Ok(model)) = (model.is_empty(), HeaderValue::from_str(model)) {
         headers.insert("x-switchboard-model", model);
+    }
+    if let Some(Ok(taken)) = taken.map(|taken| HeaderValue::from_str(&taken.header_value())) {
+        headers.insert("x-switchboard-fallback", taken);
     }
     headers.extend(
         info.limits

@@ -18,6 +18,7 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::typed;
 use crate::api::request_schema::typed::BoundedInteger;
 use crate::domain::Caller;
+use crate::engine::routing::FallbackCause;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
 use crate::engine::routing::RoutingFeatures;
@@ -54,6 +55,14 @@ pub(in crate::http) struct Recommendation {
     recommended_model: String,
     reasoning: String,
     rule: &'static str,
+    fallbacks: Vec<RecommendedFallback>,
+}
+
+/// Model that answers in place of the recommended one, and for what.
+#[derive(Serialize)]
+struct RecommendedFallback {
+    model: String,
+    on: Vec<&'static str>,
 }
 
 /// Returns which model the routing rules choose for a task, and why. Runs no turn.
@@ -81,10 +90,19 @@ pub(in crate::http) async fn recommend_model(
         context_tokens: fields.context_size.get(),
         budget,
     });
+    let fallbacks = router.fallbacks().models_for(&model, &caller.name);
+    let fallbacks = fallbacks
+        .into_iter()
+        .filter(|one| caller.grant.allows_model(one.model.as_str()))
+        .map(|one| RecommendedFallback {
+            model: one.model.to_string(),
+            on: one.causes.into_iter().map(FallbackCause::name).collect(),
+        });
     Ok(Json(Recommendation {
         recommended_model: model.to_string(),
         reasoning: reason,
         rule: rule.name(),
+        fallbacks: fallbacks.collect(),
     }))
 }
 

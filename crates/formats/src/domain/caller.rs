@@ -38,6 +38,8 @@ pub struct Caller {
     pub in_background: bool,
     /// Rate limit permit that this request has already taken.
     pub permit: RequestPermit,
+    /// Set if the client wants no other model than the one that it names.
+    pub refuses_fallbacks: bool,
     /// Origin of the request, and the form of its answer.
     pub origin: RequestOrigin,
     /// Place in a trace below which the work for the request is recorded.
@@ -167,6 +169,7 @@ impl Caller {
             claim: RequestClaim::default(),
             in_background: false,
             permit: RequestPermit::default(),
+            refuses_fallbacks: false,
             origin: RequestOrigin::default(),
             trace: RequestTrace::default(),
         }

@@ -6,6 +6,8 @@
 
 mod admission;
 mod billing_stream;
+mod fallback_plan;
+mod fallback_run;
 mod hooked_stream;
 mod measured_stream;
 mod pending_hold;
@@ -50,6 +52,8 @@ use crate::telemetry::traces;
 
 use admission::TurnEstimate;
 use billing_stream::BillingStream;
+use fallback_plan::FallbackPlan;
+use fallback_plan::PlannedTurn;
 use measured_stream::MeasuredStream;
 use measured_stream::TurnMeasure;
 use pending_hold::PendingHold;
@@ -123,6 +127,8 @@ struct PendingTurn {
     caller: Caller,
     turn: Turn,
     estimate: TurnEstimate,
+    /// Models that may answer in place of the turn's.
+    plan: FallbackPlan,
     /// Reads the tokens of the runs so far.
     meter: TurnUsageMeter,
     /// Shows the progress of the turn.
@@ -177,11 +183,15 @@ impl PipelineSteps {
         let _memory = self.inline_files(&mut caller, &mut turn).await?;
         // 3. Hooks before the turn. What they replace counts for all that follows.
         call_before(hooks, &mut turn).await?;
-        // 4. Model: automatic choice, sign-in, name, adaptation of the turn to it.
+        // 4. Model: automatic choice, sign-in, name, adaptation of the turn to it; fallbacks.
         let route = self.admission.route(&caller, &mut turn).await?;
-        let fit = self.gateway.fit(&caller, &turn).await?;
+        let planned = self.plan_models(&caller, &mut turn);
+        let PlannedTurn {
+            fit,
+            estimate,
+            plan,
+        } = Box::pin(planned).await?;
         // 5. Rate limits, until the last event.
-        let estimate = self.admission.estimate(&turn, &fit);
         let mut permit = self
             .admission
             .take_permit(&caller, estimate.amount.tokens)
@@ -189,12 +199,14 @@ impl PipelineSteps {
         let limits = permit.state();
         // 6. Response cache. 7. Preflight. 8. Hold. 9. Circuit breaker, pool and worker.
         let meter = TurnUsageMeter::default();
+        let fallback = plan.taken.clone();
         let pending = PendingTurn {
             admission: Arc::clone(&self.admission),
             gateway: Arc::clone(&self.gateway),
             caller,
             turn,
             estimate,
+            plan,
             meter: meter.clone(),
             tracked: tracked.clone(),
         };
@@ -206,6 +218,7 @@ impl PipelineSteps {
             limits,
             left_out,
             repaired: fit.repaired,
+            fallback,
             hooks: hooks.map(TurnHooks::notes).unwrap_or_default(),
             ..info
         };
@@ -273,7 +286,8 @@ impl PendingTurn {
                 }
                 Lookup::Hit(answer) => answer,
                 Lookup::Miss(filler) => {
-                    filler.fill(self.clone().run_and_publish(Arc::clone(&shared_info)))
+                    let run = self.clone().run_and_publish(Arc::clone(&shared_info));
+                    filler.fill_unless(self.plan.keep_out.clone(), run)
                 }
             };
             if answer.is_hit() {
@@ -307,9 +321,13 @@ impl PendingTurn {
             in_background,
             ..
         } = &self.caller;
-        self.admission
-            .cache
-            .lookup(project, &self.turn, *cache_control, *in_background)
+        self.admission.cache.lookup_variant(
+            project,
+            &self.turn,
+            *cache_control,
+            *in_background,
+            self.plan.variant(),
+        )
     }
 
     /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `shared_info` for the
@@ -329,13 +347,14 @@ impl PendingTurn {
             admission,
             gateway,
             caller,
-            turn,
+            mut turn,
             estimate,
+            mut plan,
             meter,
             tracked,
         } = self;
         // 7. Preflight: what would be refused after the hold is refused without a disk write.
-        gateway.preflight(&caller, &turn)?;
+        plan.preflight(&*gateway, &caller, &mut turn)?;
         // 8. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
         // a waiting turn costs no disk write.
         let holding = PendingHold {
@@ -373,7 +392,8 @@ impl PendingTurn {
         };
         // 9. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
-        let (hold, running) = futures::try_join!(hold, gateway.run_gated(gate, caller, turn))?;
+        let run = fallback_run::run_with_fallbacks(plan, gateway, gate, caller, turn);
+        let (hold, running) = futures::try_join!(hold, Box::pin(run))?;
         let RunningTurn {
             info,
             events,

@@ -215,6 +215,7 @@ impl ResponsesSocketSession {
         // The key may have been changed or revoked since the connection was opened.
         let origin = self.caller.origin;
         let end_user = self.caller.end_user.clone();
+        let refuses_fallbacks = self.caller.refuses_fallbacks;
         let trace = line.request_trace();
         let keys = Arc::clone(&self.keys);
         let caller = Caller::named(&self.caller.name);
@@ -226,6 +227,7 @@ impl ResponsesSocketSession {
             let caller = Caller {
                 origin,
                 end_user,
+                refuses_fallbacks,
                 trace,
                 ..keys.authenticate_again(&caller, Some(Permission::Inference))?
             };

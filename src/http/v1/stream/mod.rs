@@ -365,6 +365,7 @@ impl StreamSocketSession {
         let again = Caller {
             cache_control: caller.cache_control,
             end_user: caller.end_user.clone(),
+            refuses_fallbacks: caller.refuses_fallbacks,
             origin: caller.origin.streamed(true),
             trace: line.request_trace(),
             ..again

@@ -4,6 +4,7 @@ mod billing;
 mod cached;
 mod cancelled;
 mod end_users;
+mod fallbacks;
 mod files;
 mod hooks;
 mod measured;

@@ -119,7 +119,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         refused(
             "fallbacks",
             TextOrArray,
-            "Only the named model answers, since a key may be restricted to some models.",
+            "Other models answer by the rules of the [operator](fallbacks.md) alone.",
         )
         .with_no_op(&["[]", "\"default\""]),
         refused(

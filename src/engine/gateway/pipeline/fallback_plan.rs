@@ -1,0 +1,254 @@
+//! Plan of a turn's fallbacks: the models that may answer in place of its own.
+
+use std::hash::DefaultHasher;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::PipelineSteps;
+use super::TurnEstimate;
+use crate::domain::Amount;
+use crate::domain::Caller;
+use crate::domain::FailureKind;
+use crate::domain::LogText;
+use crate::domain::ModelName;
+use crate::domain::Turn;
+use crate::engine::cache::KeepOut;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::FallbackFacts;
+use crate::engine::gateway::ModelFit;
+use crate::engine::gateway::RefusedPartNames;
+use crate::engine::gateway::TakenFallback;
+use crate::engine::gateway::Turns;
+use crate::engine::routing::FallbackCause;
+use crate::engine::routing::FallbackConfig;
+
+/// Models that may still answer a turn in place of its own, and the bounds of trying them. The
+/// default has none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FallbackPlan {
+    models: Vec<PlannedModel>,
+    bounds: Option<FallbackBounds>,
+    /// Fallback that was taken, for the caller.
+    pub(super) taken: TakenFallback,
+    /// Keeps the answer of another model out of the cache.
+    pub(super) keep_out: KeepOut,
+}
+
+/// Bounds in time of the fallbacks of a turn.
+#[derive(Debug, Clone, Copy)]
+struct FallbackBounds {
+    /// Time after which no further model is tried.
+    ends_at: Instant,
+    /// Maximum wait for the first event of a model.
+    timeout: Duration,
+}
+
+/// Model that may answer, adapted to the turn.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedModel {
+    name: ModelName,
+    fit: ModelFit,
+    causes: Vec<FallbackCause>,
+}
+
+/// Plan of a turn with the fit of the model that is tried first, and the estimate of the dearest.
+pub(super) struct PlannedTurn {
+    pub(super) fit: ModelFit,
+    pub(super) estimate: TurnEstimate,
+    pub(super) plan: FallbackPlan,
+}
+
+impl PipelineSteps {
+    /// Plans the models that answer `turn`. If a budget of `caller` is nearly spent, and a rule is for
+    /// that, another model takes the place of the turn's at once. The estimate covers the dearest
+    /// model, because each of them may come to answer under the one hold.
+    pub(super) async fn plan_models(
+        &self,
+        caller: &Caller,
+        turn: &mut Turn,
+    ) -> Result<PlannedTurn, Error> {
+        let mut fit = self.gateway.fit(caller, turn).await?;
+        let config = self.admission.router.fallbacks();
+        let mut plan = self.usable_models(config, caller, turn).await;
+        if plan.is_for(FallbackCause::Budget) {
+            let budget = self.admission.ledger.reader().budget_state(caller).await?;
+            let is_nearly_spent = |percent: u64| percent >= config.budget_percent;
+            let next = if budget.percent_used.is_some_and(is_nearly_spent) {
+                plan.take(FallbackCause::Budget)
+            } else {
+                None
+            };
+            if let Some(next) = next {
+                // The cache and all that follows see the other model alone.
+                turn.model = next.name;
+                fit = next.fit;
+                plan.keep_out = KeepOut::default();
+            }
+        }
+        let mut estimate = self.admission.estimate(turn, &fit);
+        for model in &plan.models {
+            let other = self.admission.estimate(turn, &model.fit).amount;
+            estimate.amount = Amount {
+                tokens: estimate.amount.tokens.max(other.tokens),
+                money: estimate.amount.money.max(other.money),
+            };
+        }
+        Ok(PlannedTurn {
+            fit,
+            estimate,
+            plan,
+        })
+    }
+
+    /// Returns the plan with the models that `caller` may use and that can answer `turn`.
+    async fn usable_models(
+        &self,
+        config: &FallbackConfig,
+        caller: &Caller,
+        turn: &Turn,
+    ) -> FallbackPlan {
+        if caller.refuses_fallbacks || config.list.is_empty() {
+            return FallbackPlan::default();
+        }
+        let allowed = config.models_for(&turn.model, &caller.name).into_iter();
+        let allowed = allowed.filter(|one| caller.grant.allows_model(one.model.as_str()));
+        let mut models = Vec::new();
+        let mut other = None;
+        for candidate in allowed {
+            let other = other.get_or_insert_with(|| turn.clone());
+            other.model = candidate.model.clone();
+            match self.gateway.fit(caller, other).await {
+                Ok(fit) => models.push(PlannedModel {
+                    name: candidate.model,
+                    fit,
+                    causes: candidate.causes,
+                }),
+                Err(error) => {
+                    let model = LogText(candidate.model.as_str());
+                    tracing::warn!(%model, %error, "fallback model unusable");
+                }
+            }
+        }
+        let now = Instant::now();
+        FallbackPlan {
+            models,
+            bounds: Some(FallbackBounds {
+                ends_at: now + config.max_duration,
+                timeout: config.timeout,
+            }),
+            ..FallbackPlan::default()
+        }
+    }
+}
+
+impl FallbackPlan {
+    /// True if no further model may be tried.
+    pub(super) fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// True if a further model may be tried for `cause`.
+    pub(super) fn is_for(&self, cause: FallbackCause) -> bool {
+        self.models
+            .iter()
+            .any(|model| model.causes.contains(&cause))
+    }
+
+    /// Returns what distinguishes turns with this plan in the cache from those with another one; 0 for
+    /// none.
+    pub(super) fn variant(&self) -> u64 {
+        if self.models.is_empty() {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        for model in &self.models {
+            model.name.hash(&mut hasher);
+            model.causes.hash(&mut hasher);
+        }
+        // Zero stands for no plan.
+        hasher.finish().max(1)
+    }
+
+    /// Returns the time at which a model that is tried now is late; `None` if nothing follows then.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        let bounds = self
+            .bounds
+            .filter(|_| self.is_for(FallbackCause::Timeout))?;
+        let late_at = Instant::now() + bounds.timeout;
+        (late_at < bounds.ends_at).then_some(late_at)
+    }
+
+    /// Takes the model that answers in place of one that failed with `error`; `None` if there is none,
+    /// or no time is left.
+    pub(super) fn take_after(&mut self, error: &Error) -> Option<PlannedModel> {
+        self.take(cause_of(error)?)
+    }
+
+    /// Takes the next model for `cause`, and records that it is to answer.
+    pub(super) fn take(&mut self, cause: FallbackCause) -> Option<PlannedModel> {
+        let bounds = self.bounds?;
+        if Instant::now() >= bounds.ends_at {
+            return None;
+        }
+        let is_meant = |model: &PlannedModel| model.causes.contains(&cause);
+        let next = self.models.remove(self.models.iter().position(is_meant)?);
+        let model = LogText(&next.fit.model);
+        tracing::info!(%model, cause = cause.name(), "turn falls back to another model");
+        self.taken.record(FallbackFacts {
+            model: next.fit.model.clone(),
+            cause,
+            left_out: next.fit.left_out.clone(),
+            refused: RefusedPartNames::default(),
+        });
+        self.keep_out.set();
+        Some(next)
+    }
+
+    /// Checks, without waiting, if `turn` would be refused now. The next models take its place as far
+    /// as they may.
+    ///
+    /// # Errors
+    /// The error of the last model.
+    pub(super) fn preflight(
+        &mut self,
+        gateway: &dyn Turns,
+        caller: &Caller,
+        turn: &mut Turn,
+    ) -> Result<(), Error> {
+        while let Err(error) = gateway.preflight(caller, turn) {
+            let Some(next) = self.take_after(&error) else {
+                return Err(error);
+            };
+            next.apply(turn);
+        }
+        Ok(())
+    }
+}
+
+impl PlannedModel {
+    /// Makes the model that of `turn`.
+    pub(super) fn apply(self, turn: &mut Turn) {
+        turn.model = self.name;
+    }
+}
+
+/// Returns the cause of a fallback that `error` is.
+pub(super) fn cause_of(error: &Error) -> Option<FallbackCause> {
+    let Error::Failed(failure) = error else {
+        return None;
+    };
+    match failure.kind {
+        FailureKind::Overloaded => Some(FallbackCause::Overload),
+        FailureKind::RateLimited => Some(FallbackCause::Limit),
+        FailureKind::ContextTooLong => Some(FallbackCause::Context),
+        FailureKind::TimedOut => Some(FallbackCause::Timeout),
+        FailureKind::SignIn
+        | FailureKind::UnknownModel
+        | FailureKind::InvalidRequest
+        | FailureKind::Crashed
+        | FailureKind::Upstream => None,
+    }
+}

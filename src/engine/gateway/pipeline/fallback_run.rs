@@ -1,0 +1,207 @@
+//! Run of a turn whose model other ones may replace, until its answer has begun.
+//!
+//! All tries are one run to the steps around it: they share its hold, and its charge is the sum of
+//! their costs. Nothing of a try that is given up reaches the client.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
+use super::fallback_plan::FallbackPlan;
+use super::fallback_plan::PlannedModel;
+use super::fallback_plan::cause_of;
+use crate::domain::Caller;
+use crate::domain::CostWatch;
+use crate::domain::Failure;
+use crate::domain::FailureKind;
+use crate::domain::FinishReason;
+use crate::domain::Gate;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::TurnStream;
+use crate::engine::gateway::Turns;
+use crate::engine::routing::FallbackCause;
+
+/// What runs a try: the gateway, and the turn with its caller.
+struct TryRunner {
+    gateway: Arc<dyn Turns>,
+    gate: Gate,
+    caller: Caller,
+    turn: Turn,
+}
+
+/// Events of a turn whose answer has not begun.
+struct FallbackRun {
+    plan: FallbackPlan,
+    runner: TryRunner,
+    /// Costs of all tries.
+    costs: CostWatch,
+    /// Events of the present try; `None` once they are over. Dropping them cancels the try.
+    events: Option<TurnStream>,
+    /// Time at which the present try is late.
+    late_at: Option<Instant>,
+    /// Events of the present try that the client has not got.
+    held: VecDeque<Result<TurnEvent, Error>>,
+    /// Set once the answer has begun, so that no other model may answer.
+    is_decided: bool,
+}
+
+/// Runs `turn` on `gateway`, or on the models of `plan` if the one before may not answer.
+///
+/// # Errors
+/// The error of the last model that was tried.
+pub(super) async fn run_with_fallbacks(
+    mut plan: FallbackPlan,
+    gateway: Arc<dyn Turns>,
+    gate: Gate,
+    caller: Caller,
+    turn: Turn,
+) -> Result<RunningTurn, Error> {
+    if plan.is_empty() {
+        return gateway.run_gated(gate, caller, turn).await;
+    }
+    let mut runner = TryRunner {
+        gateway,
+        gate,
+        caller,
+        turn,
+    };
+    let running = runner.start(&mut plan, None).await?;
+    // A wait for a worker does not count.
+    let late_at = plan.late_at();
+    let RunningTurn {
+        info,
+        events,
+        costs,
+    } = running;
+    let run = FallbackRun {
+        plan,
+        runner,
+        costs: costs.clone(),
+        events: Some(events),
+        late_at,
+        held: VecDeque::new(),
+        is_decided: false,
+    };
+    let events = stream::unfold(run, async |mut run| {
+        let event = run.next().await?;
+        Some((event, run))
+    });
+    Ok(RunningTurn {
+        info,
+        events: Box::pin(events),
+        costs,
+    })
+}
+
+impl TryRunner {
+    /// Starts a try with the model `next`, or with that of the turn; with the next ones of `plan` if it
+    /// cannot start.
+    async fn start(
+        &mut self,
+        plan: &mut FallbackPlan,
+        mut next: Option<PlannedModel>,
+    ) -> Result<RunningTurn, Error> {
+        loop {
+            if let Some(next) = next.take() {
+                next.apply(&mut self.turn);
+            }
+            let gate = self.gate.clone();
+            let started = self
+                .gateway
+                .run_gated(gate, self.caller.clone(), self.turn.clone());
+            match started.await {
+                Ok(running) => {
+                    plan.taken.set_refused(running.info.refused.clone());
+                    return Ok(running);
+                }
+                Err(error) => match plan.take_after(&error) {
+                    Some(model) => next = Some(model),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+impl FallbackRun {
+    async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
+        while !self.is_decided {
+            let read = self.read().await;
+            let next = cause_of_fallback(read.as_ref()).and_then(|cause| self.plan.take(cause));
+            if let Some(next) = next {
+                self.begin(next).await;
+                continue;
+            }
+            self.is_decided = !self.may_be_replaced(read.as_ref());
+            match &read {
+                // Begun, so it is no longer late.
+                Some(Ok(_)) => self.late_at = None,
+                Some(Err(_)) | None => self.events = None,
+            }
+            self.held.extend(read);
+        }
+        match self.held.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.as_mut()?.next().await,
+        }
+    }
+
+    /// Reads the next event of the present try. One that is late counts as failed.
+    async fn read(&mut self) -> Option<Result<TurnEvent, Error>> {
+        let events = self.events.as_mut()?;
+        let Some(late_at) = self.late_at else {
+            return events.next().await;
+        };
+        let late = |_| {
+            let message = "The answer did not begin in time.";
+            Some(Err(Failure::new(FailureKind::TimedOut, message).into()))
+        };
+        timeout_at(late_at, events.next())
+            .await
+            .unwrap_or_else(late)
+    }
+
+    /// True if the answer that `read` begins may still be given up: a model that refuses says so at its
+    /// end, and until then it has only started.
+    fn may_be_replaced(&self, read: Option<&Result<TurnEvent, Error>>) -> bool {
+        matches!(read, Some(Ok(TurnEvent::Started { .. })))
+            && self.plan.is_for(FallbackCause::Refusal)
+    }
+
+    /// Gives up the present try, and begins one with `next`. If none can begin, the error is held.
+    async fn begin(&mut self, next: PlannedModel) {
+        // Deadlock hazard: the worker is returned before another is taken, since the pool may have
+        // one worker.
+        self.events = None;
+        self.held.clear();
+        match self.runner.start(&mut self.plan, Some(next)).await {
+            Ok(running) => {
+                self.costs.append(running.costs);
+                self.events = Some(running.events);
+                self.late_at = self.plan.late_at();
+            }
+            Err(error) => {
+                self.is_decided = true;
+                self.held.push_back(Err(error));
+            }
+        }
+    }
+}
+
+/// Returns the cause for which another model answers, if `read` is one: an error, or a refusal.
+fn cause_of_fallback(read: Option<&Result<TurnEvent, Error>>) -> Option<FallbackCause> {
+    match read? {
+        Err(error) => cause_of(error),
+        Ok(TurnEvent::Finished(finish)) if finish.reason == FinishReason::ContentFilter => {
+            Some(FallbackCause::Refusal)
+        }
+        Ok(_) => None,
+    }
+}

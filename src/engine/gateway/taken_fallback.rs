@@ -1,0 +1,92 @@
+//! Fallback that a turn has taken, as its caller sees it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::RefusedPartNames;
+use crate::engine::routing::FallbackCause;
+
+/// Maximum length of a model's name in the header, in characters.
+const MAX_NAME_CHARACTERS: usize = 100;
+
+/// Fallback that a turn has taken, if any. Clones share it, because it may be taken when the turn
+/// already runs; it is settled with the first event of the answer.
+#[derive(Debug, Clone, Default)]
+pub struct TakenFallback(Arc<Mutex<Option<FallbackFacts>>>);
+
+/// Facts about a fallback that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FallbackFacts {
+    /// Resolved id of the model that answers.
+    pub model: String,
+    /// Cause for which the model before it does not answer.
+    pub cause: FallbackCause,
+    /// Parts of the request that the model does not take.
+    pub left_out: Vec<String>,
+    /// Further names of this kind, which upstream refuses while the turn runs.
+    pub refused: RefusedPartNames,
+}
+
+impl TakenFallback {
+    /// Records a fallback in place of an earlier one.
+    pub(super) fn record(&self, facts: FallbackFacts) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(facts);
+    }
+
+    /// Sets the parts that upstream refuses while the model runs.
+    pub(super) fn set_refused(&self, refused: RefusedPartNames) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = &mut *taken {
+            taken.refused = refused;
+        }
+    }
+
+    /// Returns the fallback taken so far.
+    pub fn facts(&self) -> Option<FallbackFacts> {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.clone()
+    }
+}
+
+impl PartialEq for TakenFallback {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts() == other.facts()
+    }
+}
+
+impl Eq for TakenFallback {}
+
+impl FallbackFacts {
+    /// Returns the value of `x-switchboard-fallback`: `claude-haiku-5-5; on=overload`, in printable
+    /// ASCII.
+    pub fn header_value(&self) -> String {
+        let fits = |character: char| character.is_ascii_graphic() && character != ';';
+        let name = self.model.chars().take(MAX_NAME_CHARACTERS);
+        let name: String = name
+            .map(|character| if fits(character) { character } else { '?' })
+            .collect();
+        format!("{name}; on={}", self.cause.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fallback_header_names_model_and_cause_in_printable_characters() {
+        let facts = FallbackFacts {
+            model: "claude ä;".to_owned(),
+            cause: FallbackCause::Overload,
+            left_out: Vec::new(),
+            refused: RefusedPartNames::default(),
+        };
+        assert_eq!(facts.header_value(), "claude???; on=overload");
+        let taken = TakenFallback::default();
+        let clone = taken.clone();
+        assert_eq!(clone.facts(), None);
+        taken.record(facts.clone());
+        assert_eq!(clone.facts(), Some(facts));
+    }
+}

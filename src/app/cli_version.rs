@@ -5,6 +5,7 @@ use tokio_util::task::TaskTracker;
 use super::temporary_home::TemporaryHome;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::domain::PlanUsage;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliSetup;
 use crate::engine::claude::SignIn;
@@ -25,6 +26,7 @@ pub(super) async fn read_cli_version(
         sign_in: SignIn::ApiKey,
         environment: environment.for_workers(settings.claude.sign_in),
         data_dir: home.path.clone(),
+        plan: PlanUsage::default(),
     };
     let tracker = TaskTracker::new();
     let launcher = ClaudeLauncher::prepare(setup, home.instance(), tracker.clone()).await?;

@@ -179,12 +179,13 @@ impl App {
         let accounting = Accounting::open(&context, &data_dir.instance).await?;
         let Workers {
             turns: workers,
+            sign_in,
             agents,
             cli,
             claude,
         } = workers::start(&context, environment, &data_dir).await?;
         let pool = pool_of(&workers);
-        let gateway = new_gateway(&context, workers);
+        let gateway = new_gateway(&context, workers).with_sign_in(sign_in);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);

@@ -5,20 +5,27 @@ use std::sync::Arc;
 use super::StartupContext;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::domain::PlanUsage;
 use crate::engine::agent::AgentRunner;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliSetup;
 use crate::engine::claude::CliVersionReader;
 use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
+use crate::engine::gateway::SignInFacts;
 use crate::engine::gateway::SignInState;
 use crate::engine::pool::Pool;
 use crate::telemetry::logs::ErrorChain;
+
+/// Name of the sign-in that needs no settings.
+const DEFAULT_NAME: &str = "default";
 
 /// Worker pool and agent runner.
 pub(super) struct Workers {
     /// Worker pool that answers turns, or the missing sign-in.
     pub(super) turns: SignInState<ClaudeLauncher>,
+    /// Facts about the sign-in of the pool.
+    pub(super) sign_in: SignInFacts,
     /// Runner of agents; `None` without a sign-in.
     pub(super) agents: Option<Arc<dyn AgentRunner>>,
     /// Reader of the CLI's version; `None` without a sign-in.
@@ -58,6 +65,7 @@ pub(super) async fn start(
             tracing::warn!(error = %missing, "sign-in missing");
             return Ok(Workers {
                 turns: SignInState::Missing(missing.0),
+                sign_in: SignInFacts::default(),
                 agents: None,
                 cli: None,
                 claude: ClaudeFacts::default(),
@@ -69,6 +77,12 @@ pub(super) async fn start(
         sign_in,
         environment: variables,
         data_dir: settings.server.data_dir.clone(),
+        plan: PlanUsage::default(),
+    };
+    let facts = SignInFacts {
+        name: DEFAULT_NAME.to_owned(),
+        kind: sign_in.name(),
+        plan: setup.plan.clone(),
     };
     let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
     let version = launcher.version();
@@ -83,6 +97,7 @@ pub(super) async fn start(
     );
     Ok(Workers {
         turns: SignInState::SignedIn(pool),
+        sign_in: facts,
         agents: Some(agents),
         cli: Some(cli),
         claude: ClaudeFacts {

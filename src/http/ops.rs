@@ -17,11 +17,13 @@ use super::state::AppState;
 use super::state::MetricsSources;
 use crate::accounts::ledger::LedgerReader;
 use crate::engine::gateway::AnswerCache;
+use crate::engine::gateway::SignInLevel;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::gateway::WorkerCounts;
 use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
+use crate::telemetry::metrics::PlanWindowLevel;
 
 /// Reports that the process is alive.
 pub(super) async fn health() -> impl IntoResponse {
@@ -120,7 +122,22 @@ fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -
         batches: services.batches.counts().into(),
         circuits: readiness.circuits,
         budgets: Vec::new(),
+        plan_windows: plan_windows(&readiness.sign_ins),
         is_ready: readiness.problems.is_empty(),
         problems: readiness.problems,
     }
+}
+
+/// Returns the windows of the plans of all sign-ins.
+fn plan_windows(sign_ins: &[SignInLevel]) -> Vec<PlanWindowLevel> {
+    let windows = sign_ins.iter().flat_map(|sign_in| {
+        let windows = sign_in.windows.iter();
+        windows.map(|window| PlanWindowLevel {
+            sign_in: sign_in.name.clone(),
+            window: window.kind.name(),
+            used_ratio: f64::from(window.used_percent) / 100.0,
+            resets_at: window.resets_at,
+        })
+    });
+    windows.collect()
 }

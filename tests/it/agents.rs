@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claude_switchboard::domain::{FailureKind, ModelName, Money};
+use claude_switchboard::domain::{FailureKind, ModelName, Money, PlanUsage};
 use claude_switchboard::engine::agent::{
     Agent, AgentEvent, AgentJob, AgentMode, AgentReport, AgentRunner, AgentSession, AgentStop,
     PermissionDecision,
@@ -58,6 +58,7 @@ impl AgentHarness {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             data_dir: folder.path().join("data"),
+            plan: PlanUsage::default(),
         };
         let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone())
             .await

@@ -1,6 +1,10 @@
 //! Limits of a subscription, as the real CLI reports them, reach the client.
 
-use crate::support::{Answer, TestServer};
+use serde_json::Value;
+
+use crate::support::{Answer, TestServer, eventually};
+
+const ADMIN: &str = "made-up-admin-key";
 
 async fn server_with_subscription() -> TestServer {
     let server = TestServer::real()
@@ -9,6 +13,7 @@ async fn server_with_subscription() -> TestServer {
         .set("ANTHROPIC_API_KEY", "");
     server
         .set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up")
+        .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
         .start()
         .await
 }
@@ -68,5 +73,38 @@ async fn subscription_limit_sets_retry_after_and_a_warning_is_no_error() {
             .text(),
         "w1"
     );
+    server.end().await;
+}
+
+/// Waits until the server shows that `used_percent` of the five hours of its plan are used, and
+/// returns its sign-in.
+async fn sign_in_with(server: &TestServer, used_percent: u64) -> Value {
+    eventually("the use of the plan", || async {
+        let request = server.http.get(server.url("/admin/sign-ins"));
+        let response = request.bearer_auth(ADMIN).send().await.unwrap();
+        let mut found = response.json::<Value>().await.unwrap();
+        let sign_in = found["data"][0].take();
+        (sign_in["plan_windows"][0]["used_percent"] == used_percent).then_some(sign_in)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn use_of_the_plan_is_shown_as_the_real_cli_reports_it() {
+    let server = server_with_subscription().await;
+    let prompt = "[[tokens=1 limit=warning limit_reset=7200]]";
+    assert_eq!(server.chat(prompt).send().await.text(), "w1");
+    let sign_in = sign_in_with(&server, 90).await;
+    assert_eq!(sign_in["kind"], "oauth_token");
+    assert_eq!(sign_in["refused_until"], Value::Null);
+    let window = &sign_in["plan_windows"][0];
+    assert_eq!(window["window"], "five_hour");
+    assert_eq!(window["left_percent"], 10);
+    let prompt = "[[status=429 limit=rejected limit_reset=600]]";
+    assert_eq!(server.chat(prompt).send().await.status, 429);
+    let sign_in = sign_in_with(&server, 100).await;
+    let window = &sign_in["plan_windows"][0];
+    assert!(sign_in["refused_until"].is_u64(), "{sign_in}");
+    assert_eq!(sign_in["refused_until"], window["resets_at"]);
     server.end().await;
 }

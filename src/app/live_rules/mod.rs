@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Money;
+use crate::domain::PlanUsage;
 use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::engine::claude::ClaudeLauncher;
@@ -106,6 +107,7 @@ impl LiveRules {
             sign_in,
             environment: variables,
             data_dir: home.path.clone(),
+            plan: PlanUsage::default(),
         };
         let tracker = TaskTracker::new();
         let launcher = ClaudeLauncher::prepare(setup, home.instance(), tracker.clone()).await?;

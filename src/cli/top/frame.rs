@@ -76,8 +76,35 @@ impl FrameText {
         );
         let sign_in = status["sign_in"].as_str().unwrap_or("none");
         self.add("sign-in", sign_in);
+        self.add_plans(status);
         for problem in items(&status["problems"]) {
             self.add("problem", problem.as_str().unwrap_or_default());
+        }
+    }
+
+    /// Adds the windows of the sign-ins' plans, with the time that is left of each.
+    fn add_plans(&mut self, status: &Value) {
+        let now = number(&status["now"]);
+        let sign_ins = items(&status["sign_ins"]);
+        let windows = sign_ins.iter().flat_map(|sign_in| {
+            let windows = items(&sign_in["plan_windows"]).iter();
+            windows.map(move |window| (sign_in, window))
+        });
+        for (index, (sign_in, window)) in windows.enumerate() {
+            let percent = number(&window["used_percent"]);
+            let name = window["window"].as_str().unwrap_or_default();
+            let rest = number(&window["resets_at"]).saturating_sub(now);
+            let of = match sign_in["name"].as_str() {
+                Some(name) if sign_ins.len() > 1 => format!(" of {name}"),
+                _ => String::new(),
+            };
+            let line = format!(
+                "{} {percent:>3} %  {}{of}, ends in {}",
+                render_bar(percent as f64 / 100.0),
+                name.replace('_', " "),
+                describe_seconds(rest)
+            );
+            self.add(if index == 0 { "plan" } else { "" }, &line);
         }
     }
 
@@ -246,6 +273,33 @@ mod tests {
         budgets      [##################--]  90 %  $4.50 of $5.00 daily, key key_1
                      [####################] 120 %  $12.00 of $10.00 monthly, project web
         ");
+    }
+
+    #[test]
+    fn frame_shows_the_windows_of_plans() {
+        let window = |name, used: u64, ends_in: u64| json!({"window": name, "used_percent": used, "resets_at": 20_000 + ends_in});
+        let plan = [
+            window("five_hour", 90, 7200),
+            window("seven_day", 125, 200_000),
+        ];
+        let mut status = status();
+        status["sign_ins"] = json!([{"name": "default", "plan_windows": plan}]);
+        let lines = render_frame(&status, &rates(), 80);
+        insta::assert_snapshot!(lines[2..4].join("\n"), @"
+        plan         [##################--]  90 %  five hour, ends in 2 h
+                     [####################] 125 %  seven day, ends in 2 d
+        ");
+        let other = json!({"name": "second", "plan_windows": [window("five_hour", 0, 60)]});
+        status["sign_ins"].as_array_mut().unwrap().push(other);
+        let lines = render_frame(&status, &rates(), 80);
+        assert!(
+            lines[2].ends_with("five hour of default, ends in 2 h"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[4].ends_with("five hour of second, ends in 60 s"),
+            "{lines:?}"
+        );
     }
 
     #[test]

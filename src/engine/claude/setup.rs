@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::cli_settings::BASE_URL;
 use super::config::Config;
 use super::sign_in::SignIn;
+use crate::domain::PlanUsage;
 
 /// All that is needed to start and drive CLI processes.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct CliSetup {
     pub environment: BTreeMap<String, String>,
     /// Directory that contains the processes' home and working directory.
     pub data_dir: PathBuf,
+    /// Use of the sign-in's plan, as the processes report it.
+    pub plan: PlanUsage,
 }
 
 impl CliSetup {

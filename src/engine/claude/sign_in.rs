@@ -80,6 +80,17 @@ impl SignIn {
         )))
     }
 
+    /// Returns the name of the sign-in in settings and in the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::OauthToken => "oauth_token",
+            Self::Stored => "stored",
+            Self::Bedrock => "bedrock",
+            Self::Vertex => "vertex",
+        }
+    }
+
     /// Describes the sign-in in words, without its secret.
     pub fn describe(self) -> &'static str {
         match self {

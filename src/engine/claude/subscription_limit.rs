@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::PlanUsage;
 
 use super::failure::RATE_LIMIT_RETRY_DELAY;
 use super::protocol::LimitReport;
@@ -18,11 +19,23 @@ const MAX_LIMIT_DURATION: Duration = Duration::from_secs(32 * DAY_SECONDS);
 #[derive(Debug, Default)]
 pub(super) struct SubscriptionLimit {
     reached: Option<LimitReport>,
+    /// Use of the sign-in's plan, which all its processes report to.
+    plan: PlanUsage,
 }
 
 impl SubscriptionLimit {
+    /// Creates the limit of a process that reports to `plan`.
+    pub(super) fn reporting_to(plan: PlanUsage) -> Self {
+        Self {
+            reached: None,
+            plan,
+        }
+    }
+
     /// Stores a report of the process.
     pub(super) fn record(&mut self, report: LimitReport) {
+        let refused_until = report.resets_at.filter(|_| report.is_reached);
+        self.plan.record(&report.windows, refused_until);
         self.reached = Some(report).filter(|report| report.is_reached);
     }
 
@@ -32,7 +45,7 @@ impl SubscriptionLimit {
     }
 
     fn add_reset_time_at(&self, failure: Failure, now: SystemTime) -> Failure {
-        let resets_at = self.reached.and_then(|report| report.resets_at);
+        let resets_at = self.reached.as_ref().and_then(|report| report.resets_at);
         match resets_at.and_then(|seconds| Some((seconds, time_until(seconds, now)?))) {
             Some((seconds, wait)) if is_by_limit(&failure) => Failure {
                 message: format!(
@@ -80,6 +93,8 @@ fn time_of_day(seconds: u64, wait: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::PlanWindow;
+    use crate::domain::PlanWindowKind;
 
     /// 2026-11-21 09:08:25 UTC.
     const NOW: u64 = 1_795_252_105;
@@ -100,6 +115,7 @@ mod tests {
             LimitReport {
                 is_reached: true,
                 resets_at,
+                windows: Vec::new(),
             },
             FailureKind::RateLimited,
         )
@@ -137,11 +153,13 @@ mod tests {
         let warning = LimitReport {
             is_reached: false,
             resets_at: soon,
+            windows: Vec::new(),
         };
         assert_eq!(explained(warning, FailureKind::RateLimited), plain);
         let reached = LimitReport {
             is_reached: true,
             resets_at: soon,
+            windows: Vec::new(),
         };
         assert_eq!(explained(reached, FailureKind::Overloaded), plain);
     }
@@ -152,15 +170,39 @@ mod tests {
         limit.record(LimitReport {
             is_reached: true,
             resets_at: Some(NOW + 600),
+            windows: Vec::new(),
         });
         limit.record(LimitReport {
             is_reached: false,
             resets_at: Some(NOW + 600),
+            windows: Vec::new(),
         });
         let failure = Failure::new(FailureKind::RateLimited, "It failed.");
         assert_eq!(
             limit.add_reset_time_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)),
             failure
         );
+    }
+
+    #[test]
+    fn limit_report_reaches_the_plan_of_the_sign_in() {
+        let plan = PlanUsage::default();
+        let mut limit = SubscriptionLimit::reporting_to(plan.clone());
+        let window = PlanWindow {
+            kind: PlanWindowKind::FiveHour,
+            used_percent: 100,
+            resets_at: NOW + 600,
+        };
+        let mut report = LimitReport {
+            is_reached: true,
+            resets_at: Some(NOW + 600),
+            windows: vec![window],
+        };
+        limit.record(report.clone());
+        assert_eq!(plan.windows(NOW), [window]);
+        assert_eq!(plan.refused_until(NOW), Some(NOW + 600));
+        report.is_reached = false;
+        limit.record(report);
+        assert_eq!(plan.refused_until(NOW), None);
     }
 }

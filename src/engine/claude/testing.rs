@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::ModelName;
 use crate::domain::Part;
+use crate::domain::PlanUsage;
 use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
@@ -26,6 +27,7 @@ pub(super) fn setup() -> CliSetup {
         sign_in: SignIn::ApiKey,
         environment: [].into(),
         data_dir: "/data".into(),
+        plan: PlanUsage::default(),
     }
 }
 

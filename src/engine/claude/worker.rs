@@ -19,6 +19,7 @@ use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::setup::CliSetup;
 use super::start::start_session;
+use super::subscription_limit::SubscriptionLimit;
 use super::turn_driver::TurnDriver;
 
 /// Worker with a live CLI process.
@@ -42,6 +43,7 @@ impl ClaudeWorker {
         };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
         let mut session = CliSession::new(stdout, stdin, &setup.config);
+        session.limit = SubscriptionLimit::reporting_to(setup.plan.clone());
         match start_session(&mut session, setup).await {
             Ok(models) => Ok(Self {
                 process,

@@ -41,6 +41,7 @@ mod run;
 mod schema;
 mod schema_check;
 mod service;
+mod sign_in_level;
 mod stop_sequences;
 mod strict;
 mod taken_fallback;
@@ -93,6 +94,8 @@ pub use refused_part_names::RefusedPartNames;
 pub use service::{Gateway, SignInState};
 pub use taken_fallback::FallbackFacts;
 pub use taken_fallback::TakenFallback;
+pub use sign_in_level::SignInFacts;
+pub use sign_in_level::SignInLevel;
 pub use turn_files::FileMemory;
 pub use turn_files::TurnFiles;
 
@@ -224,6 +227,8 @@ pub struct Readiness {
     pub waiting: usize,
     /// Circuits of the circuit breaker.
     pub circuits: Vec<CircuitLevel>,
+    /// States of the sign-ins; empty without one.
+    pub sign_ins: Vec<SignInLevel>,
 }
 
 /// Numbers of worker processes by state.

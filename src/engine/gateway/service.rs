@@ -12,6 +12,7 @@ use crate::domain::Gate;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
+use crate::domain::unix_now;
 use crate::engine::pool::Claim;
 use crate::engine::pool::Class;
 use crate::engine::pool::Error as PoolError;
@@ -31,6 +32,8 @@ use super::model_rules::ModelRules;
 use super::required_call_filter::RequiredCallFilter;
 use super::run::TurnRun;
 use super::run::WorkerSource;
+use super::sign_in_level::SignInFacts;
+use super::sign_in_level::SignInLevel;
 use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns, WorkerCounts};
 
 /// Sign-in of the server.
@@ -51,6 +54,8 @@ pub struct Gateway<L: Launcher> {
     breaker: Breaker,
     /// Models that the first worker reported; the same for all workers.
     models: OnceLock<Vec<Model>>,
+    /// Facts about the sign-in.
+    facts: SignInFacts,
 }
 
 impl<L: Launcher> std::fmt::Debug for Gateway<L> {
@@ -80,7 +85,15 @@ where
             rules: Arc::new(rules),
             breaker,
             models: OnceLock::new(),
+            facts: SignInFacts::default(),
         }
+    }
+
+    /// Shows `facts` about the sign-in with its state.
+    #[must_use]
+    pub fn with_sign_in(mut self, facts: SignInFacts) -> Self {
+        self.facts = facts;
+        self
     }
 
     fn pool(&self) -> Result<&Pool<L>, Error> {
@@ -289,17 +302,31 @@ where
         {
             problems.push("The first worker is still being started.".to_owned());
         }
+        let workers = WorkerCounts {
+            max: stats.max,
+            starting: stats.starting,
+            idle: stats.idle,
+            busy: stats.busy,
+            resetting: stats.resetting,
+        };
+        let circuits = self.breaker.levels();
+        let now = unix_now();
+        let sign_in = SignInLevel {
+            name: self.facts.name.clone(),
+            kind: self.facts.kind,
+            problems: problems.clone(),
+            workers,
+            waiting: stats.waiting,
+            circuits: circuits.clone(),
+            refused_until: self.facts.plan.refused_until(now),
+            windows: self.facts.plan.windows(now),
+        };
         Readiness {
             problems,
-            workers: WorkerCounts {
-                max: stats.max,
-                starting: stats.starting,
-                idle: stats.idle,
-                busy: stats.busy,
-                resetting: stats.resetting,
-            },
+            workers,
             waiting: stats.waiting,
-            circuits: self.breaker.levels(),
+            circuits,
+            sign_ins: vec![sign_in],
         }
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod projects;
 mod response_bodies;
+mod sign_ins;
 mod status;
 mod store;
 pub(super) mod tables;
@@ -47,6 +48,9 @@ use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::hooks::Hooks;
 use crate::storage::store::Backups;
+
+pub(super) use sign_ins::render_circuit;
+pub(super) use sign_ins::render_sign_ins;
 
 const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
@@ -204,6 +208,10 @@ pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
             get(&operations::GET_STATUS, status::status),
         ),
         (
+            "/admin/sign-ins",
+            get(&operations::LIST_SIGN_INS, sign_ins::list_sign_ins),
+        ),
+        (
             "/admin/dashboard/links",
             post(&operations::CREATE_DASHBOARD_LINK, dashboard::create_link),
         ),
@@ -226,7 +234,7 @@ pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
 
 /// Paths of the admin API with their methods, for tests that visit all of them.
 #[cfg(test)]
-pub(super) const PATHS: [(&str, &[&str]); 18] = [
+pub(super) const PATHS: [(&str, &[&str]); 19] = [
     ("/admin/keys", &["POST", "GET"]),
     ("/admin/keys/{id}", &["GET", "PATCH", "DELETE"]),
     ("/admin/keys/{id}/rotate", &["POST"]),
@@ -242,6 +250,7 @@ pub(super) const PATHS: [(&str, &[&str]); 18] = [
     ("/admin/cache", &["GET", "DELETE"]),
     ("/admin/doctor", &["GET"]),
     ("/admin/status", &["GET"]),
+    ("/admin/sign-ins", &["GET"]),
     ("/admin/dashboard/links", &["POST"]),
     ("/admin/dashboard/sessions", &["GET"]),
     ("/admin/dashboard/sessions/{id}", &["DELETE"]),

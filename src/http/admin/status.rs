@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::json as object;
 
 use super::json;
+use super::sign_ins::render_sign_ins;
 use crate::accounts::auth::Registry;
 use crate::accounts::auth::RegistryPage;
 use crate::accounts::ledger::BudgetOwner;
@@ -89,6 +90,7 @@ fn live_state(live: &LiveSources) -> Value {
         "now": unix_now(),
         "started_at": live.started_at,
         "sign_in": live.sign_in,
+        "sign_ins": render_sign_ins(&readiness.sign_ins),
         "ready": readiness.problems.is_empty(),
         "problems": readiness.problems,
         "workers": render_workers(readiness.workers),

@@ -14,7 +14,6 @@ use crate::http::DashboardServices;
 use crate::http::NodeFacts;
 use crate::http::admin;
 use crate::http::ops::render_workers;
-use crate::telemetry::metrics::CircuitLevel;
 
 /// Lists the servers with their facts and their state.
 pub(super) async fn list_nodes(
@@ -32,7 +31,7 @@ fn render_node(facts: &NodeFacts, state: &Readiness, now: u64) -> Value {
     let listeners: Vec<Value> = listeners
         .map(|(kind, address)| json!({"kind": kind, "address": address.to_string()}))
         .collect();
-    let circuits: Vec<Value> = state.circuits.iter().map(render_circuit).collect();
+    let circuits: Vec<Value> = state.circuits.iter().map(admin::render_circuit).collect();
     let file = facts.config_file.as_ref();
     let file = file.map(|file| file.display().to_string());
     let data_dir = facts.data_dir.display().to_string();
@@ -47,15 +46,11 @@ fn render_node(facts: &NodeFacts, state: &Readiness, now: u64) -> Value {
         "listeners": listeners,
         "config": {"file": file, "data_dir": data_dir},
         "sign_in": facts.sign_in,
+        "sign_ins": admin::render_sign_ins(&state.sign_ins),
         "ready": state.problems.is_empty(),
         "problems": state.problems,
         "workers": render_workers(state.workers),
         "waiting": state.waiting,
         "breaker": circuits,
     })
-}
-
-/// Renders the state of a circuit, with the model that it is for.
-pub(super) fn render_circuit(circuit: &CircuitLevel) -> Value {
-    json!({"model": circuit.model, "state": circuit.state.name()})
 }

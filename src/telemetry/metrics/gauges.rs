@@ -13,6 +13,7 @@ use super::labels::ModelLabel;
 use super::snapshot::BudgetLevel;
 use super::snapshot::CircuitLevel;
 use super::snapshot::MetricsSnapshot;
+use super::snapshot::PlanWindowLevel;
 
 /// Label value of the circuit that all models share.
 const ALL_MODELS: &str = "all";
@@ -35,16 +36,26 @@ pub(super) struct ScrapeGauges {
     tasks: Family<StateLabel, Gauge>,
     batches: Family<StateLabel, Gauge>,
     budgets: Family<BudgetLabels, DollarGauge>,
+    plan_use: Family<PlanWindowLabels, RatioGauge>,
+    plan_resets: Family<PlanWindowLabels, Gauge>,
     ready: Gauge,
 }
 
 /// Gauge of dollars.
 type DollarGauge = Gauge<f64, AtomicU64>;
+/// Gauge of a share of a whole.
+type RatioGauge = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     scope: &'static str,
     id: String,
+    window: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlanWindowLabels {
+    sign_in: String,
     window: &'static str,
 }
 
@@ -72,6 +83,8 @@ impl ScrapeGauges {
             tasks: Family::default(),
             batches: Family::default(),
             budgets: Family::default(),
+            plan_use: Family::default(),
+            plan_resets: Family::default(),
             ready: Gauge::default(),
         };
         gauges.register_counters(registry);
@@ -153,6 +166,16 @@ impl ScrapeGauges {
             "Dollars that are left of a budget; the same on each server of a shared store",
             self.budgets.clone(),
         );
+        registry.register(
+            "plan_window_used_ratio",
+            "Used share of a window of a sign-in's plan; above 1 beyond its limit",
+            self.plan_use.clone(),
+        );
+        registry.register(
+            "plan_window_reset_timestamp",
+            "End of a window of a sign-in's plan, in seconds of Unix time",
+            self.plan_resets.clone(),
+        );
     }
 
     /// Sets all gauges to the values of `snapshot`.
@@ -181,6 +204,22 @@ impl ScrapeGauges {
         }
         self.set_circuits(&snapshot.circuits);
         self.set_budgets(&snapshot.budgets);
+        self.set_plan_windows(&snapshot.plan_windows);
+    }
+
+    /// Sets the use of `windows`; one that has ended is no longer shown.
+    fn set_plan_windows(&self, windows: &[PlanWindowLevel]) {
+        self.plan_use.clear();
+        self.plan_resets.clear();
+        for level in windows {
+            let labels = PlanWindowLabels {
+                sign_in: level.sign_in.clone(),
+                window: level.window,
+            };
+            self.plan_use.get_or_create(&labels).set(level.used_ratio);
+            let resets = self.plan_resets.get_or_create(&labels);
+            resets.set(gauge_value(level.resets_at));
+        }
     }
 
     fn set_budgets(&self, budgets: &[BudgetLevel]) {

@@ -77,6 +77,7 @@ pub use snapshot::BreakerState;
 pub use snapshot::BudgetLevel;
 pub use snapshot::CircuitLevel;
 pub use snapshot::MetricsSnapshot;
+pub use snapshot::PlanWindowLevel;
 pub use spans::SpanEnd;
 pub use spans::SpanMetrics;
 pub use spending::ChargedUsage;

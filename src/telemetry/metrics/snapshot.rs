@@ -31,6 +31,8 @@ pub struct MetricsSnapshot {
     pub circuits: Vec<CircuitLevel>,
     /// Budgets of projects and keys, if they are shown.
     pub budgets: Vec<BudgetLevel>,
+    /// Windows of the sign-ins' plans.
+    pub plan_windows: Vec<PlanWindowLevel>,
     /// True if requests can be served.
     pub is_ready: bool,
     /// Reasons why requests cannot be served, with advice for an operator; empty when ready.
@@ -57,6 +59,19 @@ pub struct BudgetLevel {
     pub window: &'static str,
     /// Cap minus what is spent and held, in dollars; below zero if more was spent.
     pub remaining: f64,
+}
+
+/// Use of one window of a sign-in's plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanWindowLevel {
+    /// Name of the sign-in.
+    pub sign_in: String,
+    /// Name of the window.
+    pub window: &'static str,
+    /// Used share of the window; above 1 if more than its limit was used.
+    pub used_ratio: f64,
+    /// End of the window, in seconds of Unix time.
+    pub resets_at: u64,
 }
 
 /// State of a circuit, by what it admits.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::plan_windows::parse_plan_windows;
 use super::stream::{StreamEvent, stream_event};
+use crate::domain::PlanWindow;
 
 /// Line of the CLI's standard output.
 #[derive(Debug)]
@@ -73,12 +75,14 @@ pub struct ResultLine {
 }
 
 /// State of the subscription's most relevant limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitReport {
     /// Set if calls are refused; not set by a warning.
     pub is_reached: bool,
     /// Unix time in seconds at which the limit is lifted.
     pub resets_at: Option<u64>,
+    /// Windows of the plan whose use is known.
+    pub windows: Vec<PlanWindow>,
 }
 
 /// Response to a control request.
@@ -276,6 +280,7 @@ fn limit_report(info: Option<&RawValue>) -> LimitReport {
     info.map_or_else(LimitReport::default, |info| LimitReport {
         is_reached: info["status"] == "rejected",
         resets_at: info["resetsAt"].as_u64(),
+        windows: parse_plan_windows(&info),
     })
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod event;
 mod line;
 mod line_decoder;
+mod plan_windows;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::accounts::ledger::UsageTotals;
 use crate::domain::Money;
 use crate::domain::unix_now_ms;
-use crate::http::dashboard::nodes::render_circuit;
+use crate::http::admin::render_circuit;
 use crate::http::dashboard::sums::clamped;
 use crate::telemetry::activity::ActivityEvent;
 use crate::telemetry::activity::ActivityEventKind;

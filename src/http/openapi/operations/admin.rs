@@ -144,6 +144,11 @@ pub(in crate::http) static GET_STATUS: Operation = operation(
     "Returns the state of the server, its totals since the start, and the usage of today.",
 );
 
+pub(in crate::http) static LIST_SIGN_INS: Operation = operation(
+    "listSignIns",
+    "Lists the sign-ins of the server with their workers, circuits and the windows of their plans.",
+);
+
 pub(in crate::http) static CREATE_DASHBOARD_LINK: Operation = operation(
     "createDashboardLink",
     "Creates a link that signs in to the dashboard, once and within a minute.",

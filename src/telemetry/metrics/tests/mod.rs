@@ -101,6 +101,12 @@ fn filled() -> (Metrics, MetricsSnapshot) {
             window: "daily",
             remaining: 1.5,
         }],
+        plan_windows: vec![PlanWindowLevel {
+            sign_in: "default".to_owned(),
+            window: "five_hour",
+            used_ratio: 0.9,
+            resets_at: 1_795_252_704,
+        }],
         is_ready: true,
         ..MetricsSnapshot::default()
     };
@@ -126,6 +132,8 @@ fn every_metric_is_rendered() {
             r#"switchboard_workers{state="busy"} 2"#,
             r#"switchboard_tasks{state="running"} 1"#,
             "switchboard_ready 1",
+            r#"switchboard_plan_window_used_ratio{sign_in="default",window="five_hour"} 0.9"#,
+            r#"switchboard_plan_window_reset_timestamp{sign_in="default",window="five_hour"} 1795252704"#,
             r#"switchboard_http_requests_total{route="/v1/models",method="GET",status="404"} 1"#,
             r#"switchboard_http_request_seconds_bucket{le="0.005",route="/v1/models"} 1"#,
             r#"switchboard_http_errors_total{code="not_found"} 1"#,

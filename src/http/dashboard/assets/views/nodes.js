@@ -3,7 +3,7 @@
 import { call, get, repeat } from "../api.js";
 import { h, keyed, setText } from "../dom.js";
 import { dateTime, duration, modelName, time, words } from "../format.js";
-import { badge, button, emptyState, facts, problem, shownErrors } from "../parts.js";
+import { badge, button, emptyState, facts, meter, problem, shownErrors } from "../parts.js";
 
 const STATES = { pass: ["passes", "good"], warn: ["warns", "warm"], fail: ["fails", "bad"] };
 const ORDER = ["fail", "warn", "pass"];
@@ -19,12 +19,25 @@ function workerBoxes({ workers }) {
   return h("div", { class: "boxes", role: "img", "aria-label": told, title: told }, ...states.slice(0, 64).map((state) => h("i", { "data-state": state, text: state[0] })), ...Array.from({ length: Math.min(free, 64) }, () => h("i")));
 }
 
+/** Windows of the plans of a node's sign-ins, with what is used of each. */
+function planBars({ sign_ins: signIns }) {
+  const windows = (signIns ?? []).flatMap((signIn) => signIn.plan_windows.map((one) => ({ ...one, of: signIns.length > 1 ? ` of ${signIn.name}` : "" })));
+  if (!windows.length) return null;
+  return h("div", { class: "stack" }, ...windows.map(({ window, used_percent: used, resets_at: end, of }) => {
+    const told = `${used} % used, begins again ${dateTime(end)}`;
+    const bar = meter(`Used of the plan: ${words(window)}${of}`, { isCap: true });
+    bar.set(used / 100, told);
+    return h("div", { class: "budget" }, h("div", { class: "row" }, h("strong", { text: `Plan, ${words(window)}${of}` }), h("span", { class: "number", text: told })), bar.element);
+  }));
+}
+
 function nodeCard(node) {
   const ready = badge(node.ready ? "ready" : "not ready", node.ready ? "good" : "bad");
   return h("section", { class: "card stack" },
     h("div", { class: "row" }, h("h2", { text: node.name }), ready, node.is_this ? h("span", { class: "quiet small", text: "serves this page" }) : null),
     ...(node.problems?.length ? [h("div", { class: "note", "data-tone": node.ready ? "warm" : "bad" }, ...node.problems.map((text) => h("p", { text })))] : []),
     workerBoxes(node),
+    planBars(node),
     facts([
       ["Version", [node.version, node.cli_version && `Claude CLI ${node.cli_version}`].filter(Boolean).join(", ")],
       ["Runs since", node.started_at ? `${dateTime(node.started_at)} (${duration(node.uptime_seconds)})` : null],

@@ -27,6 +27,7 @@ pub(super) async fn read_cli_version(
         environment: environment.for_workers(settings.claude.sign_in),
         data_dir: home.path.clone(),
         plan: PlanUsage::default(),
+        name: None,
     };
     let tracker = TaskTracker::new();
     let launcher = ClaudeLauncher::prepare(setup, home.instance(), tracker.clone()).await?;

@@ -16,6 +16,7 @@ mod live_rules;
 mod records;
 mod reload;
 mod restore;
+mod sign_ins;
 mod startup_context;
 mod supervisor;
 mod take_over;
@@ -42,12 +43,14 @@ use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliVersionReader;
 use crate::engine::claude::DataDir;
+use crate::engine::claude::MissingSignIn;
 use crate::engine::claude::SignIn;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Gateway;
 use crate::engine::gateway::ModelNames;
 use crate::engine::gateway::PipelineHooks;
 use crate::engine::gateway::PipelineSteps;
+use crate::engine::gateway::SignInPool;
 use crate::engine::gateway::SignInState;
 use crate::engine::gateway::TurnPipeline;
 use crate::engine::pool::Pool;
@@ -115,8 +118,10 @@ pub struct App {
     pub metrics_address: Option<SocketAddr>,
     /// Handle that stops the server.
     pub shutdown: Shutdown,
-    /// Worker pool; `None` without a sign-in.
+    /// Worker pool, of the first of several sign-ins; `None` without a sign-in.
     pub workers: Option<Pool<ClaudeLauncher>>,
+    /// Worker pools of all sign-ins.
+    pools: Vec<Pool<ClaudeLauncher>>,
     keys: Arc<Keys>,
     tasks: Option<Tasks>,
     drain_timeout: Duration,
@@ -178,14 +183,13 @@ impl App {
         let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &context.registry).await?));
         let accounting = Accounting::open(&context, &data_dir.instance).await?;
         let Workers {
-            turns: workers,
-            sign_in,
+            sign_ins,
             agents,
             cli,
             claude,
         } = workers::start(&context, environment, &data_dir).await?;
-        let pool = pool_of(&workers);
-        let gateway = new_gateway(&context, workers).with_sign_in(sign_in);
+        let pools = pools_of(&sign_ins);
+        let gateway = new_gateway(&context, sign_ins);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
@@ -248,7 +252,8 @@ impl App {
             admin_address,
             metrics_address,
             shutdown,
-            workers: pool,
+            workers: pools.first().cloned(),
+            pools,
             keys,
             tasks,
             drain_timeout: settings.connections.drain_timeout,
@@ -285,7 +290,7 @@ impl App {
             .await;
         // Background work has no connection that would end it.
         self.shutdown.abort();
-        if let Some(pool) = &self.workers {
+        for pool in &self.pools {
             pool.close();
         }
         self.tracker.close();
@@ -306,8 +311,8 @@ impl App {
 
 /// Returns the sign-in of the workers; `None` without one.
 fn choose_sign_in(settings: &Settings, environment: &Environment) -> Option<SignIn> {
-    let method = settings.claude.sign_in;
-    SignIn::choose(method, &environment.for_workers(method)).ok()
+    let prepared = sign_ins::prepare_first(settings, environment).ok()?;
+    Some(prepared.sign_in)
 }
 
 /// Kills what an earlier server on the same data directory left running.
@@ -320,22 +325,27 @@ fn kill_orphans(data_dir: &DataDir) {
 
 fn new_gateway(
     context: &StartupContext<'_>,
-    workers: SignInState<ClaudeLauncher>,
+    sign_ins: Result<Vec<SignInPool<ClaudeLauncher>>, MissingSignIn>,
 ) -> Gateway<ClaudeLauncher> {
     let settings = context.settings;
-    let breaker = Breaker::new(settings.breaker.breaker_failures);
     let rules = config_map::counted_rules(settings, context.metrics.clone());
     let models = settings.models.clone();
     let names = ModelNames::new(models.aliases, models.fallback);
-    Gateway::new(workers, names, rules, breaker)
+    match sign_ins {
+        Ok(sign_ins) => Gateway::with_sign_ins(sign_ins, names, rules),
+        Err(missing) => {
+            let breaker = Breaker::new(settings.breaker.breaker_failures);
+            Gateway::new(SignInState::Missing(missing.0), names, rules, breaker)
+        }
+    }
 }
 
-/// Returns the worker pool, if there is a sign-in.
-fn pool_of(workers: &SignInState<ClaudeLauncher>) -> Option<Pool<ClaudeLauncher>> {
-    match workers {
-        SignInState::SignedIn(pool) => Some(pool.clone()),
-        SignInState::Missing(_) => None,
-    }
+/// Returns the worker pools of the sign-ins.
+fn pools_of(
+    sign_ins: &Result<Vec<SignInPool<ClaudeLauncher>>, MissingSignIn>,
+) -> Vec<Pool<ClaudeLauncher>> {
+    let sign_ins = sign_ins.iter().flatten();
+    sign_ins.map(|sign_in| sign_in.pool.clone()).collect()
 }
 
 async fn wait_for_agents(tasks: Option<Tasks>) {

@@ -15,7 +15,7 @@ use super::value;
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
 /// Lists of tables; a later layer replaces the whole list.
-const TABLE_LISTS: &[&str] = &["fallbacks.list", "hooks.list"];
+const TABLE_LISTS: &[&str] = &["fallbacks.list", "hooks.list", "sign_ins.list"];
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.
@@ -61,7 +61,10 @@ impl SettingLayers {
         origin: &SettingOrigin,
     ) -> Result<(), Error> {
         for (name, found) in table {
-            let key = format!("{prefix}{name}");
+            let key = match format!("{prefix}{name}") {
+                key if is_list_of_section(&key, &found) => format!("{key}.list"),
+                key => key,
+            };
             let inside = format!("{key}.");
             if let Some(default) = self.known.get(&key) {
                 let is_table_list = TABLE_LISTS.contains(&key.as_str());
@@ -336,6 +339,11 @@ fn collect_known(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value
             }
         }
     }
+}
+
+/// True if a section is written as its list of tables: `[[sign_ins]]` for `[[sign_ins.list]]`.
+fn is_list_of_section(key: &str, found: &Value) -> bool {
+    found.is_array() && TABLE_LISTS.contains(&format!("{key}.list").as_str())
 }
 
 /// Error: the value of `key`, which messages call `name`, has another type than `default`.

@@ -63,6 +63,8 @@ pub struct Settings {
     pub traces: TraceSettings,
     /// Claude CLI and how it is run.
     pub claude: claude::Config,
+    /// Sign-ins of a server that has several.
+    pub sign_ins: claude::SignInsConfig,
     /// Circuit breaker, in `[claude]`.
     pub breaker: BreakerConfig,
     /// Pool of warm worker processes.
@@ -165,6 +167,7 @@ impl Settings {
             metrics: layers.section("metrics")?,
             traces: layers.section("traces")?,
             claude: layers.section("claude")?,
+            sign_ins: layers.section("sign_ins")?,
             breaker: layers.section("claude")?,
             pool: layers.section("pool")?,
             models: layers.section("models")?,
@@ -221,6 +224,8 @@ impl Settings {
         };
         self.http.check().map_err(refused("server"))?;
         self.pool.check().map_err(refused("pool"))?;
+        let sign_ins = self.sign_ins.check(self.pool.max_workers);
+        sign_ins.map_err(refused("sign_ins"))?;
         self.hooks.check().map_err(refused("hooks"))?;
         self.check_baseline().map_err(refused("routing"))?;
         self.fallbacks.check().map_err(refused("fallbacks"))?;

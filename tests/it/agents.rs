@@ -59,6 +59,7 @@ impl AgentHarness {
                 .into(),
             data_dir: folder.path().join("data"),
             plan: PlanUsage::default(),
+            name: None,
         };
         let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone())
             .await

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::app::cli_version::read_cli_version;
+use crate::app::sign_ins::prepare;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::claude;
@@ -71,7 +72,7 @@ fn describe_error(error: &SetupError) -> CheckFinding {
             format!("the Claude CLI `{name}` was not found"),
             format!("install it: npm install -g {PACKAGE}@{TESTED}; or name it: claude.binary"),
         ),
-        SetupError::Run(_) => CheckFinding::fail(
+        SetupError::Home(_) | SetupError::Run(_) => CheckFinding::fail(
             ErrorChain(error).to_string(),
             "run `claude --version` as the user who runs the server; it says more",
         ),
@@ -84,6 +85,9 @@ fn describe_error(error: &SetupError) -> CheckFinding {
 
 /// Checks that there is a sign-in. Neither reads nor shows its secret.
 pub(super) fn check_sign_in(settings: &Settings, environment: &Environment) -> CheckFinding {
+    if !settings.sign_ins.list.is_empty() {
+        return check_sign_ins(settings, environment);
+    }
     let method = settings.claude.sign_in;
     match SignIn::choose(method, &environment.for_workers(method)) {
         Err(missing) => {
@@ -102,6 +106,18 @@ pub(super) fn check_sign_in(settings: &Settings, environment: &Environment) -> C
             CheckFinding::pass(format!("{}{unused}", sign_in.describe()))
         }
     }
+}
+
+/// Checks that each of several sign-ins has its credentials.
+fn check_sign_ins(settings: &Settings, environment: &Environment) -> CheckFinding {
+    let mut found = Vec::new();
+    for config in &settings.sign_ins.list {
+        if let Err(missing) = prepare(config, environment) {
+            return CheckFinding::fail(missing.0, "docs/AUTHENTICATION.md describes sign_ins");
+        }
+        found.push(format!("{} ({})", config.name, config.sign_in().name()));
+    }
+    CheckFinding::pass(found.join(", "))
 }
 
 /// Checks that the CLI keeps a login, which only its user can read.

@@ -7,6 +7,8 @@ use anyhow::bail;
 use tokio_util::task::TaskTracker;
 
 use super::config_map;
+use super::sign_ins;
+use super::sign_ins::PreparedSignIn;
 use super::temporary_home::TemporaryHome;
 use crate::config::Environment;
 use crate::config::Settings;
@@ -18,7 +20,6 @@ use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::CliSetup;
-use crate::engine::claude::SignIn;
 use crate::engine::pool;
 use crate::engine::pool::Claim;
 use crate::engine::pool::Pool;
@@ -98,9 +99,9 @@ impl LiveRules {
         environment: &Environment,
         models: &[String],
     ) -> anyhow::Result<Self> {
-        let variables = environment.for_workers(settings.claude.sign_in);
-        let chosen = SignIn::choose(settings.claude.sign_in, &variables);
-        let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
+        let prepared = sign_ins::prepare_first(settings, environment);
+        let PreparedSignIn { sign_in, variables } =
+            prepared.map_err(|missing| anyhow::anyhow!(missing.0))?;
         let home = TemporaryHome::create()?;
         let setup = CliSetup {
             config: settings.claude.clone(),
@@ -108,6 +109,7 @@ impl LiveRules {
             environment: variables,
             data_dir: home.path.clone(),
             plan: PlanUsage::default(),
+            name: None,
         };
         let tracker = TaskTracker::new();
         let launcher = ClaudeLauncher::prepare(setup, home.instance(), tracker.clone()).await?;

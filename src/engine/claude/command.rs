@@ -4,6 +4,9 @@
 //! environment reaches a process unless the allow-list names it.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use super::setup::CliSetup;
@@ -56,6 +59,9 @@ const FIXED: &[(&str, &str)] = &[
 /// Environment variable with the id of the server's data directory, by which a later server finds
 /// orphan processes.
 pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
+
+/// Folder of the data directory with the homes of sign-ins that have names.
+const HOMES: &str = "homes";
 
 /// Address of the start check's listener, which is never called through a proxy.
 const LOOPBACK: &str = "127.0.0.1";
@@ -151,12 +157,23 @@ pub(super) fn environment(setup: &CliSetup, instance: &str) -> BTreeMap<String, 
     environment
 }
 
-/// Returns the home and working directory of all processes. It is shared, so that upstream sees one
-/// device, and so that the directory's name, which the CLI may tell the model, is the same for all
+/// Returns the home and working directory of all processes of a sign-in. It is shared by them, so
+/// that upstream sees one device, and so that the directory's name, which the CLI may tell the model, is the same for all
 /// and the prompt cache is hit. In another directory the CLI would run `git` at each change of its
 /// settings, which delays each turn by some milliseconds.
 pub(super) fn home(setup: &CliSetup) -> PathBuf {
-    setup.data_dir.join("home")
+    match &setup.name {
+        Some(name) => setup.data_dir.join(HOMES).join(name),
+        None => setup.data_dir.join("home"),
+    }
+}
+
+/// Creates the home of the processes of `setup`, private to this user.
+pub(super) fn create_home(setup: &CliSetup) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home(setup))
 }
 
 fn is_allowed(setup: &CliSetup, name: &str) -> bool {
@@ -211,6 +228,13 @@ mod tests {
         assert!(names(&setup).contains("CLAUDE_CODE_OAUTH_TOKEN"));
         setup.sign_in = SignIn::Stored;
         assert_eq!(environment(&setup, "i")["HOME"], "/home/me");
+    }
+
+    #[test]
+    fn named_sign_in_has_a_home_of_its_own() {
+        let mut setup = setup();
+        setup.name = Some("eu".to_owned());
+        assert_eq!(environment(&setup, "i")["HOME"], "/data/homes/eu");
     }
 
     #[test]

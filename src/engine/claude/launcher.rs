@@ -50,6 +50,9 @@ pub enum SetupError {
         "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
     )]
     NotFound(String),
+    /// The home of the workers could not be created.
+    #[error("the home of the workers cannot be created in server.data_dir")]
+    Home(#[source] io::Error),
     /// The program could not be run.
     #[error("the Claude CLI could not be run")]
     Run(#[source] io::Error),
@@ -77,6 +80,7 @@ impl ClaudeLauncher {
         tracker: TaskTracker,
     ) -> Result<Self, SetupError> {
         let path = find(&setup)?;
+        command::create_home(&setup).map_err(SetupError::Home)?;
         let program = Program {
             path,
             arguments: command::arguments(&setup)

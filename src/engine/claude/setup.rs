@@ -21,6 +21,8 @@ pub struct CliSetup {
     pub data_dir: PathBuf,
     /// Use of the sign-in's plan, as the processes report it.
     pub plan: PlanUsage,
+    /// Name of the sign-in, whose workers have a home of their own; `None` for the only one.
+    pub name: Option<String>,
 }
 
 impl CliSetup {

@@ -113,6 +113,14 @@ impl SignIn {
         matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
     }
 
+    /// Returns the variable with the key or token; `None` for a kind that has none.
+    pub fn secret_variable(self) -> Option<&'static str> {
+        match self {
+            Self::ApiKey | Self::OauthToken => Some(self.variable()),
+            Self::Stored | Self::Bedrock | Self::Vertex => None,
+        }
+    }
+
     /// Returns the variables that reach the CLI for this sign-in; a trailing `*` matches any
     /// suffix.
     pub(super) fn variables(self) -> &'static [&'static str] {

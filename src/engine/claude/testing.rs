@@ -28,6 +28,7 @@ pub(super) fn setup() -> CliSetup {
         environment: [].into(),
         data_dir: "/data".into(),
         plan: PlanUsage::default(),
+        name: None,
     }
 }
 

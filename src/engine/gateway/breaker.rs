@@ -26,6 +26,8 @@ pub struct Breaker(Arc<BreakerInner>);
 #[derive(Debug)]
 struct BreakerInner {
     max_failures: u32,
+    /// Set if another sign-in serves turns that this one cannot.
+    has_others: bool,
     sign_in: Circuit,
     /// Circuits by model; only models whose last call was rate limited.
     models: Mutex<HashMap<String, Circuit>>,
@@ -45,9 +47,20 @@ pub(super) struct BreakerPass {
 impl Breaker {
     /// Creates a breaker that opens after `most_failures` consecutive failures; 0 turns it off.
     pub fn new(most_failures: u32) -> Self {
+        Self::build(most_failures, false)
+    }
+
+    /// Creates the breaker of one of several sign-ins. A limit and a refused sign-in open it at once:
+    /// there is no doubt about them, and another sign-in serves the next turn.
+    pub fn beside_others(most_failures: u32) -> Self {
+        Self::build(most_failures, true)
+    }
+
+    fn build(most_failures: u32, has_others: bool) -> Self {
         let sign_in = Circuit::new(most_failures);
         Self(Arc::new(BreakerInner {
             max_failures: most_failures,
+            has_others,
             sign_in,
             models: Mutex::default(),
         }))
@@ -126,14 +139,18 @@ impl BreakerPass {
 
     /// Records that the turn failed before the model began to answer.
     pub(super) fn failed(self, failure: &Failure) {
+        let has_others = self.breaker.0.has_others;
         match failure.kind {
+            FailureKind::SignIn if has_others => self.sign_in_pass.failed_for_all(failure),
             FailureKind::SignIn | FailureKind::Overloaded | FailureKind::Upstream => {
                 self.sign_in_pass.failed(failure);
             }
             FailureKind::RateLimited => {
                 let of_model = self.model_pass.or_else(|| self.breaker.circuit(&self.model).admit().ok());
-                if let Some(of_model) = of_model {
-                    of_model.failed(failure);
+                match of_model {
+                    Some(of_model) if has_others => of_model.failed_for_all(failure),
+                    Some(of_model) => of_model.failed(failure),
+                    None => {}
                 }
                 // A rate limit proves that upstream is up and accepts the sign-in.
                 self.sign_in_pass.responded();

@@ -144,3 +144,23 @@ async fn levels_show_each_circuit_as_turns_meet_it() {
     fail(&breaker, "haiku", &[FailureKind::Overloaded; 2]);
     assert_eq!(breaker.levels(), [level(None, BreakerState::Open)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn breaker_beside_others_opens_at_once_for_limits_and_refused_sign_ins() {
+    let breaker = Breaker::beside_others(3);
+    fail(&breaker, "opus", &[FailureKind::RateLimited]);
+    assert_eq!(kind_of(&breaker, "opus"), Some(FailureKind::RateLimited));
+    assert_eq!(kind_of(&breaker, "haiku"), None);
+    fail(&breaker, "haiku", &[FailureKind::Overloaded; 2]);
+    assert_eq!(
+        kind_of(&breaker, "haiku"),
+        None,
+        "others may be tried again"
+    );
+    let breaker = Breaker::beside_others(3);
+    fail(&breaker, "haiku", &[FailureKind::SignIn]);
+    assert_eq!(kind_of(&breaker, "opus"), Some(FailureKind::SignIn));
+    let off = Breaker::beside_others(0);
+    fail(&off, "opus", &[FailureKind::RateLimited]);
+    assert_eq!(kind_of(&off, "opus"), None);
+}

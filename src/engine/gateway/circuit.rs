@@ -158,10 +158,22 @@ impl CircuitPass {
     }
 
     /// Records that the turn failed before the model began to answer.
-    pub(super) fn failed(mut self, failure: &Failure) {
+    pub(super) fn failed(self, failure: &Failure) {
+        let most_failures = self.circuit.0.max_failures;
+        self.fail(failure, most_failures);
+    }
+
+    /// Records that the turn failed before the model began to answer, for a reason that the next
+    /// turn would meet as well: the circuit opens at once.
+    pub(super) fn failed_for_all(self, failure: &Failure) {
+        let most_failures = self.circuit.0.max_failures.min(1);
+        self.fail(failure, most_failures);
+    }
+
+    /// Records the failure, and opens the circuit if it is one of `most_failures` in a row.
+    fn fail(mut self, failure: &Failure, most_failures: u32) {
         // Disarms the drop guard.
         let is_probe = std::mem::take(&mut self.is_probe);
-        let most_failures = self.circuit.0.max_failures;
         let mut state = self.circuit.state();
         match &*state {
             CircuitState::Closed(failures)

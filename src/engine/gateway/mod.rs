@@ -8,7 +8,9 @@
 //!    waits.
 //! 3. While calls upstream keep failing, or the model is rate limited, the circuit breaker refuses
 //!    the turn at once, except probes.
-//! 4. The pool lends a clean worker, fairly among keys, within the bounds of its queue.
+//! 4. The pool lends a clean worker, fairly among keys, within the bounds of its queue. On a server
+//!    with several sign-ins each has its own breaker and pool, and the turn begins with the first
+//!    that can serve it; until its answer begins, it goes on with the next one if that fails.
 //! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream
 //!    accepts. Parameters that upstream refuses by name are removed, and the turn is sent again. A
 //!    worker that dies before the model began to answer is replaced once, after a pause.
@@ -41,7 +43,7 @@ mod run;
 mod schema;
 mod schema_check;
 mod service;
-mod sign_in_level;
+mod sign_ins;
 mod stop_sequences;
 mod strict;
 mod taken_fallback;
@@ -92,10 +94,14 @@ pub use pipeline::PipelineSteps;
 pub use pipeline::TurnPipeline;
 pub use refused_part_names::RefusedPartNames;
 pub use service::{Gateway, SignInState};
+pub use sign_ins::ServingSignIn;
+pub use sign_ins::SignInFacts;
+pub use sign_ins::SignInLevel;
+pub use sign_ins::SignInName;
+pub use sign_ins::SignInPool;
+pub use sign_ins::SignInUse;
 pub use taken_fallback::FallbackFacts;
 pub use taken_fallback::TakenFallback;
-pub use sign_in_level::SignInFacts;
-pub use sign_in_level::SignInLevel;
 pub use turn_files::FileMemory;
 pub use turn_files::TurnFiles;
 
@@ -152,6 +158,8 @@ pub struct TurnInfo {
     pub fallback: TakenFallback,
     /// Hooks that were called for the turn, and what they decided.
     pub hooks: HookNotes,
+    /// Sign-in that runs the turn, on a server with several.
+    pub sign_in: ServingSignIn,
 }
 
 /// Adaptation of a turn to its model.

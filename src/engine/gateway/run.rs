@@ -13,13 +13,11 @@ use crate::domain::CostMeter;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
+use crate::domain::Money;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
-use crate::engine::pool;
-use crate::engine::pool::Claim;
 use crate::engine::pool::Launcher;
 use crate::engine::pool::Lease;
-use crate::engine::pool::Pool;
 use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
 use crate::runtime::backoff::random_between;
@@ -35,6 +33,9 @@ use super::property_names::PropertyNames;
 use super::refused_part_names::RefusedPartNames;
 use super::required_call_filter::RequiredCallFilter;
 use super::schema;
+use super::sign_ins::AdmittedLease;
+use super::sign_ins::WorkerSource;
+use super::sign_ins::may_another_serve;
 use super::stop_sequences::StopSequenceFilter;
 use super::strict::ToolArgumentCheck;
 use super::usage_counter::UsageCounter;
@@ -51,19 +52,16 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of retries without the parts of a turn that upstream refuses.
 const MAX_REFUSALS: usize = 8;
 
-/// Source of workers for one turn.
-pub(super) struct WorkerSource<L: Launcher> {
-    pub(super) pool: Pool<L>,
-    pub(super) claim: Claim,
-}
-
 /// Turn that a worker has accepted.
 pub(super) struct TurnRun<L: Launcher> {
     source: WorkerSource<L>,
     lease: Option<Lease<L>>,
-    /// The turn, while it may be retried on another worker: until one retry or the first event of
-    /// an answer, since from then on the call is accepted upstream and would be paid twice.
+    /// The turn, while it may be retried on another worker or by another sign-in: until the last
+    /// retry or the first event of an answer, since from then on the call is accepted upstream and
+    /// would be paid twice.
     retry_turn: Option<WorkerTurn>,
+    /// Set if a worker of the present sign-in has replaced another one.
+    has_retried: bool,
     /// Breaker pass; taken when the outcome of the call upstream is known.
     pass: Option<BreakerPass>,
     strict: ToolArgumentCheck,
@@ -88,30 +86,25 @@ pub(super) struct TurnRun<L: Launcher> {
     outgoing: VecDeque<TurnEvent>,
 }
 
-impl<L: Launcher> WorkerSource<L> {
-    async fn lease(&self) -> Result<Lease<L>, pool::Error> {
-        self.pool.lease(&self.claim).await
-    }
-}
-
 impl<L: Launcher> TurnRun<L>
 where
     L::Worker: TurnWorker,
 {
-    /// Gives `turn` to the worker of `lease`, or to another one of `source` if that one breaks over
+    /// Gives `turn` to the `admitted` worker, or to another one of `source` if that one breaks over
     /// it.
     ///
     /// # Errors
     /// Fails if no worker accepts the turn.
     pub(super) async fn start(
         source: WorkerSource<L>,
-        lease: Lease<L>,
+        admitted: AdmittedLease<L>,
         mut turn: WorkerTurn,
-        pass: BreakerPass,
         rules: Arc<ModelRules>,
         refused_part_names: RefusedPartNames,
         demand: RequiredCallFilter,
     ) -> Result<Self, Error> {
+        let AdmittedLease { lease, pass, model } = admitted;
+        turn.turn.model = model;
         let (strict, stops, form, names, repeat) = in_place(turn.turn.bytes(), || {
             let strict = ToolArgumentCheck::new(&turn.turn.tools);
             let stops = StopSequenceFilter::take_from(&mut turn.turn);
@@ -124,6 +117,7 @@ where
             source,
             lease: Some(lease),
             retry_turn: None,
+            has_retried: false,
             pass: Some(pass),
             strict,
             stops,
@@ -253,6 +247,7 @@ where
         self.demand.reset();
         turn.cost_meter = self.cost_meter.add_run();
         self.cost_meter = turn.cost_meter.clone();
+        self.has_retried = false;
         let given = self.send_turn(&turn).await;
         self.retry_turn = Some(turn);
         self.retry_if_worker_failed(given).await?;
@@ -285,13 +280,14 @@ where
                         self.resend_adapted().await?;
                         continue;
                     }
-                    if failure.kind != FailureKind::Crashed {
-                        if let Some(pass) = self.pass.take() {
-                            pass.failed(&failure);
-                        }
-                        return Err(failure.into());
+                    if failure.kind == FailureKind::Crashed {
+                        self.retry(failure).await?;
+                        continue;
                     }
-                    self.retry(failure).await?;
+                    if let Some(pass) = self.pass.take() {
+                        pass.failed(&failure);
+                    }
+                    self.move_on(failure).await?;
                 }
             }
         }
@@ -379,11 +375,16 @@ where
         started
     }
 
-    /// Retries the turn on another worker after a pause, if it still may be retried.
+    /// Retries the turn on another worker after a pause, if it still may be retried: once for each
+    /// sign-in.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
+        if self.has_retried {
+            return self.move_on(failure).await;
+        }
         let Some(mut turn) = self.retry_turn.take() else {
             return Err(failure.into());
         };
+        self.has_retried = true;
         if self.cost_meter.is_under_way() {
             // The prompt went upstream with the lost worker; its cost will never be reported.
             turn.cost_meter = self.cost_meter.add_run();
@@ -394,8 +395,67 @@ where
         // one worker.
         self.lease = None;
         tokio::time::sleep(random_between(MIN_RETRY_DELAY, MAX_RETRY_DELAY)).await;
-        self.lease = Some(self.source.lease().await?);
-        Ok(self.send_turn(&turn).await?)
+        let lease = match self.source.lease().await {
+            Ok(lease) => lease,
+            Err(error) => {
+                self.retry_turn = Some(turn);
+                return self.run_with_next(error.into()).await;
+            }
+        };
+        self.lease = Some(lease);
+        let given = self.send_turn(&turn).await;
+        if self.source.has_further() {
+            self.retry_turn = Some(turn);
+        }
+        match given {
+            Ok(()) => Ok(()),
+            Err(failure) => self.move_on(failure).await,
+        }
+    }
+
+    /// Runs the turn with another sign-in, if one may answer a turn that failed in this way.
+    async fn move_on(&mut self, failure: Failure) -> Result<(), Error> {
+        if !may_another_serve(failure.kind) {
+            return Err(failure.into());
+        }
+        self.run_with_next(failure.into()).await
+    }
+
+    /// Runs the turn with the first of the further sign-ins that takes it, if its answer has not
+    /// begun. Unseen by the client, and under the same hold.
+    async fn run_with_next(&mut self, mut error: Error) -> Result<(), Error> {
+        loop {
+            let Some(mut turn) = self.retry_turn.take() else {
+                return Err(error);
+            };
+            if !self.source.has_further() {
+                return Err(self.source.last_error(error));
+            }
+            // Deadlock hazard: as for a retry.
+            self.lease = None;
+            let admitted = self.source.move_on(error).await?;
+            turn.turn.model = admitted.model;
+            if let Some(repeat) = &mut self.repeat_turn {
+                repeat.turn.model = turn.turn.model.clone();
+            }
+            self.lease = Some(admitted.lease);
+            self.pass = Some(admitted.pass);
+            self.has_retried = false;
+            // The failed call has an entry in the costs, which may still be written. One that was
+            // refused is free; one that is upstream with a lost worker is not.
+            if !self.cost_meter.is_under_way() {
+                self.cost_meter.record_cost(Money::ZERO);
+            }
+            turn.cost_meter = self.cost_meter.add_run();
+            self.cost_meter = turn.cost_meter.clone();
+            let given = self.send_turn(&turn).await;
+            self.retry_turn = Some(turn);
+            match given {
+                Ok(()) => return Ok(()),
+                Err(failure) if may_another_serve(failure.kind) => error = failure.into(),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
     }
 
     fn worker(&mut self) -> Result<&mut L::Worker, Failure> {

@@ -1,4 +1,4 @@
-//! Gateway over a pool of workers.
+//! Gateway over the workers of the server's sign-ins.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -12,11 +12,11 @@ use crate::domain::Gate;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::domain::Turn;
-use crate::domain::unix_now;
 use crate::engine::pool::Claim;
 use crate::engine::pool::Class;
 use crate::engine::pool::Error as PoolError;
 use crate::engine::pool::Launcher;
+use crate::engine::pool::Lease;
 use crate::engine::pool::Pool;
 use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
@@ -31,12 +31,17 @@ use super::json_answer::JsonAnswerCheck;
 use super::model_rules::ModelRules;
 use super::required_call_filter::RequiredCallFilter;
 use super::run::TurnRun;
-use super::run::WorkerSource;
-use super::sign_in_level::SignInFacts;
-use super::sign_in_level::SignInLevel;
-use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns, WorkerCounts};
+use super::sign_ins::Refusals;
+use super::sign_ins::ServingSignIn;
+use super::sign_ins::SignInOrder;
+use super::sign_ins::SignInPool;
+use super::sign_ins::SignIns;
+use super::sign_ins::SourceOrder;
+use super::sign_ins::WorkerSource;
+use super::sign_ins::lease_to_count;
+use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns};
 
-/// Sign-in of the server.
+/// Sign-in of a server that has at most one.
 #[derive(Debug)]
 pub enum SignInState<L: Launcher> {
     /// Signed in: workers can be started.
@@ -45,17 +50,13 @@ pub enum SignInState<L: Launcher> {
     Missing(String),
 }
 
-/// Runs turns on the workers of a pool.
+/// Runs turns on the workers of the server's sign-ins.
 pub struct Gateway<L: Launcher> {
-    workers: SignInState<L>,
+    sign_ins: SignIns<L>,
     names: ModelNames,
     rules: Arc<ModelRules>,
-    /// Circuit breaker of the one sign-in.
-    breaker: Breaker,
-    /// Models that the first worker reported; the same for all workers.
-    models: OnceLock<Vec<Model>>,
-    /// Facts about the sign-in.
-    facts: SignInFacts,
+    /// Models that the first worker reported, by which names are resolved.
+    models: OnceLock<Arc<[Model]>>,
 }
 
 impl<L: Launcher> std::fmt::Debug for Gateway<L> {
@@ -79,53 +80,72 @@ where
         rules: ModelRules,
         breaker: Breaker,
     ) -> Self {
+        match workers {
+            SignInState::SignedIn(pool) => {
+                Self::with_sign_ins(vec![SignInPool::only(pool, breaker)], names, rules)
+            }
+            SignInState::Missing(what) => Self::build(SignIns::missing(what), names, rules),
+        }
+    }
+
+    /// Creates a gateway over the workers of `sign_ins`, of which there is at least one.
+    pub fn with_sign_ins(
+        sign_ins: Vec<SignInPool<L>>,
+        names: ModelNames,
+        rules: ModelRules,
+    ) -> Self {
+        Self::build(SignIns::new(sign_ins), names, rules)
+    }
+
+    fn build(sign_ins: SignIns<L>, names: ModelNames, rules: ModelRules) -> Self {
         Self {
-            workers,
+            sign_ins,
             names,
             rules: Arc::new(rules),
-            breaker,
             models: OnceLock::new(),
-            facts: SignInFacts::default(),
         }
     }
 
-    /// Shows `facts` about the sign-in with its state.
-    #[must_use]
-    pub fn with_sign_in(mut self, facts: SignInFacts) -> Self {
-        self.facts = facts;
-        self
-    }
-
-    fn pool(&self) -> Result<&Pool<L>, Error> {
-        match &self.workers {
-            SignInState::SignedIn(pool) => Ok(pool),
-            SignInState::Missing(what) => Err(Error::NotSignedIn(what.clone())),
+    /// Returns the catalogue; the first requests wait for a worker of one of `allowed` to ask.
+    async fn catalogue(
+        &self,
+        claim: &Claim,
+        allowed: &SignInOrder<L>,
+    ) -> Result<Arc<[Model]>, Error> {
+        if let Some(models) = self.models.get() {
+            return Ok(Arc::clone(models));
         }
+        let lease = lease_of_any(claim, allowed).await?;
+        let Some(worker) = lease.inspect() else {
+            return Ok(Arc::default());
+        };
+        let models = self.models.get_or_init(|| worker.models().into());
+        Ok(Arc::clone(models))
     }
 
-    /// Returns the catalogue; the first requests wait for a worker to ask.
-    async fn catalogue(&self, claim: &Claim) -> Result<&[Model], Error> {
-        if self.models.get().is_none() {
-            let lease = self.pool()?.lease(claim).await?;
-            if let Some(worker) = lease.inspect() {
-                self.models.get_or_init(|| worker.models().to_vec());
-            }
-        }
-        Ok(self.models.get().map_or(&[], Vec::as_slice))
-    }
-
-    /// Replaces the model of the turn by its resolved id.
-    async fn with_resolved_model(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
-        self.pool()?;
-        let model = self
-            .names
-            .resolve(&turn.model, self.catalogue(claim).await?)?;
+    /// Replaces the model of the turn by its resolved id. Returns the catalogue with it.
+    async fn with_resolved_model(
+        &self,
+        claim: &Claim,
+        allowed: &SignInOrder<L>,
+        mut turn: Turn,
+    ) -> Result<(Turn, Arc<[Model]>), Error> {
+        let catalogue = self.catalogue(claim, allowed).await?;
+        let model = self.names.resolve(&turn.model, &catalogue)?;
         turn.model = ModelName::new(model);
-        Ok(turn)
+        Ok((turn, catalogue))
     }
 
-    async fn start(&self, claim: Claim, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
-        let mut turn = self.with_resolved_model(&claim, turn).await?;
+    async fn start(
+        &self,
+        claim: Claim,
+        allowed: Result<SignInOrder<L>, Error>,
+        gate: Gate,
+        turn: Turn,
+    ) -> Result<RunningTurn, Error> {
+        let allowed = allowed?;
+        let (mut turn, catalogue) = self.with_resolved_model(&claim, &allowed, turn).await?;
+        let sign_ins = self.sign_ins.order(allowed, claim.tenant.id(), &turn)?;
         let (forced, turn) = in_place(turn.bytes(), || {
             let forced = self.rules.adapt(&mut turn);
             (
@@ -137,16 +157,21 @@ where
             )
         });
         let model = turn.turn.model.to_string();
-        self.check_breaker(&model)?;
-        let pool = self.pool()?.clone();
-        let lease = pool.lease(&claim).await?;
-        // Checked again: calls may have begun to fail during the wait for a worker.
-        let pass = self.breaker.admit(&model)?;
+        let serving = ServingSignIn::default();
+        let order = SourceOrder {
+            sign_ins,
+            claim,
+            model: model.clone(),
+            catalogue,
+            serving: serving.clone(),
+        };
+        let (source, admitted) = WorkerSource::open(order).await?;
         // The hold is recorded on disk while the worker prepares the turn.
         turn.gate.mark_arrived();
         let costs = turn.cost_meter.reader();
         let info = TurnInfo {
-            has_queued: lease.has_queued(),
+            has_queued: admitted.lease.has_queued(),
+            sign_in: serving,
             ..TurnInfo::for_model(model)
         };
         let demand = forced
@@ -154,12 +179,10 @@ where
             .map(RequiredCallFilter::for_choice)
             .unwrap_or_default();
         let refused_part_names = info.refused.clone();
-        let source = WorkerSource { pool, claim };
         let run = TurnRun::start(
             source,
-            lease,
+            admitted,
             turn,
-            pass,
             Arc::clone(&self.rules),
             refused_part_names,
             demand,
@@ -177,18 +200,25 @@ where
         })
     }
 
-    /// Fails fast while the circuit breaker is open for `model`.
-    fn check_breaker(&self, model: &str) -> Result<(), Error> {
-        self.breaker
-            .refusal(model)
-            .map_or(Ok(()), |refusal| Err(refusal.into()))
-    }
-
-    async fn count_prompt(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
-        let mut turn = WorkerTurn::new(self.with_resolved_model(&claim, turn).await?);
+    async fn count_prompt(
+        &self,
+        claim: Claim,
+        allowed: SignInOrder<L>,
+        turn: Turn,
+    ) -> Result<u64, Error> {
+        let (turn, catalogue) = self.with_resolved_model(&claim, &allowed, turn).await?;
+        let sign_ins = self.sign_ins.order(allowed, claim.tenant.id(), &turn)?;
+        let mut turn = WorkerTurn::new(turn);
         JsonAnswerCheck::apply(&mut turn.turn);
-        self.check_breaker(turn.turn.model.as_str())?;
-        let mut lease = self.pool()?.lease(&claim).await?;
+        let order = SourceOrder {
+            sign_ins,
+            claim,
+            model: turn.turn.model.to_string(),
+            catalogue,
+            serving: ServingSignIn::default(),
+        };
+        let (mut lease, model) = lease_to_count(order).await?;
+        turn.turn.model = model;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
         let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
         if counted.as_ref().is_err_and(Failure::is_workers_fault) {
@@ -197,10 +227,14 @@ where
         Ok(counted?)
     }
 
-    async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<ModelFit, Error> {
-        let model = self
-            .names
-            .resolve(&turn.model, self.catalogue(&claim).await?)?;
+    async fn fit_of(
+        &self,
+        claim: Claim,
+        allowed: SignInOrder<L>,
+        turn: &Turn,
+    ) -> Result<ModelFit, Error> {
+        let catalogue = self.catalogue(&claim, &allowed).await?;
+        let model = self.names.resolve(&turn.model, &catalogue)?;
         in_place(turn.bytes(), || {
             let left_out = self.rules.left_out(turn, &model)?;
             let repaired = self.rules.repaired(turn, &model);
@@ -215,14 +249,14 @@ where
     }
 
     async fn look_up(&self, name: ModelName) -> Result<ModelCard, Error> {
-        let resolves_to = self
-            .names
-            .resolve(&name, self.catalogue(&Claim::own()).await?)?;
+        let catalogue = self.catalogue(&Claim::own(), self.sign_ins.all()?).await?;
+        let resolves_to = self.names.resolve(&name, &catalogue)?;
         Ok(ModelCard { name, resolves_to })
     }
 
     async fn list(&self) -> Result<Vec<ModelCard>, Error> {
-        Ok(self.names.cards(self.catalogue(&Claim::own()).await?))
+        let catalogue = self.catalogue(&Claim::own(), self.sign_ins.all()?).await?;
+        Ok(self.names.cards(&catalogue))
     }
 }
 
@@ -231,12 +265,21 @@ where
     L::Worker: TurnWorker,
 {
     fn preflight(&self, caller: &Caller, turn: &Turn) -> Result<(), Error> {
-        let pool = self.pool()?;
+        let allowed = self.sign_ins.for_caller(caller)?;
         // Until the first worker has reported the models, `run` checks the name.
-        if let Some(models) = self.models.get() {
-            self.check_breaker(&self.names.resolve(&turn.model, models)?)?;
+        let model = match self.models.get() {
+            Some(models) => Some(self.names.resolve(&turn.model, models)?),
+            None => None,
+        };
+        let claim = claim_of(caller);
+        let mut refusals = Refusals::default();
+        for sign_in in allowed {
+            match sign_in.check(model.as_deref(), &claim) {
+                Ok(()) => return Ok(()),
+                Err(error) => refusals.add(error),
+            }
         }
-        Ok(pool.check_room(&claim_of(caller))?)
+        Err(refusals.into_error())
     }
 
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
@@ -249,20 +292,24 @@ where
         caller: Caller,
         turn: Turn,
     ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(self.start(claim_of(&caller), gate, turn))
+        let allowed = self.sign_ins.for_caller(&caller);
+        Box::pin(self.start(claim_of(&caller), allowed, gate, turn))
     }
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         // The caller is kept to the end: the permit of its request is dropped with it.
-        Box::pin(async move { self.count_prompt(claim_of(&caller), turn).await })
+        Box::pin(async move {
+            let allowed = self.sign_ins.for_caller(&caller)?;
+            self.count_prompt(claim_of(&caller), allowed, turn).await
+        })
     }
 
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         Box::pin(async move {
-            Ok(self
-                .with_resolved_model(&claim_of(&caller), turn)
-                .await?
-                .model)
+            let allowed = self.sign_ins.for_caller(&caller)?;
+            let claim = claim_of(&caller);
+            let (turn, _) = self.with_resolved_model(&claim, &allowed, turn).await?;
+            Ok(turn.model)
         })
     }
 
@@ -271,7 +318,10 @@ where
         caller: &'a Caller,
         turn: &'a Turn,
     ) -> BoxFuture<'a, Result<ModelFit, Error>> {
-        Box::pin(self.fit_of(claim_of(caller), turn))
+        Box::pin(async move {
+            let allowed = self.sign_ins.for_caller(caller)?;
+            self.fit_of(claim_of(caller), allowed, turn).await
+        })
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
@@ -283,52 +333,26 @@ where
     }
 
     fn readiness(&self) -> Readiness {
-        let pool = match &self.workers {
-            SignInState::SignedIn(pool) => pool,
-            SignInState::Missing(what) => {
-                return Readiness {
-                    problems: vec![what.clone()],
-                    ..Readiness::default()
-                };
-            }
-        };
-        let stats = pool.stats();
-        let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
-        problems.extend(self.breaker.outage().map(|refusal| refusal.message));
-        // Without prewarming, the first request starts a worker.
-        if problems.is_empty()
-            && stats.starts_ahead
-            && stats.idle + stats.busy + stats.resetting == 0
-        {
-            problems.push("The first worker is still being started.".to_owned());
-        }
-        let workers = WorkerCounts {
-            max: stats.max,
-            starting: stats.starting,
-            idle: stats.idle,
-            busy: stats.busy,
-            resetting: stats.resetting,
-        };
-        let circuits = self.breaker.levels();
-        let now = unix_now();
-        let sign_in = SignInLevel {
-            name: self.facts.name.clone(),
-            kind: self.facts.kind,
-            problems: problems.clone(),
-            workers,
-            waiting: stats.waiting,
-            circuits: circuits.clone(),
-            refused_until: self.facts.plan.refused_until(now),
-            windows: self.facts.plan.windows(now),
-        };
-        Readiness {
-            problems,
-            workers,
-            waiting: stats.waiting,
-            circuits,
-            sign_ins: vec![sign_in],
+        self.sign_ins.readiness()
+    }
+}
+
+/// Leases a worker of the first of `sign_ins` that has one.
+///
+/// # Errors
+/// The most useful of their errors.
+async fn lease_of_any<L: Launcher>(
+    claim: &Claim,
+    sign_ins: &SignInOrder<L>,
+) -> Result<Lease<L>, Error> {
+    let mut refusals = Refusals::default();
+    for sign_in in sign_ins {
+        match sign_in.pool.lease(claim).await {
+            Ok(lease) => return Ok(lease),
+            Err(error) => refusals.add(error.into()),
         }
     }
+    Err(refusals.into_error())
 }
 
 /// Builds the claim of `caller` on a worker; to the pool each key is a tenant.

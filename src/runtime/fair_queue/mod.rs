@@ -27,4 +27,9 @@ impl Tenant {
             weight: weight.max(1),
         }
     }
+
+    /// Returns the id of the tenant.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }

@@ -2,9 +2,8 @@
 
 use crate::domain::PlanUsage;
 use crate::domain::PlanWindow;
+use crate::engine::gateway::WorkerCounts;
 use crate::telemetry::metrics::CircuitLevel;
-
-use super::WorkerCounts;
 
 /// Facts about a sign-in, and what its workers report about its plan.
 #[derive(Debug, Clone, Default)]

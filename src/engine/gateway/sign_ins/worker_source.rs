@@ -1,0 +1,238 @@
+//! Source of the workers of one turn: its sign-in, and those that it may go on with.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::domain::FailureKind;
+use crate::domain::Model;
+use crate::domain::ModelName;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::breaker::BreakerPass;
+use crate::engine::pool;
+use crate::engine::pool::Claim;
+use crate::engine::pool::Launcher;
+use crate::engine::pool::Lease;
+use crate::engine::worker::TurnWorker;
+
+use super::Refusals;
+use super::ServingSignIn;
+use super::SignInOrder;
+use super::SignInPool;
+
+/// What a turn needs of a worker, and the sign-ins that may lend one.
+pub(in crate::engine::gateway) struct SourceOrder<L: Launcher> {
+    /// Sign-ins, the one to begin with first.
+    pub(in crate::engine::gateway) sign_ins: SignInOrder<L>,
+    pub(in crate::engine::gateway) claim: Claim,
+    /// Id of the model in `catalogue`.
+    pub(in crate::engine::gateway) model: String,
+    /// Models by which the id was resolved.
+    pub(in crate::engine::gateway) catalogue: Arc<[Model]>,
+    /// Name of the sign-in that the turn is at.
+    pub(in crate::engine::gateway) serving: ServingSignIn,
+}
+
+/// Source of workers for one turn.
+pub(in crate::engine::gateway) struct WorkerSource<L: Launcher> {
+    current: Arc<SignInPool<L>>,
+    /// Sign-ins that were not asked yet.
+    further: VecDeque<Arc<SignInPool<L>>>,
+    claim: Claim,
+    model: String,
+    catalogue: Arc<[Model]>,
+    serving: ServingSignIn,
+    /// Errors of the sign-ins that were asked.
+    refusals: Refusals,
+}
+
+/// Worker for a turn that its sign-in's circuit breaker has admitted.
+pub(in crate::engine::gateway) struct AdmittedLease<L: Launcher> {
+    pub(in crate::engine::gateway) lease: Lease<L>,
+    pub(in crate::engine::gateway) pass: BreakerPass,
+    /// Id of the turn's model with this sign-in.
+    pub(in crate::engine::gateway) model: ModelName,
+}
+
+impl<L: Launcher> WorkerSource<L>
+where
+    L::Worker: TurnWorker,
+{
+    /// Leases a worker of the first sign-in that has one for the turn, and returns it with the
+    /// source of the further ones.
+    ///
+    /// # Errors
+    /// The most useful error of the sign-ins if none has a worker.
+    pub(in crate::engine::gateway) async fn open(
+        order: SourceOrder<L>,
+    ) -> Result<(Self, AdmittedLease<L>), Error> {
+        let further = VecDeque::from(order.sign_ins);
+        let Some(current) = further.front().cloned() else {
+            return Err(Error::ShuttingDown);
+        };
+        let mut source = Self {
+            current,
+            further,
+            claim: order.claim,
+            model: order.model,
+            catalogue: order.catalogue,
+            serving: order.serving,
+            refusals: Refusals::default(),
+        };
+        let admitted = source.lease_of_next().await?;
+        Ok((source, admitted))
+    }
+
+    /// Leases a worker of the sign-in that the turn is at.
+    pub(in crate::engine::gateway) async fn lease(&self) -> Result<Lease<L>, pool::Error> {
+        self.current.pool.lease(&self.claim).await
+    }
+
+    /// True if there are sign-ins that were not asked yet.
+    pub(in crate::engine::gateway) fn has_further(&self) -> bool {
+        !self.further.is_empty()
+    }
+
+    /// Leases a worker of the next sign-in that has one, for a turn that failed with `error`.
+    ///
+    /// # Errors
+    /// The most useful error so far if none has a worker.
+    pub(in crate::engine::gateway) async fn move_on(
+        &mut self,
+        error: Error,
+    ) -> Result<AdmittedLease<L>, Error> {
+        let from = self.current.facts.name.clone();
+        let cause = error.to_string();
+        self.refusals.add(error);
+        let admitted = self.lease_of_next().await?;
+        let to = &self.current.facts.name;
+        tracing::info!(sign_in = %from, next = %to, error = %cause, "turn moved to another sign-in");
+        Ok(admitted)
+    }
+
+    /// Returns the most useful error of a turn that has failed with `error` at last.
+    pub(in crate::engine::gateway) fn last_error(&mut self, error: Error) -> Error {
+        self.refusals.add(error);
+        std::mem::take(&mut self.refusals).into_error()
+    }
+
+    async fn lease_of_next(&mut self) -> Result<AdmittedLease<L>, Error> {
+        while let Some(next) = self.further.pop_front() {
+            match admitted_lease(&next, &self.claim, &self.model, &self.catalogue).await {
+                Ok(admitted) => {
+                    self.serving.set(next.shown_name.clone());
+                    self.current = next;
+                    return Ok(admitted);
+                }
+                Err(error) => self.refusals.add(error),
+            }
+        }
+        Err(std::mem::take(&mut self.refusals).into_error())
+    }
+}
+
+/// Leases a worker of the first sign-in that has one, to count the tokens of a turn. Returns the id
+/// of its model with it.
+///
+/// # Errors
+/// The most useful error of the sign-ins if none has a worker.
+pub(in crate::engine::gateway) async fn lease_to_count<L: Launcher>(
+    order: SourceOrder<L>,
+) -> Result<(Lease<L>, ModelName), Error>
+where
+    L::Worker: TurnWorker,
+{
+    let mut refusals = Refusals::default();
+    for sign_in in order.sign_ins {
+        if let Some(refusal) = sign_in.breaker.refusal(&order.model) {
+            refusals.add(refusal.into());
+            continue;
+        }
+        match sign_in.pool.lease(&order.claim).await {
+            Ok(lease) => {
+                let model = own_id(&lease, &order.model, &order.catalogue);
+                return Ok((lease, model));
+            }
+            Err(error) => refusals.add(error.into()),
+        }
+    }
+    Err(refusals.into_error())
+}
+
+/// Leases a worker of `sign_in` for a turn of `model`, which its circuit breaker has to admit.
+async fn admitted_lease<L: Launcher>(
+    sign_in: &SignInPool<L>,
+    claim: &Claim,
+    model: &str,
+    catalogue: &[Model],
+) -> Result<AdmittedLease<L>, Error>
+where
+    L::Worker: TurnWorker,
+{
+    // Fails fast while the circuit breaker is open.
+    if let Some(refusal) = sign_in.breaker.refusal(model) {
+        return Err(refusal.into());
+    }
+    let lease = sign_in.pool.lease(claim).await?;
+    // Checked again: calls may have begun to fail during the wait for a worker.
+    let pass = sign_in.breaker.admit(model)?;
+    let model = own_id(&lease, model, catalogue);
+    Ok(AdmittedLease { lease, pass, model })
+}
+
+/// Returns the id of `model` for the worker of `lease`.
+fn own_id<L: Launcher>(lease: &Lease<L>, model: &str, catalogue: &[Model]) -> ModelName
+where
+    L::Worker: TurnWorker,
+{
+    let own = lease.inspect().map_or(&[][..], TurnWorker::models);
+    ModelName::new(translate(model, catalogue, own))
+}
+
+/// Returns the id by which a sign-in with the models `own` knows `model` of `catalogue`: clouds have
+/// other ids for the same alias.
+fn translate<'a>(model: &'a str, catalogue: &'a [Model], own: &'a [Model]) -> &'a str {
+    let is_known = own.iter().any(|known| known.id == model);
+    let alias = catalogue.iter().find(|known| known.id == model);
+    match alias.filter(|_| !is_known) {
+        Some(alias) => own
+            .iter()
+            .find(|known| known.alias == alias.alias)
+            .map_or(model, |known| known.id.as_str()),
+        None => model,
+    }
+}
+
+/// True if another sign-in may answer a turn that failed in this way before its answer began.
+pub(in crate::engine::gateway) fn may_another_serve(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::RateLimited
+        | FailureKind::Overloaded
+        | FailureKind::SignIn
+        | FailureKind::Upstream
+        | FailureKind::UnknownModel
+        | FailureKind::Crashed => true,
+        // The prompt may be upstream, or be refused by all.
+        FailureKind::TimedOut | FailureKind::ContextTooLong | FailureKind::InvalidRequest => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_goes_by_the_id_that_the_sign_in_knows() {
+        let model = |alias: &str, id: &str| Model {
+            alias: alias.to_owned(),
+            id: id.to_owned(),
+            display_name: String::new(),
+        };
+        let catalogue = [model("haiku", "claude-haiku-5-5")];
+        let cloud = [model("haiku", "us.anthropic.claude-haiku-5-5-v1:0")];
+        let id = "claude-haiku-5-5";
+        assert_eq!(translate(id, &catalogue, &cloud), cloud[0].id);
+        assert_eq!(translate(id, &catalogue, &catalogue), id);
+        assert_eq!(translate(id, &catalogue, &[]), id);
+        assert_eq!(translate("claude-new", &catalogue, &cloud), "claude-new");
+    }
+}

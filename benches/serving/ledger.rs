@@ -164,6 +164,7 @@ async fn spend(
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
             baseline: None,
+            sign_in: None,
         };
         let started = Instant::now();
         hold.settle(charge).await?;

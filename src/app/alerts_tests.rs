@@ -178,6 +178,7 @@ impl AccountingFixture {
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
             baseline: None,
+            sign_in: None,
         })
         .await
         .unwrap();

@@ -34,6 +34,8 @@ pub struct ListedCharge {
     pub is_estimated: bool,
     /// Cost on the baseline; `None` if it is unknown.
     pub baseline: Option<BaselineCost>,
+    /// Name of the sign-in that ran it, on a server with several.
+    pub sign_in: Option<String>,
 }
 
 /// Reads all charges in `store`.
@@ -53,6 +55,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             is_unknown,
             estimated_tokens,
             baseline,
+            sign_in,
             ..
         } = charged;
         Ok(ListedCharge {
@@ -66,6 +69,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             amount,
             is_estimated: is_unknown || estimated_tokens > 0,
             baseline,
+            sign_in,
         })
     });
     listed.collect()

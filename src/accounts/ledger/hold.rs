@@ -63,6 +63,8 @@ pub struct Charge {
     pub outcome: ChargeOutcome,
     /// Cost of the run on the baseline; `None` if it cannot be computed.
     pub baseline: Option<BaselineCost>,
+    /// Name of the sign-in that ran it, on a server with several.
+    pub sign_in: Option<Arc<str>>,
 }
 
 /// End of a run, as recorded with its charge.

@@ -32,6 +32,7 @@ mod alerts;
 mod archive;
 mod budget;
 mod calendar;
+mod charge_codec;
 mod charge_metrics;
 mod charges;
 mod clock;

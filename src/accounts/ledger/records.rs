@@ -13,18 +13,17 @@ use super::Error;
 use super::calendar::Day;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
-use super::savings;
 use super::storage_keys;
 
 /// Version of the written records.
 pub(super) const VERSION: u8 = 3;
 /// Oldest version that is still read. Charges and counters have their savings since version 2, holds
-/// and charges their end user since version 3.
+/// and charges their end user since version 3, and charges their sign-in.
 const MIN_VERSION: u8 = 1;
 /// First version with savings.
 pub(super) const SAVINGS_VERSION: u8 = 2;
-/// First version with end users.
-const END_USER_VERSION: u8 = 3;
+/// First version with end users and sign-ins.
+pub(super) const END_USER_VERSION: u8 = 3;
 
 /// Kind of record with its binary encoding.
 pub(super) trait LedgerRecord: Sized {
@@ -128,6 +127,8 @@ pub(super) struct ChargeRecord {
     pub(super) baseline: Option<BaselineCost>,
     /// End user who was counted; empty if there was none.
     pub(super) end_user: String,
+    /// Name of the sign-in that ran it; unset on a server with one.
+    pub(super) sign_in: Option<String>,
 }
 
 /// Spent and held sums of a key, project or end user within a day or month.
@@ -262,79 +263,6 @@ impl LedgerRecord for HoldRecord {
     }
 }
 
-impl LedgerRecord for ChargeRecord {
-    const KIND: &'static str = "charge";
-
-    fn write(&self, writer: &mut RecordWriter) {
-        writer.number(self.taken_at);
-        writer.number(self.settled_at);
-        [&self.project, &self.key, &self.model]
-            .into_iter()
-            .for_each(|text| writer.text(text));
-        writer.number(self.outcome.code());
-        let usage = &self.usage;
-        writer.number(usage.input_tokens);
-        writer.number(usage.cache_write_tokens);
-        writer.number(usage.cache_read_tokens);
-        writer.number(usage.output_tokens);
-        writer.number(usage.thinking_tokens);
-        write_amount(
-            writer,
-            Amount {
-                tokens: self.estimated_tokens,
-                money: self.money,
-            },
-        );
-        writer.number(self.is_unknown);
-        savings::write_baseline(writer, self.baseline);
-        writer.text(&self.end_user);
-    }
-
-    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
-        let taken_at = reader.number()?;
-        let settled_at = reader.number()?;
-        let project = reader.text()?;
-        let key = reader.text()?;
-        let model = reader.text()?;
-        let outcome = ChargeOutcome::from_code(reader.number()?)?;
-        let usage = Usage {
-            input_tokens: reader.number()?,
-            cache_write_tokens: reader.number()?,
-            cache_read_tokens: reader.number()?,
-            output_tokens: reader.number()?,
-            thinking_tokens: reader.number()?,
-            // The cost of web searches is in `money`; their number is not stored.
-            web_searches: 0,
-            cost: None,
-        };
-        let Amount {
-            tokens: estimated_tokens,
-            money,
-        } = read_amount(reader)?;
-        let is_unknown = reader.flag()?;
-        let baseline = if reader.version() < SAVINGS_VERSION {
-            None
-        } else {
-            savings::read_baseline(reader)?
-        };
-        let end_user = read_end_user(reader)?;
-        Some(Self {
-            taken_at,
-            settled_at,
-            project,
-            key,
-            model,
-            outcome,
-            usage,
-            estimated_tokens,
-            money,
-            is_unknown,
-            baseline,
-            end_user,
-        })
-    }
-}
-
 impl LedgerRecord for BudgetMeter {
     const KIND: &'static str = "meter of a budget";
 
@@ -378,19 +306,19 @@ impl LedgerRecord for EndUserCount {
 }
 
 /// Reads the end user of a hold or charge; empty in records of earlier versions.
-fn read_end_user(reader: &mut RecordReader<'_>) -> Option<String> {
+pub(super) fn read_end_user(reader: &mut RecordReader<'_>) -> Option<String> {
     if reader.version() < END_USER_VERSION {
         return Some(String::new());
     }
     reader.text()
 }
 
-fn write_amount(writer: &mut RecordWriter, amount: Amount) {
+pub(super) fn write_amount(writer: &mut RecordWriter, amount: Amount) {
     writer.number(amount.tokens);
     writer.number(nanos(amount.money));
 }
 
-fn read_amount(reader: &mut RecordReader<'_>) -> Option<Amount> {
+pub(super) fn read_amount(reader: &mut RecordReader<'_>) -> Option<Amount> {
     let tokens = reader.number()?;
     Some(Amount {
         tokens,

@@ -93,6 +93,7 @@ pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amo
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
         baseline: None,
+        sign_in: None,
     };
     hold.settle(charge).await.unwrap()
 }

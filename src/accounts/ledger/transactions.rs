@@ -309,6 +309,7 @@ fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
         money: known.unwrap_or(held.amount.money),
         is_unknown: known.is_none(),
         baseline: charge.baseline,
+        sign_in: charge.sign_in.map(|name| name.as_ref().to_owned()),
         ..unknown_record(held, now)
     }
 }
@@ -327,6 +328,7 @@ fn unknown_record(held: &HoldRecord, now: u64) -> ChargeRecord {
         is_unknown: true,
         baseline: None,
         end_user: held.end_user.clone(),
+        sign_in: None,
     }
 }
 

@@ -81,6 +81,7 @@ pub(super) async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens:
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
         baseline: None,
+        sign_in: None,
     };
     hold.settle(charge).await.unwrap();
 }

@@ -28,6 +28,10 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     if let Some(Ok(taken)) = taken.map(|taken| HeaderValue::from_str(&taken.header_value())) {
         headers.insert("x-switchboard-fallback", taken);
     }
+    let sign_in = info.sign_in.told_name();
+    if let Some(Ok(sign_in)) = sign_in.map(|name| HeaderValue::from_str(&name)) {
+        headers.insert("x-switchboard-sign-in", sign_in);
+    }
     headers.extend(
         info.limits
             .headers()
@@ -83,5 +87,28 @@ pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
         CacheStatus::Hit => "hit",
         CacheStatus::Miss => "miss",
         CacheStatus::Bypass => "bypass",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gateway::SignInName;
+
+    #[test]
+    fn header_names_a_sign_in_that_clients_are_told() {
+        let info = TurnInfo::for_model("m-1");
+        let header = |is_told| {
+            let name = SignInName {
+                name: "eu".into(),
+                is_told,
+            };
+            info.sign_in.set(Some(name));
+            let mut response = json("{}");
+            describe(&mut response, &info, &Remarks::default());
+            response.headers().get("x-switchboard-sign-in").cloned()
+        };
+        assert_eq!(header(true).unwrap(), "eu");
+        assert_eq!(header(false), None);
     }
 }

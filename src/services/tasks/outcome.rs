@@ -177,6 +177,7 @@ impl TaskOutcome {
             money,
             outcome,
             baseline,
+            sign_in: None,
         })
         .boxed()
     }

@@ -263,5 +263,6 @@ fn charge(tokens: u64, nanos: i64) -> Charge {
         estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
         baseline: None,
+        sign_in: None,
     }
 }

@@ -74,6 +74,7 @@ fn charged() -> ChargeRecord {
         is_unknown: false,
         baseline: None,
         end_user: String::new(),
+        sign_in: None,
     }
 }
 
@@ -114,7 +115,7 @@ fn records_of_version_1_are_read() {
     assert_reads(b"\x01\x02\x0a\x02\x03\x07\x00\x04\x01", &counters());
 }
 
-/// Holds and charges had no end user then.
+/// Holds and charges had no end user then, and charges no sign-in.
 #[test]
 fn records_of_version_2_are_read() {
     assert_reads(b"\x02\x07\xbd\x9f\x01", &head());
@@ -171,11 +172,16 @@ fn records_of_version_3_are_read_and_written() {
     );
     let of_ann = ChargeRecord {
         end_user: "ann".to_owned(),
+        sign_in: Some("eu".to_owned()),
         ..charged()
     };
     assert_round_trip(
-        b"\x03\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x00\x03ann",
+        b"\x03\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x00\x03ann\x02eu",
         &of_ann,
+    );
+    assert_round_trip(
+        b"\x03\xa0\xd7\x85\xd8\x06\xa9\xd7\x85\xd8\x06\x01p\x01a\x01m\x01\x0a\x02\x03\x07\x01\x00\x04\x00\x00\x00\x00",
+        &charged(),
     );
     assert_round_trip(b"\x03\x1e\x09\x14\x05\x01", &meter());
     assert_round_trip(

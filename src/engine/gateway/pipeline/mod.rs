@@ -403,7 +403,7 @@ impl PendingTurn {
         meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
         let place = BillingPlace { trace, tracked };
-        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens, place);
+        let billing = TurnBilling::new(admission, hold, costs, &info, tokens, place);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::RequestTrace;
 use crate::domain::TurnEvent;
+use crate::engine::gateway::TurnInfo;
 use crate::telemetry::activity::TrackedTurn;
 use crate::telemetry::activity::TurnTokens;
 use crate::telemetry::logs::ErrorChain;
@@ -47,13 +48,13 @@ impl TurnBilling {
         rules: Arc<AdmissionDeps>,
         hold: BudgetHold,
         reported_costs: CostWatch,
-        model: &str,
+        info: &TurnInfo,
         prompt_tokens: u64,
         place: BillingPlace,
     ) -> Self {
         place.tracked.open_charge();
         Self {
-            costs: TurnCosts::new(rules, reported_costs, model, prompt_tokens),
+            costs: TurnCosts::new(rules, reported_costs, info, prompt_tokens),
             hold: hold.start(),
             place,
         }

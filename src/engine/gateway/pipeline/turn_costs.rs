@@ -10,6 +10,8 @@ use crate::domain::CostWatch;
 use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
+use crate::engine::gateway::ServingSignIn;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::usage_counter::UsageCounter;
 
 /// Usage and costs of a turn so far.
@@ -22,22 +24,25 @@ pub(super) struct TurnCosts {
     prompt_tokens: u64,
     /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
     pub(super) charged_prompt: Option<Usage>,
+    /// Sign-in that runs the turn.
+    sign_in: ServingSignIn,
 }
 
 impl TurnCosts {
     pub(super) fn new(
         rules: Arc<AdmissionDeps>,
         reported_costs: CostWatch,
-        model: &str,
+        info: &TurnInfo,
         prompt_tokens: u64,
     ) -> Self {
         Self {
             rules,
             reported_costs,
             tally: UsageCounter::default(),
-            model: model.to_owned(),
+            model: info.model.clone(),
             prompt_tokens,
             charged_prompt: None,
+            sign_in: info.sign_in.clone(),
         }
     }
 
@@ -179,6 +184,7 @@ impl TurnCosts {
             money,
             outcome,
             baseline: self.baseline_cost(usage),
+            sign_in: self.sign_in.name(),
         }
     }
 }

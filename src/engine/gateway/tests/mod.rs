@@ -25,6 +25,7 @@ mod preflight;
 mod refused;
 mod repeats;
 mod service;
+mod sign_ins;
 
 /// Behaviour of the next turns, and the turns that workers received.
 #[derive(Default)]

@@ -71,6 +71,7 @@ mod service_manager;
 mod sessions;
 mod shared_redis;
 mod shutdown;
+mod sign_ins;
 mod signals;
 mod slow_clients;
 mod smuggling;

@@ -565,3 +565,29 @@ fn hooks_are_tables_and_are_checked() {
         "{wrong}"
     );
 }
+
+#[test]
+fn sign_ins_are_tables_and_are_checked() {
+    let sign_in = "name = \"eu\"\nkind = \"api_key\"\nvariable = \"KEY_EU\"\n";
+    let load = |file: &str| load(file, &[], &CommandLineFlags::default()).unwrap();
+    assert!(load("").sign_ins.list.is_empty());
+    let short = load(&format!("[[sign_ins]]\n{sign_in}")).sign_ins;
+    assert_eq!(
+        (short.header, short.list[0].variable.as_str()),
+        (false, "KEY_EU")
+    );
+    let long = format!("[sign_ins]\nheader = true\n[[sign_ins.list]]\n{sign_in}");
+    let long = load(&long).sign_ins;
+    assert_eq!((long.header, &long.list), (true, &short.list));
+    let twice = format!("[[sign_ins]]\n{sign_in}[[sign_ins]]\n{sign_in}");
+    let twice = refusal(&twice, &[]);
+    assert!(
+        twice.starts_with("switchboard.toml: sign_ins.list: `eu`: the name is there twice"),
+        "{twice}"
+    );
+    let unknown = refusal(&format!("[[sign_ins]]\n{sign_in}wieght = 2\n"), &[]);
+    assert_eq!(
+        unknown,
+        "switchboard.toml: sign_ins.list[0].wieght is not known\ndid you mean weight?"
+    );
+}

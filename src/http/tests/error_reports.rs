@@ -87,7 +87,7 @@ async fn each_refused_request_is_reported_once_with_the_error_of_its_client() {
         (chat_request(&wrong_key, &chat(true)), (401, "chat", "")),
         (get("/admin/keys"), (403, "", "")),
         (get("/nothing"), (404, "", "key-1")),
-        (post("/v1/embeddings", "{}"), (404, "", "key-1")),
+        (post("/v1/embeddings", "{}"), (404, "embeddings", "key-1")),
         (get(CHAT), (405, "chat", "key-1")),
         (post(CHAT, "{"), (400, "chat", "key-1")),
         (post("/v1/messages", "{}"), (400, "messages", "key-1")),

@@ -22,6 +22,14 @@ pub enum Surface {
     Stream,
     /// Tasks of agents.
     Tasks,
+    /// Embeddings of another server.
+    Embeddings,
+    /// Moderations of another server.
+    Moderations,
+    /// Speech and transcriptions of another server.
+    Audio,
+    /// Images of another server.
+    Images,
 }
 
 /// Facts about how a request came, beside who sent it.
@@ -37,7 +45,7 @@ pub struct RequestOrigin {
 
 impl Surface {
     /// List of all surfaces, in the order of the documents.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Chat,
         Self::Completions,
         Self::Responses,
@@ -47,6 +55,10 @@ impl Surface {
         Self::Batches,
         Self::Stream,
         Self::Tasks,
+        Self::Embeddings,
+        Self::Moderations,
+        Self::Audio,
+        Self::Images,
     ];
 
     /// Returns the name of the surface, as the configuration and hooks know it.
@@ -61,6 +73,10 @@ impl Surface {
             Self::Batches => "batches",
             Self::Stream => "stream",
             Self::Tasks => "tasks",
+            Self::Embeddings => "embeddings",
+            Self::Moderations => "moderations",
+            Self::Audio => "audio",
+            Self::Images => "images",
         }
     }
 
@@ -87,6 +103,10 @@ impl Surface {
             ("batch", _) => Some(Self::Batch),
             ("stream", _) => Some(Self::Stream),
             ("tasks", _) => Some(Self::Tasks),
+            ("embeddings", _) => Some(Self::Embeddings),
+            ("moderations", _) => Some(Self::Moderations),
+            ("audio", _) => Some(Self::Audio),
+            ("images", _) => Some(Self::Images),
             _ => None,
         }
     }
@@ -122,6 +142,10 @@ mod tests {
             ("/v1/batches/{id}", Surface::Batches),
             ("/v1/stream", Surface::Stream),
             ("/v1/tasks/{id}/ws", Surface::Tasks),
+            ("/v1/embeddings", Surface::Embeddings),
+            ("/v1/moderations", Surface::Moderations),
+            ("/v1/audio/speech", Surface::Audio),
+            ("/v1/images/generations", Surface::Images),
             ("/v1/models", Surface::Chat),
         ] {
             assert_eq!(Surface::of_path(path), surface, "{path}");

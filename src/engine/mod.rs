@@ -6,6 +6,7 @@
 //! - [`pool`]: a bounded set of warm workers. [`worker`], [`agent`]: the interfaces of a worker and
 //!   of an agent.
 //! - [`claude`]: the Claude CLI: its flags, protocol and faults.
+//! - [`upstreams`]: other servers, for what Claude has no model for.
 
 pub mod agent;
 pub mod cache;
@@ -14,4 +15,5 @@ pub mod gateway;
 pub mod hooks;
 pub mod pool;
 pub mod routing;
+pub mod upstreams;
 pub mod worker;

@@ -1,0 +1,42 @@
+//! Other servers with an API like OpenAI's, for what Claude has no model for.
+//!
+//! Knows their settings, keys, prices and HTTP, and which of them has a model; neither callers nor
+//! budgets.
+//!
+//! - [`set`]: the upstreams of the server. Start here.
+//! - [`request`], [`form`]: what is read of a request before it is passed on; the rest is not
+//!   looked at.
+//! - [`upstream`]: one call. [`answer_body`]: its answer, bounded in size, time and silence.
+//! - [`usage`], [`price`]: what an answer reports that it has used, and what that costs.
+
+mod answer_body;
+mod config;
+mod endpoint;
+mod failure;
+mod form;
+mod price;
+mod request;
+mod set;
+#[cfg(test)]
+pub(crate) mod testing;
+mod upstream;
+mod usage;
+
+pub use answer_body::AnswerBody;
+pub use config::Config;
+pub use config::UpstreamConfig;
+pub use config::UpstreamRefusal;
+pub use endpoint::AnswerForm;
+pub use endpoint::EndpointGroup;
+pub use endpoint::UpstreamEndpoint;
+pub use failure::broken_answer;
+pub use price::InvalidUpstreamPrice;
+pub use price::UpstreamPrice;
+pub use request::UpstreamRequest;
+pub use set::ServedModel;
+pub use set::Upstreams;
+pub use upstream::Upstream;
+pub use upstream::UpstreamAnswer;
+pub use usage::MeteredUsage;
+pub use usage::NotAnObject;
+pub use usage::StreamedChunk;

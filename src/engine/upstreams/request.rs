@@ -1,0 +1,429 @@
+//! Requests as they are passed on: the body of the client, of which a few fields are read.
+//!
+//! A body is changed in two cases: a model is added to a request that may leave it out, and a
+//! streamed chat is asked to report its usage, which is then not shown to the client.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::endpoint::AnswerForm;
+use super::endpoint::UpstreamEndpoint;
+use super::form::FormHead;
+use super::form::invalid;
+use super::usage::MeteredUsage;
+use crate::domain::Failure;
+use crate::runtime::compute::in_place;
+
+/// Bytes of a second of audio, at the lowest usual rate, so that a length is estimated as an upper
+/// bound.
+const MIN_AUDIO_BYTES_PER_SECOND: u64 = 2000;
+/// Member of a chat request that asks for its usage.
+const INCLUDE_USAGE: &str = "include_usage";
+const JSON_TYPE: &str = "application/json";
+
+/// Request to another server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamRequest {
+    /// Endpoint of the request.
+    pub endpoint: UpstreamEndpoint,
+    /// Model as the client names it, or the default one.
+    pub model: String,
+    /// Content type of the body, with the boundary of a form.
+    pub content_type: String,
+    /// Body that is sent.
+    pub body: Bytes,
+    /// Form that the answer is to have.
+    pub form: AnswerForm,
+    /// Set if the client has not asked for the usage in the stream.
+    pub hides_usage: bool,
+    /// Maximum tokens of the answer, if the request sets one.
+    pub max_output_tokens: Option<u64>,
+    /// Number of answers to a chat.
+    pub choices: u64,
+    /// Estimated amounts that are known from the request, without tokens.
+    pub estimate: MeteredUsage,
+}
+
+/// Members of a JSON request that are read. A repeated one is an error, so that two servers cannot
+/// read a request in two ways.
+#[derive(Debug, Default, Deserialize)]
+struct JsonHead<'a> {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    stream: Option<bool>,
+    #[serde(default)]
+    stream_format: Option<String>,
+    #[serde(borrow, default, deserialize_with = "raw_value")]
+    stream_options: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "raw_value")]
+    input: Option<&'a RawValue>,
+    #[serde(default)]
+    n: Option<u64>,
+    #[serde(default)]
+    max_tokens: Option<u64>,
+    #[serde(default)]
+    max_completion_tokens: Option<u64>,
+}
+
+/// Name of the model alone.
+#[derive(Debug, Deserialize)]
+struct ModelHead {
+    #[serde(default)]
+    model: Option<String>,
+}
+
+impl UpstreamRequest {
+    /// Returns the model that a JSON body names; `None` if it names none, or is no JSON object.
+    pub fn model_of(body: &[u8]) -> Option<String> {
+        if !is_object(body) {
+            return None;
+        }
+        let head = in_place(body.len(), || serde_json::from_slice::<ModelHead>(body));
+        head.ok()?.model
+    }
+
+    /// Reads a request with the body `body`. One that names no model gets `default_model`.
+    ///
+    /// # Errors
+    /// Fails when it is no JSON object or no form, as its endpoint needs, or names no model.
+    pub async fn read(
+        endpoint: UpstreamEndpoint,
+        content_type: Option<&str>,
+        body: Bytes,
+        default_model: Option<&str>,
+    ) -> Result<Self, Failure> {
+        match endpoint {
+            UpstreamEndpoint::Transcriptions
+            | UpstreamEndpoint::Translations
+            | UpstreamEndpoint::ImageEdits
+            | UpstreamEndpoint::ImageVariations => {
+                Self::read_form(endpoint, content_type.unwrap_or_default(), body).await
+            }
+            UpstreamEndpoint::Embeddings
+            | UpstreamEndpoint::Moderations
+            | UpstreamEndpoint::Speech
+            | UpstreamEndpoint::ImageGenerations
+            | UpstreamEndpoint::Chat => in_place(body.len(), || {
+                Self::read_json(endpoint, body, default_model)
+            }),
+        }
+    }
+
+    fn read_json(
+        endpoint: UpstreamEndpoint,
+        body: Bytes,
+        default_model: Option<&str>,
+    ) -> Result<Self, Failure> {
+        if !is_object(&body) {
+            return Err(invalid("The body must be a JSON object with a `model`."));
+        }
+        let head: JsonHead<'_> = serde_json::from_slice(&body)
+            .map_err(|error| invalid(&format!("The body is not a valid request: {error}.")))?;
+        let is_streamed = head.stream == Some(true);
+        let form = match endpoint {
+            UpstreamEndpoint::Speech if head.stream_format.as_deref() == Some("sse") => {
+                AnswerForm::Events
+            }
+            UpstreamEndpoint::Speech => AnswerForm::Bytes,
+            UpstreamEndpoint::Chat | UpstreamEndpoint::ImageGenerations if is_streamed => {
+                AnswerForm::Events
+            }
+            _ => AnswerForm::Json,
+        };
+        let n = head.n.unwrap_or(1);
+        let (images, characters) = match endpoint {
+            UpstreamEndpoint::ImageGenerations => (n, 0),
+            UpstreamEndpoint::Speech => (0, head.input.map_or(0, count_characters)),
+            _ => (0, 0),
+        };
+        let with_usage = if endpoint == UpstreamEndpoint::Chat && is_streamed {
+            with_usage_asked(&body, head.stream_options)
+        } else {
+            None
+        };
+        let max_output_tokens = head.max_completion_tokens.or(head.max_tokens);
+        let named = head.model;
+        let hides_usage = with_usage.is_some();
+        let body = with_usage.unwrap_or(body);
+        let (model, body) = match (named, default_model) {
+            (Some(model), _) => (model, body),
+            (None, Some(default)) => {
+                let member = format!("\"model\":{}", Value::from(default));
+                let body = without_null_model(&body).unwrap_or(body);
+                (default.to_owned(), insert_member(&body, &member))
+            }
+            (None, None) => return Err(no_model()),
+        };
+        Ok(Self {
+            endpoint,
+            model,
+            content_type: JSON_TYPE.to_owned(),
+            body,
+            form,
+            hides_usage,
+            max_output_tokens,
+            choices: n.max(1),
+            estimate: MeteredUsage {
+                images,
+                characters,
+                ..MeteredUsage::default()
+            },
+        })
+    }
+
+    async fn read_form(
+        endpoint: UpstreamEndpoint,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Self, Failure> {
+        let head = FormHead::read(content_type, body.clone()).await?;
+        let is_image = matches!(
+            endpoint,
+            UpstreamEndpoint::ImageEdits | UpstreamEndpoint::ImageVariations
+        );
+        let is_text = matches!(
+            head.response_format.as_deref(),
+            Some("text" | "srt" | "vtt")
+        );
+        let form = match head.stream.as_deref() {
+            Some("true" | "True" | "1") => AnswerForm::Events,
+            _ if is_text && !is_image => AnswerForm::Text,
+            _ => AnswerForm::Json,
+        };
+        let n = head.n.and_then(|n| n.trim().parse().ok()).unwrap_or(1);
+        let estimate = if is_image {
+            MeteredUsage {
+                images: n,
+                ..MeteredUsage::default()
+            }
+        } else {
+            let seconds = head.file_bytes.div_ceil(MIN_AUDIO_BYTES_PER_SECOND);
+            MeteredUsage {
+                milliseconds: seconds.saturating_mul(1000),
+                ..MeteredUsage::default()
+            }
+        };
+        Ok(Self {
+            endpoint,
+            model: head.model.ok_or_else(no_model)?,
+            content_type: content_type.to_owned(),
+            body,
+            form,
+            hides_usage: false,
+            max_output_tokens: None,
+            choices: 1,
+            estimate,
+        })
+    }
+
+    /// True if the answer has pictures, each of which has a price.
+    pub fn asks_for_images(&self) -> bool {
+        matches!(
+            self.endpoint,
+            UpstreamEndpoint::ImageGenerations
+                | UpstreamEndpoint::ImageEdits
+                | UpstreamEndpoint::ImageVariations
+        )
+    }
+}
+
+fn no_model() -> Failure {
+    invalid("The request names no `model`. GET /v1/models lists the names.")
+}
+
+/// Reads a value as it is written, `null` too.
+fn raw_value<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'a RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// True if a JSON text begins as an object does: serde would read an array as a struct too.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Returns the characters of a JSON string; 0 for other JSON.
+fn count_characters(json: &RawValue) -> u64 {
+    let text = serde_json::from_str::<String>(json.get());
+    text.map_or(0, |text| text.chars().count() as u64)
+}
+
+/// Returns `body` with the usage asked for; `None` if it is asked for already, or `options` are none
+/// that the upstream would accept.
+fn with_usage_asked(body: &[u8], options: Option<&RawValue>) -> Option<Bytes> {
+    let Some(options) = options else {
+        let member = format!("\"stream_options\":{{\"{INCLUDE_USAGE}\":true}}");
+        return Some(insert_member(body, &member));
+    };
+    let mut members = match serde_json::from_str(options.get()).ok()? {
+        Value::Null => Map::new(),
+        Value::Object(members) => members,
+        _ => return None,
+    };
+    if members.insert(INCLUDE_USAGE.to_owned(), Value::Bool(true)) == Some(Value::Bool(true)) {
+        return None;
+    }
+    replace_part(body, options.get(), &Value::Object(members).to_string())
+}
+
+/// Returns `body` without a member `"model": null`, if it has one.
+fn without_null_model(body: &[u8]) -> Option<Bytes> {
+    let mut members: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    members.remove("model")?;
+    Some(Bytes::from(Value::Object(members).to_string()))
+}
+
+/// Returns the JSON object `body` with `member` before its other members.
+fn insert_member(body: &[u8], member: &str) -> Bytes {
+    let open = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    let (before, rest) = body.split_at(open + 1);
+    let is_empty = rest.trim_ascii_start().first() == Some(&b'}');
+    let comma = if is_empty { "" } else { "," };
+    Bytes::from([before, member.as_bytes(), comma.as_bytes(), rest].concat())
+}
+
+/// Returns `body` with `text` in place of `part`, which is a slice of it.
+fn replace_part(body: &[u8], part: &str, text: &str) -> Option<Bytes> {
+    let start = part.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    let before = body.get(..start)?;
+    let after = body.get(start + part.len()..)?;
+    Some(Bytes::from([before, text.as_bytes(), after].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::FailureKind;
+
+    async fn read(endpoint: UpstreamEndpoint, body: &'static str) -> UpstreamRequest {
+        UpstreamRequest::read(endpoint, None, Bytes::from_static(body.as_bytes()), None)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn body_is_passed_on_as_it_was_sent() {
+        let body = r#" {"input": ["a", 1e400], "model": "e-1", "encoding_format": "base64"}"#;
+        let request = read(UpstreamEndpoint::Embeddings, body).await;
+        assert_eq!(
+            (request.model.as_str(), &*request.body),
+            ("e-1", body.as_bytes())
+        );
+        assert_eq!(request.form, AnswerForm::Json);
+    }
+
+    #[tokio::test]
+    async fn streamed_chat_is_asked_for_its_usage() {
+        for (options, sent, hides) in [
+            (
+                "",
+                r#"{"stream_options":{"include_usage":true},"model":"c","stream":true}"#,
+                true,
+            ),
+            (
+                r#","stream_options":null"#,
+                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
+                true,
+            ),
+            (
+                r#","stream_options":{"include_usage":false}"#,
+                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
+                true,
+            ),
+            (
+                r#","stream_options":{"include_usage":true}"#,
+                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
+                false,
+            ),
+            (
+                r#","stream_options":7"#,
+                r#"{"model":"c","stream":true,"stream_options":7}"#,
+                false,
+            ),
+        ] {
+            let body = format!("{{\"model\":\"c\",\"stream\":true{options}}}");
+            let request =
+                UpstreamRequest::read(UpstreamEndpoint::Chat, None, body.into(), None).await;
+            let request = request.unwrap();
+            assert_eq!(std::str::from_utf8(&request.body).unwrap(), sent);
+            assert_eq!(
+                (request.hides_usage, request.form),
+                (hides, AnswerForm::Events)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn request_without_a_model_gets_the_default_or_is_refused() {
+        let endpoint = UpstreamEndpoint::Moderations;
+        for (body, sent) in [
+            ("{}", r#"{"model":"m"}"#),
+            (r#"{"input":"a"}"#, r#"{"model":"m","input":"a"}"#),
+            (
+                r#"{"model":null,"input":"a"}"#,
+                r#"{"model":"m","input":"a"}"#,
+            ),
+        ] {
+            let read = UpstreamRequest::read(endpoint, None, body.into(), Some("m"));
+            let request = read.await.unwrap();
+            assert_eq!(std::str::from_utf8(&request.body).unwrap(), sent);
+        }
+        for body in [
+            "{}",
+            r#"["m"]"#,
+            "",
+            r#"{"model":"a","model":"b"}"#,
+            r#"{"model":7}"#,
+        ] {
+            let read = UpstreamRequest::read(endpoint, None, body.into(), None).await;
+            assert_eq!(
+                read.unwrap_err().kind,
+                FailureKind::InvalidRequest,
+                "{body}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn amounts_with_a_price_are_read_from_the_request() {
+        let speech = r#"{"model": "t", "input": "h\u00e4llo", "voice": "a"}"#;
+        let speech = read(UpstreamEndpoint::Speech, speech).await;
+        assert_eq!(
+            (speech.estimate.characters, speech.form),
+            (5, AnswerForm::Bytes)
+        );
+        let images = r#"{"model": "i", "prompt": "a", "n": 3}"#;
+        let images = read(UpstreamEndpoint::ImageGenerations, images).await;
+        assert_eq!(images.estimate.images, 3);
+        let body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n0123456789\r\n\
+                    --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nw\r\n\
+                    --x\r\nContent-Disposition: form-data; name=\"response_format\"\r\n\r\nsrt\r\n--x--\r\n";
+        let form = Some("multipart/form-data; boundary=x");
+        let read = UpstreamRequest::read(UpstreamEndpoint::Transcriptions, form, body.into(), None);
+        let request = read.await.unwrap();
+        assert_eq!(
+            (request.model.as_str(), request.form),
+            ("w", AnswerForm::Text)
+        );
+        assert_eq!(request.estimate.milliseconds, 1000);
+        assert_eq!(&*request.body, body.as_bytes());
+    }
+
+    #[test]
+    fn model_of_a_body_is_found_without_reading_the_rest() {
+        let model = |body: &str| UpstreamRequest::model_of(body.as_bytes());
+        assert_eq!(
+            model(r#"{"messages": [], "model": "c"}"#).as_deref(),
+            Some("c")
+        );
+        for body in ["", "[\"c\"]", "{\"model\": 7}", "{\"messages\": []}"] {
+            assert_eq!(model(body), None, "{body}");
+        }
+    }
+}

@@ -14,6 +14,9 @@ use super::value;
 
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
+/// Sections of tables with free names, `[section.NAME]`; a later layer adds tables, and replaces
+/// those of the same names.
+const TABLE_SECTIONS: &[&str] = &["upstreams"];
 /// Lists of tables; a later layer replaces the whole list.
 const TABLE_LISTS: &[&str] = &["fallbacks.list", "hooks.list", "sign_ins.list"];
 /// Short aliases of the variables that their keys imply.
@@ -67,9 +70,10 @@ impl SettingLayers {
             };
             let inside = format!("{key}.");
             if let Some(default) = self.known.get(&key) {
-                let is_table_list = TABLE_LISTS.contains(&key.as_str());
-                let fits = if is_table_list {
+                let fits = if TABLE_LISTS.contains(&key.as_str()) {
                     value::is_table_list(&found)
+                } else if TABLE_SECTIONS.contains(&key.as_str()) {
+                    value::is_table_section(&found)
                 } else {
                     value::fits(default, &found)
                 };
@@ -123,6 +127,8 @@ impl SettingLayers {
             };
             let parsed = if TABLE_LISTS.contains(&key.as_str()) {
                 value::parse_table_list(text)
+            } else if TABLE_SECTIONS.contains(&key.as_str()) {
+                value::parse_table_section(text)
             } else {
                 value::parse(default, text)
             };
@@ -179,10 +185,7 @@ impl SettingLayers {
 
     /// Returns a notice for each key that was set more than once or by an alias variable.
     pub(super) fn notices(&self) -> Vec<String> {
-        let known_origins = self
-            .origins
-            .iter()
-            .filter(|(key, _)| !FREE_TABLES.contains(&key.as_str()));
+        let known_origins = self.origins.iter().filter(|(key, _)| !is_extended(key));
         let notice = |(key, origins): (&String, &Vec<SettingOrigin>)| {
             let (winner, others) = origins.split_last()?;
             let mut text = format!("{key}: {} counts", winner.source());
@@ -237,10 +240,11 @@ impl SettingLayers {
     /// Renders the merged values as a TOML configuration file, with `***` for secrets.
     pub(super) fn to_toml(&self) -> String {
         let mut printed = self.merged.clone();
-        for section in printed
+        // Free names of tables are no names of keys, and no upstream has a secret in the settings.
+        let sections = printed
             .iter_mut()
-            .filter_map(|(_, value)| value.as_table_mut())
-        {
+            .filter(|(section, _)| !TABLE_SECTIONS.contains(&section.as_str()));
+        for section in sections.filter_map(|(_, value)| value.as_table_mut()) {
             for (_, value) in section
                 .iter_mut()
                 .filter(|(name, _)| SECRET_NAMES.contains(&name.as_str()))
@@ -269,7 +273,7 @@ impl SettingLayers {
     }
 
     fn set(&mut self, key: &str, value: Value, origin: SettingOrigin) {
-        merge_value(&mut self.merged, key, value, FREE_TABLES.contains(&key));
+        merge_value(&mut self.merged, key, value, is_extended(key));
         self.origins.entry(key.to_owned()).or_default().push(origin);
     }
 }
@@ -287,6 +291,11 @@ fn parse(name: &str, text: &str) -> Result<Table, Error> {
             message: error.message().replace('\n', ", "),
         }
     })
+}
+
+/// True if a later layer adds entries to the table at `key`.
+fn is_extended(key: &str) -> bool {
+    FREE_TABLES.contains(&key) || TABLE_SECTIONS.contains(&key)
 }
 
 /// Sets `key` to `value`, or with `adds` extends the table at `key`.
@@ -331,7 +340,7 @@ fn collect_known(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         match value {
-            Value::Table(inner) if !FREE_TABLES.contains(&key.as_str()) => {
+            Value::Table(inner) if !is_extended(&key) => {
                 collect_known(inner, &format!("{key}."), known);
             }
             _ => {
@@ -350,6 +359,8 @@ fn is_list_of_section(key: &str, found: &Value) -> bool {
 fn wrong_type(key: &str, name: String, default: &Value, found: &str) -> Error {
     let expected = if TABLE_LISTS.contains(&key) {
         format!("tables, [[{key}]]")
+    } else if TABLE_SECTIONS.contains(&key) {
+        format!("tables, [{key}.NAME]")
     } else {
         value::describe_expected(default)
     };
@@ -373,12 +384,17 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::SettingLayers;
+    use super::TABLE_SECTIONS;
     use crate::config::Settings;
 
     #[test]
     fn every_key_is_read_by_a_part() {
         let known = SettingLayers::defaults().unwrap().known;
         for key in known.keys() {
+            // Such a section is empty by default, and so can be left out.
+            if TABLE_SECTIONS.contains(&key.as_str()) {
+                continue;
+            }
             let mut layers = SettingLayers::defaults().unwrap();
             layers.replace("server.data_dir", toml::Value::String("/data".to_owned()));
             assert!(Settings::read(&layers).is_ok());

@@ -27,6 +27,7 @@ use crate::engine::gateway::WebSearchConfig;
 use crate::engine::hooks;
 use crate::engine::pool;
 use crate::engine::routing;
+use crate::engine::upstreams;
 use crate::http;
 use crate::runtime::setting::SettingRefusal;
 use crate::server;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub routing: routing::Config,
     /// Models that answer where another one cannot.
     pub fallbacks: routing::FallbackConfig,
+    /// Other servers for what Claude has no model for.
+    pub upstreams: upstreams::Config,
     /// Retention of stored responses.
     pub responses: TtlLimits,
     /// Retention of stored conversations.
@@ -174,6 +177,7 @@ impl Settings {
             pricing: layers.section("pricing")?,
             routing: layers.section("routing")?,
             fallbacks: layers.section("fallbacks")?,
+            upstreams: layers.section("upstreams")?,
             responses: layers.section("responses")?,
             conversations: layers.section("conversations")?,
             sessions: layers.section("sessions")?,
@@ -229,6 +233,11 @@ impl Settings {
         self.hooks.check().map_err(refused("hooks"))?;
         self.check_baseline().map_err(refused("routing"))?;
         self.fallbacks.check().map_err(refused("fallbacks"))?;
+        self.upstreams.check().map_err(|refusal| Error::Refused {
+            name: layers.name_of(&format!("upstreams.{}", refusal.upstream)),
+            message: refusal.message,
+            hint: refusal.hint,
+        })?;
         let admin = self.admin.check(&self.auth, &self.server);
         admin.map_err(refused("admin"))?;
         let metrics = self.metrics.check(&self.auth, &self.admin, &self.server);

@@ -49,19 +49,38 @@ pub(super) fn is_table_list(value: &Value) -> bool {
     matches!(value, Value::Array(items) if items.iter().all(Value::is_table))
 }
 
+/// Returns true if `value` is a table of tables.
+pub(super) fn is_table_section(value: &Value) -> bool {
+    matches!(value, Value::Table(tables) if tables.values().all(Value::is_table))
+}
+
 /// Parses the text of a variable as a list of tables; an empty text is an empty list.
 ///
 /// # Errors
 /// Returns the type that was found instead, in words.
 pub(super) fn parse_table_list(text: &str) -> Result<Value, &'static str> {
+    let value = parse_or_empty(text, Value::Array(Vec::new()));
+    value.filter(is_table_list).ok_or("another text")
+}
+
+/// Parses the text of a variable as a table of tables; an empty text is an empty table.
+///
+/// # Errors
+/// Returns the type that was found instead, in words.
+pub(super) fn parse_table_section(text: &str) -> Result<Value, &'static str> {
+    let value = parse_or_empty(text, Value::Table(Table::new()));
+    value.filter(is_table_section).ok_or("another text")
+}
+
+/// Parses the text of a variable as a value of TOML; an empty text is `empty`. Returns `None` if it
+/// is no value.
+fn parse_or_empty(text: &str, empty: Value) -> Option<Value> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Ok(Value::Array(Vec::new()));
+        return Some(empty);
     }
-    let parsed = format!("value = {trimmed}").parse::<Table>();
-    let mut table = parsed.map_err(|_| "another text")?;
-    let value = table.remove("value").filter(|_| table.is_empty());
-    value.filter(is_table_list).ok_or("another text")
+    let mut table = format!("value = {trimmed}").parse::<Table>().ok()?;
+    table.remove("value").filter(|_| table.is_empty())
 }
 
 /// Parses the text of a variable as the type of `default`.

@@ -591,3 +591,41 @@ fn sign_ins_are_tables_and_are_checked() {
         "switchboard.toml: sign_ins.list[0].wieght is not known\ndid you mean weight?"
     );
 }
+
+#[test]
+fn upstreams_are_tables_with_free_names() {
+    let table = "base_url = \"http://127.0.0.1:1/v1\"\nendpoints = [\"embeddings\"]\nmodels = { \"e-1\" = \"free\" }\n";
+    let file = format!("[upstreams.key]\n{table}");
+    let inline = "{ other = { base_url = \"http://127.0.0.1:2\", endpoints = [\"audio\"], models = { \"w-1\" = \"minute 0.006\" } } }";
+    let variable = [("SWITCHBOARD_UPSTREAMS", inline)];
+    let settings = load(&file, &variable, &CommandLineFlags::default()).unwrap();
+    let names: Vec<&String> = settings.upstreams.0.keys().collect();
+    assert_eq!(names, ["key", "other"]);
+    // A name that keys with secrets have elsewhere is printed as any other.
+    assert!(settings.printed.contains("[upstreams.key]"));
+    let printed = load(&settings.printed, &[], &CommandLineFlags::default()).unwrap();
+    assert_eq!(printed.upstreams, settings.upstreams);
+    let wrong = refusal("[upstreams]\nother = 7", &[]);
+    assert!(
+        wrong.starts_with("switchboard.toml: upstreams: expected tables, [upstreams.NAME]"),
+        "{wrong}"
+    );
+    let wrong = refusal(&format!("{file}timeout = 1\n"), &[]);
+    assert!(
+        wrong.starts_with("switchboard.toml: upstreams.key.timeout is not known"),
+        "{wrong}"
+    );
+    let wrong = refusal(&file.replace("http:", "ftp:"), &[]);
+    assert!(
+        wrong.starts_with("switchboard.toml: upstreams.key.base_url: it is no URL"),
+        "{wrong}"
+    );
+    let twice = format!("{file}[upstreams.second]\n{table}");
+    let wrong = refusal(&twice, &[]);
+    assert!(
+        wrong.starts_with(
+            "switchboard.toml: upstreams.second: the model `e-1` is that of `key` too"
+        ),
+        "{wrong}"
+    );
+}

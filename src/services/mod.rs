@@ -5,6 +5,7 @@
 //! - [`sessions`]: stored chats.
 //! - [`idempotency`]: what was answered for a key, so that a request is not paid twice.
 //! - [`figures`]: figures over time, for the dashboard.
+//! - [`forwarding`]: requests that other servers answer.
 //! - [`batches`]: files of requests, run in the background. [`tasks`]: agents with tools.
 
 pub mod answers;
@@ -12,6 +13,7 @@ pub mod batches;
 pub mod conversations;
 pub mod figures;
 pub mod idempotency;
+pub mod forwarding;
 pub mod responses;
 pub mod sessions;
 pub mod tasks;

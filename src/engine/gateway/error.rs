@@ -230,7 +230,7 @@ impl Error {
     }
 
     /// Returns the step that refused a turn, and whose limit or right it was, as metrics name them.
-    pub(super) fn refusal_labels(&self) -> (&'static str, &'static str) {
+    pub fn refusal_labels(&self) -> (&'static str, &'static str) {
         (self.refused_by(), self.refusal_scope())
     }
 

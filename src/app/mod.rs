@@ -23,6 +23,7 @@ mod take_over;
 mod tasks;
 mod temporary_home;
 mod traces;
+mod upstreams;
 mod welcome;
 mod workers;
 
@@ -192,6 +193,7 @@ impl App {
         let gateway = new_gateway(&context, sign_ins);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
+        let forwarding = context.start_forwarding(environment, &accounting)?;
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
         let services = context
             .start_client_services(&turns, &files, &keys, &accounting)
@@ -231,6 +233,7 @@ impl App {
             tracer: context.traces.tracer(),
             activity: context.activity.clone(),
             hooks: context.hooks.clone(),
+            forwarding,
             services: services.into_api_services(files, tasks.clone()),
             router,
         };

@@ -50,9 +50,10 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    /// Returns the body itself.
-    pub(super) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    /// Returns the bytes of the body, which has to be kept as long as they are used: it holds the
+    /// memory that is reserved for them.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// Decodes the body with `decode`; a large body waits for a decoder and is decoded off the

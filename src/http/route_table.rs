@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::extract::Request;
 use axum::routing::any;
+use axum::routing::post as post_method;
 
 use super::AppState;
 use super::error::ApiError;
@@ -22,6 +23,7 @@ use super::v1::chat;
 use super::v1::completions;
 use super::v1::conversations;
 use super::v1::files;
+use super::v1::forwarded;
 use super::v1::message_batches;
 use super::v1::messages;
 use super::v1::models;
@@ -342,31 +344,54 @@ fn task_routes() -> Vec<(&'static str, DescribedMethods<AppState>)> {
     ]
 }
 
-/// Paths of `OpenAI`'s API that are not supported, whose clients get an explanation.
-pub(super) fn unsupported_routes() -> impl Iterator<Item = RouteEntry> {
+/// Routes that other servers answer. Without one, their clients get an explanation.
+pub(super) fn forwarded_routes() -> impl Iterator<Item = RouteEntry> {
+    let forward = |operation| post(operation, forwarded::forward);
     [
-        ("/v1/embeddings", any(unsupported)),
-        ("/v1/moderations", any(unsupported)),
-        ("/v1/audio/{*rest}", any(unsupported)),
-        ("/v1/images/{*rest}", any(unsupported)),
-        ("/v1/uploads", any(no_uploads)),
-        ("/v1/uploads/{*rest}", any(no_uploads)),
+        ("/v1/embeddings", forward(&operations::CREATE_EMBEDDING)),
+        ("/v1/moderations", forward(&operations::CREATE_MODERATION)),
+        ("/v1/audio/speech", forward(&operations::CREATE_SPEECH)),
+        (
+            "/v1/audio/transcriptions",
+            forward(&operations::CREATE_TRANSCRIPTION),
+        ),
+        (
+            "/v1/audio/translations",
+            forward(&operations::CREATE_TRANSLATION),
+        ),
+        ("/v1/images/generations", forward(&operations::CREATE_IMAGE)),
     ]
     .into_iter()
     .map(|(path, methods)| RouteEntry {
         path,
-        need: RequiredAuth::Key,
+        need: RequiredAuth::Permission(Permission::Inference),
+        methods,
+    })
+}
+
+/// Routes that the document leaves out: forms with pictures, which other servers answer, and paths
+/// of `OpenAI`'s API that are not supported, whose clients get an explanation.
+pub(super) fn undescribed_routes() -> impl Iterator<Item = RouteEntry> {
+    let inference = RequiredAuth::Permission(Permission::Inference);
+    let form = || post_method(forwarded::forward);
+    [
+        ("/v1/images/edits", inference, form()),
+        ("/v1/images/variations", inference, form()),
+        ("/v1/audio/{*rest}", RequiredAuth::Key, any(unsupported)),
+        ("/v1/images/{*rest}", RequiredAuth::Key, any(unsupported)),
+        ("/v1/uploads", RequiredAuth::Key, any(no_uploads)),
+        ("/v1/uploads/{*rest}", RequiredAuth::Key, any(no_uploads)),
+    ]
+    .into_iter()
+    .map(|(path, need, methods)| RouteEntry {
+        path,
+        need,
         methods: DescribedMethods::hidden(methods),
     })
 }
 
 async fn unsupported(request: Request) -> ApiError {
-    let message = format!(
-        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions, \
-         POST /v1/responses and POST /v1/messages.",
-        request.uri().path()
-    );
-    ApiError::new(ErrorKind::UnsupportedEndpoint, message)
+    forwarded::unsupported(request.uri().path())
 }
 
 async fn no_uploads(request: Request) -> ApiError {

@@ -53,9 +53,11 @@ use super::ops;
 use super::root::RootPage;
 use super::route_table::METRICS;
 use super::route_table::RouteEntry;
+use super::route_table::forwarded_routes;
 use super::route_table::routes;
-use super::route_table::unsupported_routes;
+use super::route_table::undescribed_routes;
 use crate::accounts::auth::Keys;
+use crate::engine::upstreams::UpstreamEndpoint;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::traces::Tracer;
 
@@ -65,14 +67,19 @@ const DOCUMENT: &str = "/openapi.json";
 /// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {
     let mut paths = without_ids(routes().iter().map(|route| route.path));
+    paths.extend(forwarded_routes().map(|route| route.path).filter(|path| {
+        let endpoint = UpstreamEndpoint::of_route(path);
+        endpoint.is_some_and(|endpoint| state.forwarding.serves(endpoint.group()))
+    }));
     paths.extend(state.config.docs.then_some(DOCUMENT));
     let root = RootPage::new(paths);
     let mut all = vec![root_route(Arc::clone(&root))];
     all.extend(routes());
+    all.extend(forwarded_routes());
     if state.config.docs {
         all.extend(docs_routes(described_routes(state.admin.is_some())));
     }
-    all.extend(unsupported_routes());
+    all.extend(undescribed_routes());
     let keyed: Vec<_> = all
         .iter()
         .filter(|route| route.methods.takes_idempotency_key())
@@ -184,6 +191,7 @@ fn docs_routes(routes: Vec<DescribedRoute>) -> [RouteEntry; 4] {
 pub(super) fn described_routes(has_admin: bool) -> Vec<DescribedRoute> {
     let own = [root_route(RootPage::new(Vec::new()))].into_iter();
     let own = own.chain(docs_routes(Vec::new())).chain(routes());
+    let own = own.chain(forwarded_routes());
     let mut described: Vec<_> = own
         .map(|route| route.methods.describe(route.path, route.need))
         .collect();
@@ -332,7 +340,8 @@ pub(super) fn needs() -> Vec<(&'static str, RequiredAuth)> {
     routes()
         .into_iter()
         .chain(docs_routes(Vec::new()))
-        .chain(unsupported_routes())
+        .chain(forwarded_routes())
+        .chain(undescribed_routes())
         .map(|route| (route.path, route.need))
         .collect()
 }

@@ -24,6 +24,7 @@ use crate::runtime::checks::CheckReport;
 use crate::services::answers::Answers;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
+use crate::services::forwarding::Forwarding;
 use crate::services::idempotency::IdempotencyClaims;
 use crate::services::responses::Responses;
 use crate::services::sessions::Sessions;
@@ -64,6 +65,8 @@ pub struct AppState {
     pub activity: Activity,
     /// Hooks that are notified of refused and failed requests.
     pub hooks: Hooks,
+    /// Service that passes requests on to other servers.
+    pub forwarding: Forwarding,
     /// Services behind the endpoints that keep something for clients.
     pub services: ApiServices,
 }

@@ -25,11 +25,11 @@ Claude behind the APIs of OpenAI and Anthropic, and behind APIs of this server's
 
 Each field of a request says in `x-switchboard-handling` what becomes of it: `honoured` (it does what the documentation of its API says, here or at \
 Anthropic), `emulated` (by other means or within limits, which its description tells), `refused` (a value other than those of its schema gets a 400) or \
-`ignored` (it has no effect). `x-switchboard-support` tells two cases apart: `passed` (honoured: it goes to Anthropic as it was sent) and `checked` \
+`ignored` (it has no effect). `x-switchboard-support` tells two cases apart: `passed` (honoured: it goes to Anthropic, or to the other server that answers, as it was sent) and `checked` \
 (ignored, but it must be well formed). A field that is ignored is named in the header `x-switchboard-ignored`, unless it is `checked` or has one of the \
 values in `x-switchboard-same-as-absent`. `null` is the same as leaving a field out.
 
-A field that is not in a schema is ignored and named in the same header, or passed on in Anthropic's API. Where `additionalProperties` is false it is \
+A field that is not in a schema is ignored and named in the same header, or passed on in Anthropic's API and to other servers. Where `additionalProperties` is false it is \
 refused. A server with `server.strict` refuses such fields, and those without effect, everywhere.
 
 Server-sent events are described by the schema of their data in `x-event-schema`; `?version=3.2` has it as `itemSchema`. `x-permission` is the permission \

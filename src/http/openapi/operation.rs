@@ -69,6 +69,7 @@ pub(in crate::http) enum OperationTag {
     Sessions,
     Tasks,
     Stream,
+    Forwarded,
     Usage,
     Operations,
     Admin,
@@ -76,7 +77,7 @@ pub(in crate::http) enum OperationTag {
 
 impl OperationTag {
     /// All groups in the order of the document.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Chat,
         Self::Responses,
         Self::Conversations,
@@ -89,6 +90,7 @@ impl OperationTag {
         Self::Sessions,
         Self::Tasks,
         Self::Stream,
+        Self::Forwarded,
         Self::Usage,
         Self::Operations,
         Self::Admin,
@@ -126,6 +128,10 @@ impl OperationTag {
             Self::Stream => (
                 "Stream",
                 "This server's own: a WebSocket that carries many turns.",
+            ),
+            Self::Forwarded => (
+                "Other servers",
+                "Endpoints of OpenAI's API that Claude has no model for: answered by the other servers of the configuration, or refused.",
             ),
             Self::Usage => ("Usage", "This server's own: usage and budgets."),
             Self::Operations => (

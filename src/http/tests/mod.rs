@@ -18,6 +18,7 @@ mod encodings;
 mod end_users;
 mod error_reports;
 mod files;
+mod forwarding;
 mod hooks;
 mod idempotency;
 mod large_bodies;
@@ -108,6 +109,7 @@ use crate::services::answers::Answers;
 use crate::services::batches::BatchDeps;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
+use crate::services::forwarding::Forwarding;
 use crate::services::idempotency::IdempotencyClaims;
 use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
@@ -332,6 +334,7 @@ fn app_state(
         tracer: Tracer::default(),
         activity: Activity::new(),
         hooks: Hooks::default(),
+        forwarding: Forwarding::default(),
         services: ApiServices {
             batches: batches_with(
                 batch_tools(&turns, &keys, answers.clone(), files.clone()),

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
+use super::forwarded;
 use crate::api::openai::chat;
 use crate::api::openai::chat::ChatReply;
 use crate::api::openai::chat::ChatRequest;
@@ -30,16 +31,23 @@ use crate::http::sse::frame;
 use crate::services::answers;
 use crate::services::answers::FanOut;
 use crate::services::answers::fan_out;
+use crate::services::forwarding::Forwarding;
 
-/// Answers a chat request as one body or as a stream.
+/// Answers a chat request as one body or as a stream. A model of another server answers itself.
 pub(in crate::http) async fn create_chat_completion(
     State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
     State(drain_expired): State<DrainExpired>,
+    State(forwarding): State<Forwarding>,
     AdmittedCaller(caller): AdmittedCaller,
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
+    if forwarding.has_chat_model_of(body.bytes()) {
+        let call =
+            forwarded::forward_chat(&forwarding, &config, drain_expired, caller, notes, body);
+        return Box::pin(call).await;
+    }
     let request = body.decode_by(config.policy, chat::decode).await?;
     let caller = caller.streaming(request.stream);
     let answer = answer(

@@ -1,4 +1,4 @@
-//! Endpoints under `/v1`: those of `OpenAI`, Anthropic's `messages`, and this server's own `route`,
+//! Endpoints under `/v1`: those of `OpenAI`, some of which other servers answer, Anthropic's `messages`, and this server's own `route`,
 //! `sessions`, `stream`, `tasks` and `usage`.
 
 mod answer;
@@ -9,6 +9,7 @@ pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod conversations;
 pub(super) mod files;
+pub(super) mod forwarded;
 pub(super) mod message_batches;
 pub(super) mod messages;
 pub(super) mod models;

@@ -2,12 +2,14 @@
 
 mod admin;
 mod anthropic;
+mod forwarded;
 mod openai;
 mod ops;
 mod own;
 
 pub(in crate::http) use self::admin::*;
 pub(in crate::http) use self::anthropic::*;
+pub(in crate::http) use self::forwarded::*;
 pub(in crate::http) use self::openai::*;
 pub(in crate::http) use self::ops::*;
 pub(in crate::http) use self::own::*;

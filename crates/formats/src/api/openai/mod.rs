@@ -10,6 +10,7 @@ pub mod completions;
 pub mod conversations;
 pub mod error;
 pub mod files;
+pub mod forwarded;
 pub mod inline_batch;
 pub mod models;
 pub mod responses;

@@ -13,6 +13,7 @@ mod receiver_checks;
 mod running_server;
 mod server_doctor;
 mod store_checks;
+mod upstream_checks;
 mod user_checks;
 
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ pub use running_server::parse_check_report;
 pub(super) use server_doctor::ServerDoctor;
 
 /// Names of all checks of a setup, in the order in which they are shown.
-pub const SETUP_CHECKS: [&str; 26] = [
+pub const SETUP_CHECKS: [&str; 27] = [
     "configuration",
     "cli",
     "setpriv",
@@ -57,6 +58,7 @@ pub const SETUP_CHECKS: [&str; 26] = [
     "certificates",
     "hooks",
     "traces",
+    "upstreams",
     "webhooks",
     "readiness",
     "server",
@@ -197,6 +199,9 @@ impl SetupFacts {
             checks.push(self.hooks());
         }
         checks.extend(self.traces());
+        if !self.settings.upstreams.0.is_empty() {
+            checks.push(self.upstreams());
+        }
         checks
     }
 
@@ -220,6 +225,14 @@ impl SetupFacts {
         let url = self.settings.traces.receiver()?.url.clone();
         let check = async move { receiver_checks::check_traces(&url).await };
         Some(PlannedCheck::new("traces", check).slow())
+    }
+
+    fn upstreams(&self) -> PlannedCheck {
+        let facts = self.clone();
+        let check = async move {
+            upstream_checks::check_upstreams(&facts.settings, &facts.environment).await
+        };
+        PlannedCheck::new("upstreams", check).slow()
     }
 
     fn cli(&self) -> PlannedCheck {
@@ -315,6 +328,10 @@ mod tests {
                 "SWITCHBOARD_HOOKS__LIST",
                 "[{name = \"h\", kind = \"filter\", points = [\"before\"], words = [\"x\"]}]",
             ),
+            (
+                "SWITCHBOARD_UPSTREAMS",
+                "{u = {base_url = \"http://127.0.0.1:4\", endpoints = [\"chat\"], models = {\"m\" = \"free\"}}}",
+            ),
         ]);
         let planned = names(&plan_command_checks(&settings, &environment, None));
         // A server alone makes the others.
@@ -331,7 +348,14 @@ mod tests {
     fn checks_of_what_is_not_configured_are_left_out() {
         let (settings, environment) = setup(&[("HOME", "/home/me")]);
         let planned = names(&plan_command_checks(&settings, &environment, None));
-        for name in ["agents", "admin_address", "certificates", "hooks", "traces"] {
+        for name in [
+            "agents",
+            "admin_address",
+            "certificates",
+            "hooks",
+            "traces",
+            "upstreams",
+        ] {
             assert!(!planned.contains(&name), "{name}");
         }
     }

@@ -50,11 +50,6 @@ impl UpstreamPrice {
             + u128::from(self.call);
         i64::try_from(nanos).map_or(Money::MAX, Money::from_nanos)
     }
-
-    /// True if the cost depends on what an answer reports: tokens, or the length of audio.
-    pub fn needs_report(&self) -> bool {
-        self.input > 0 || self.output > 0 || self.minute > 0
-    }
 }
 
 impl FromStr for UpstreamPrice {

@@ -51,7 +51,7 @@ impl ScriptedAnswer {
         Self::raw(&format!("{head}{events}"))
     }
 
-    /// These bytes, and then the end of the connection.
+    /// Raw bytes, and then the end of the connection.
     pub(crate) fn raw(bytes: &str) -> Self {
         Self {
             bytes: bytes.as_bytes().to_vec(),
@@ -59,7 +59,7 @@ impl ScriptedAnswer {
         }
     }
 
-    /// Same answer on a connection that never ends.
+    /// Returns the same answer on a connection that never ends.
     pub(crate) fn stalling(self) -> Self {
         Self {
             stalls: true,

@@ -7,7 +7,8 @@
 //!    compared with another version.
 //! 3. Holds and charges of requests in the ledger ([`ledger`]), on disk.
 //! 4. `fake-claude` instead of the CLI ([`fake_cli`]): the server's own cost, compared with a bare
-//!    axum echo, with a hook, and with `--baseline PROGRAM`.
+//!    axum echo, with a hook, and with `--baseline PROGRAM`; and what it adds to the answers of
+//!    another server ([`pass_through`]).
 //! 5. Memory, start time and binary size ([`footprint`]).
 //! 6. The cache and the rate limits alone ([`engines`]), and a hundred thousand keys ([`keys`]).
 //!
@@ -26,6 +27,7 @@ mod keys;
 mod ledger;
 mod own_share;
 mod paced;
+mod pass_through;
 mod plan;
 mod processes;
 mod real_cli;
@@ -136,6 +138,7 @@ fn main() -> anyhow::Result<()> {
         conditions.pinned = Some(cores[0] != Core::Any);
         let baseline = options.baseline.as_deref();
         runtime.block_on(fake_cli::measure(fake, cores, baseline, &plan, &mut report))?;
+        runtime.block_on(pass_through::measure(fake, cores, &plan, &mut report))?;
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let text = report.to_markdown(&runtime.block_on(conditions.to_markdown()));

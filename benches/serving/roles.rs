@@ -30,6 +30,7 @@ use claude_switchboard::services::answers::Answers;
 use claude_switchboard::services::batches::{self, BatchDeps, Batches};
 use claude_switchboard::services::conversations::Conversations;
 use claude_switchboard::services::idempotency::IdempotencyClaims;
+use claude_switchboard::services::forwarding::Forwarding;
 use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
@@ -310,6 +311,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         tracer: Tracer::default(),
         activity: Activity::new(),
         hooks: Hooks::default(),
+        forwarding: Forwarding::default(),
         services: ApiServices {
             responses,
             conversations,

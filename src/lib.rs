@@ -1,6 +1,6 @@
 //! A drop-in `OpenAI` and Anthropic API in front of the Claude CLI.
 //!
-//! Modules import each other in one direction only, in this order; `tests/it/architecture.rs` holds
+//! Modules import each other in one direction only, in this order; `tests/it/module_table.rs` holds
 //! the table. [`domain`] and [`api`] are a crate of their own, `switchboard-formats`:
 //!
 //! - [`domain`]: turns, events, usage and money; no wire format.

@@ -53,6 +53,7 @@ mod log;
 mod messages;
 mod metrics;
 mod model_rules;
+mod module_table;
 mod one_call;
 mod own_apis;
 mod pass_through;

@@ -358,7 +358,7 @@ impl KeyedRequest {
         let request = Request::from_parts(self.parts.clone(), self.take_body());
         let body = RequestBody::from_request(request, config).await?;
         let bytes = body.bytes();
-        let digest = in_place(bytes.len(), || BodyDigest::of(&bytes));
+        let digest = in_place(bytes.len(), || BodyDigest::of(bytes));
         self.body = KeyedBody::Read(body, digest.clone());
         Ok(digest)
     }
@@ -367,7 +367,7 @@ impl KeyedRequest {
     fn take_body(&mut self) -> Body {
         match std::mem::replace(&mut self.body, KeyedBody::Taken) {
             KeyedBody::Unread(body) => body,
-            KeyedBody::Read(body, _) => Body::from(body.bytes()),
+            KeyedBody::Read(body, _) => Body::from(body.bytes().clone()),
             KeyedBody::Taken => Body::empty(),
         }
     }

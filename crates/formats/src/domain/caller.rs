@@ -126,6 +126,24 @@ impl Amount {
             money: Money::from_nanos(nanos),
         }
     }
+
+    /// Returns both amounts together, saturating.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            money: self.money + other.money,
+        }
+    }
+
+    /// Returns the least amount in which either of the two has room.
+    #[must_use]
+    pub fn merge_max(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.max(other.tokens),
+            money: self.money.max(other.money),
+        }
+    }
 }
 
 impl Budget {

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::PipelineSteps;
 use super::TurnEstimate;
-use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::FailureKind;
 use crate::domain::LogText;
@@ -54,7 +53,8 @@ pub(super) struct PlannedModel {
     causes: Vec<FallbackCause>,
 }
 
-/// Plan of a turn with the fit of the model that is tried first, and the estimate of the dearest.
+/// Plan of a turn with the fit of the model that is tried first, and the estimate of all tries that
+/// are paid.
 pub(super) struct PlannedTurn {
     pub(super) fit: ModelFit,
     pub(super) estimate: TurnEstimate,
@@ -63,8 +63,9 @@ pub(super) struct PlannedTurn {
 
 impl PipelineSteps {
     /// Plans the models that answer `turn`. If a budget of `caller` is nearly spent, and a rule is for
-    /// that, another model takes the place of the turn's at once. The estimate covers the dearest
-    /// model, because each of them may come to answer under the one hold.
+    /// that, another model takes the place of the turn's at once. The estimate covers each model that
+    /// may come to answer under the one hold, and all of them together if tries are paid that are
+    /// given up.
     pub(super) async fn plan_models(
         &self,
         caller: &Caller,
@@ -89,11 +90,13 @@ impl PipelineSteps {
             }
         }
         let mut estimate = self.admission.estimate(turn, &fit);
+        let is_paid_again = plan.may_pay_for_several();
         for model in &plan.models {
             let other = self.admission.estimate(turn, &model.fit).amount;
-            estimate.amount = Amount {
-                tokens: estimate.amount.tokens.max(other.tokens),
-                money: estimate.amount.money.max(other.money),
+            estimate.amount = if is_paid_again {
+                estimate.amount.plus(other)
+            } else {
+                estimate.amount.merge_max(other)
             };
         }
         Ok(PlannedTurn {
@@ -155,6 +158,12 @@ impl FallbackPlan {
         self.models
             .iter()
             .any(|model| model.causes.contains(&cause))
+    }
+
+    /// True if a try may be given up that costs something: a late one, or one whose model refuses.
+    /// Calls that upstream turns away are free.
+    fn may_pay_for_several(&self) -> bool {
+        self.is_for(FallbackCause::Timeout) || self.is_for(FallbackCause::Refusal)
     }
 
     /// Returns what distinguishes turns with this plan in the cache from those with another one; 0 for

@@ -209,6 +209,28 @@ async fn late_answer_is_given_up_for_the_other_model() {
 }
 
 #[tokio::test]
+async fn hold_covers_all_tries_that_may_be_paid() {
+    for (cause, tries) in [
+        (FallbackCause::Overload, 1),
+        (FallbackCause::Refusal, 2),
+        (FallbackCause::Timeout, 2),
+    ] {
+        let setting = setting(&[cause], &["alias"]).await;
+        let caller = capped("a", 10_000);
+        let refusing = Caller {
+            refuses_fallbacks: true,
+            ..caller.clone()
+        };
+        let _alone = setting.ask(&refusing, turn("m", None)).await.unwrap();
+        let held = setting.used(&caller).await;
+        assert!(held > 0);
+        let _both = setting.ask(&caller, turn("m", None)).await.unwrap();
+        let all = setting.used(&caller).await;
+        assert_eq!(all, held + tries * held, "{cause:?}");
+    }
+}
+
+#[tokio::test]
 async fn nearly_spent_budget_chooses_the_other_model_at_once() {
     let setting = setting(&[FallbackCause::Budget], &["alias"]).await;
     let caller = capped_in_money("a", 100_000);

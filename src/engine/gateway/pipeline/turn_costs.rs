@@ -189,7 +189,9 @@ impl TurnCosts {
     }
 }
 
-/// True if an earlier run left its prompt upstream, without any answer or reported cost.
+/// True if an earlier run left its prompt upstream, without any answer. Its cost is not reported, or
+/// is zero: so the CLI reports a call that is interrupted before upstream answers.
 fn is_lost_upstream(run: &RunCost) -> bool {
-    run.is_under_way && run.cost.is_none() && run.usage.total_tokens() == 0
+    let is_unpaid = run.cost.is_none_or(|cost| cost == Money::ZERO);
+    run.is_under_way && is_unpaid && run.usage.total_tokens() == 0
 }

@@ -208,6 +208,25 @@ async fn late_answer_is_given_up_for_the_other_model() {
     assert_eq!(cost(&read(running).await), Some(7));
 }
 
+#[tokio::test(start_paused = true)]
+async fn prompt_of_a_late_call_is_paid_though_the_cli_reports_no_cost() {
+    let setting = setting(&[FallbackCause::Timeout], &["alias"]).await;
+    let mut running = setting
+        .ask(&Caller::named("a"), turn("m", None))
+        .await
+        .unwrap();
+    assert!(futures::poll!(running.events.next()).is_pending());
+    let late = setting.runs.take();
+    late.cost_meter.set_under_way(true);
+    advance(FallbackConfig::default().timeout + Duration::from_secs(1)).await;
+    assert!(futures::poll!(running.events.next()).is_pending());
+    late.cost_meter.record_cost(Money::ZERO);
+    setting.runs.take().answer(7);
+    let paid = cost(&read(running).await);
+    assert!(paid > Some(7), "{paid:?}");
+    assert!(setting.estimated_tokens().await > 0);
+}
+
 #[tokio::test]
 async fn hold_covers_all_tries_that_may_be_paid() {
     for (cause, tries) in [

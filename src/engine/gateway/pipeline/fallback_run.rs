@@ -24,6 +24,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::ServingSignIn;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
@@ -39,17 +40,20 @@ struct TryRunner {
 /// Events of a turn whose answer has not begun.
 struct FallbackRun {
     plan: FallbackPlan,
-    runner: TryRunner,
+    /// Runner of further tries; `None` once the answer has begun, so that the turn is kept no longer.
+    runner: Option<TryRunner>,
     /// Costs of all tries.
     costs: CostWatch,
+    /// Sign-in as the steps around the run see it.
+    shown_sign_in: ServingSignIn,
+    /// Sign-in of the present try.
+    sign_in: ServingSignIn,
     /// Events of the present try; `None` once they are over. Dropping them cancels the try.
     events: Option<TurnStream>,
     /// Time at which the present try is late.
     late_at: Option<Instant>,
     /// Events of the present try that the client has not got.
     held: VecDeque<Result<TurnEvent, Error>>,
-    /// Set once the answer has begun, so that no other model may answer.
-    is_decided: bool,
 }
 
 /// Runs `turn` on `gateway`, or on the models of `plan` if the one before may not answer.
@@ -82,12 +86,13 @@ pub(super) async fn run_with_fallbacks(
     } = running;
     let run = FallbackRun {
         plan,
-        runner,
+        runner: Some(runner),
         costs: costs.clone(),
+        shown_sign_in: info.sign_in.clone(),
+        sign_in: info.sign_in.clone(),
         events: Some(events),
         late_at,
         held: VecDeque::new(),
-        is_decided: false,
     };
     let events = stream::unfold(run, async |mut run| {
         let event = run.next().await?;
@@ -132,14 +137,21 @@ impl TryRunner {
 
 impl FallbackRun {
     async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
-        while !self.is_decided {
+        while let Some(mut runner) = self.runner.take() {
             let read = self.read().await;
             let next = cause_of_fallback(read.as_ref()).and_then(|cause| self.plan.take(cause));
             if let Some(next) = next {
-                self.begin(next).await;
+                if self.begin(&mut runner, next).await {
+                    self.runner = Some(runner);
+                }
                 continue;
             }
-            self.is_decided = !self.may_be_replaced(read.as_ref());
+            if self.may_be_replaced(read.as_ref()) {
+                self.runner = Some(runner);
+            } else {
+                // The sign-in of a try is final with its first event.
+                self.shown_sign_in.copy_from(&self.sign_in);
+            }
             match &read {
                 // Begun, so it is no longer late.
                 Some(Ok(_)) => self.late_at = None,
@@ -175,21 +187,25 @@ impl FallbackRun {
             && self.plan.is_for(FallbackCause::Refusal)
     }
 
-    /// Gives up the present try, and begins one with `next`. If none can begin, the error is held.
-    async fn begin(&mut self, next: PlannedModel) {
+    /// Gives up the present try, and begins one with `next`. Returns false if none can begin; the error
+    /// is held then.
+    async fn begin(&mut self, runner: &mut TryRunner, next: PlannedModel) -> bool {
         // Deadlock hazard: the worker is returned before another is taken, since the pool may have
         // one worker.
         self.events = None;
         self.held.clear();
-        match self.runner.start(&mut self.plan, Some(next)).await {
+        match runner.start(&mut self.plan, Some(next)).await {
             Ok(running) => {
                 self.costs.append(running.costs);
                 self.events = Some(running.events);
                 self.late_at = self.plan.late_at();
+                self.sign_in = running.info.sign_in;
+                self.shown_sign_in.copy_from(&self.sign_in);
+                true
             }
             Err(error) => {
-                self.is_decided = true;
                 self.held.push_back(Err(error));
+                false
             }
         }
     }

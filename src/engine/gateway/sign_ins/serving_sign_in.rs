@@ -24,6 +24,12 @@ impl ServingSignIn {
         *self.state() = name;
     }
 
+    /// Records the sign-in that `other` has now.
+    pub(in crate::engine::gateway) fn copy_from(&self, other: &Self) {
+        let name = other.state().clone();
+        self.set(name);
+    }
+
     /// Returns the name; `None` for a server whose one sign-in has no name, and for an answer that
     /// no sign-in has given. Final with the first event of the answer.
     pub fn name(&self) -> Option<Arc<str>> {

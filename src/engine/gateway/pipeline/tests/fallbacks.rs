@@ -101,6 +101,22 @@ async fn overload_before_the_first_event_is_answered_by_the_other_model_and_char
 }
 
 #[tokio::test]
+async fn sign_in_of_the_model_that_answers_is_told() {
+    let setting = setting(&[FallbackCause::Overload], &["signed-b"]).await;
+    let caller = Caller::named("a");
+    let running = setting.ask(&caller, turn("signed-a", None)).await.unwrap();
+    let info = running.info.clone();
+    assert_eq!(info.sign_in.name().as_deref(), Some("signed-a"));
+    let run = setting.runs.take();
+    run.events
+        .unbounded_send(failed(FailureKind::Overloaded))
+        .unwrap();
+    let (model, _) = read_with_next_run(&setting, running).await;
+    assert_eq!(model, "signed-b");
+    assert_eq!(info.sign_in.name().as_deref(), Some("signed-b"));
+}
+
+#[tokio::test]
 async fn answer_that_has_begun_is_never_continued_by_another_model() {
     let setting = setting(&[FallbackCause::Overload], &["alias"]).await;
     let running = setting

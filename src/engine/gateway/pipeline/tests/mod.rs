@@ -53,6 +53,7 @@ use crate::domain::WebSearch;
 use crate::engine::gateway::ModelCard;
 use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::Readiness;
+use crate::engine::gateway::SignInName;
 use crate::engine::gateway::json_answer;
 use crate::engine::gateway::testing;
 use crate::engine::pool::BusyReason;
@@ -99,9 +100,16 @@ impl Turns for Runs {
         }
         let (events, received) = mpsc::unbounded();
         let cost_meter = CostMeter::default();
+        let info = TurnInfo::for_model("m-1");
+        if turn.model.as_str().starts_with("signed-") {
+            info.sign_in.set(Some(SignInName {
+                name: turn.model.as_str().into(),
+                is_told: true,
+            }));
+        }
         let running = RunningTurn {
             costs: cost_meter.reader(),
-            ..RunningTurn::new(TurnInfo::for_model("m-1"), Box::pin(received))
+            ..RunningTurn::new(info, Box::pin(received))
         };
         self.0.lock().unwrap().push(Run {
             turn,

@@ -3,6 +3,7 @@
 //! [`LocalLimits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
 //! are held for check and debit; the fixed order prevents deadlock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,9 @@ use super::state::RateLimitState;
 
 /// Interval at which idle scopes are evicted. A bucket refills within a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// Name of the scope that end users share for whom there is no other. No name of a key is empty, so no
-/// end user has it.
-const OTHER_END_USERS: &str = "/";
+/// Name of the scope that end users of a key share for whom there is no other. No end user has it,
+/// because an id is not empty.
+const OTHER_END_USERS: &str = "";
 
 /// Rate limiter of this server alone. Clones share the state.
 #[derive(Debug, Clone)]
@@ -38,8 +39,10 @@ struct LocalLimitsInner {
     config: Config,
     /// Origin of all times, which are nanoseconds since then.
     created_at: Instant,
-    /// Keys, projects and end users that have a limit and are active or not yet idle.
+    /// Keys and projects that have a limit and are active or not yet idle.
     scopes: DashMap<(LimitScope, String), SharedScopeLimiter>,
+    /// Such end users of each key, by their ids.
+    end_users: DashMap<String, HashMap<String, SharedScopeLimiter>>,
 }
 
 impl LocalLimits {
@@ -49,6 +52,7 @@ impl LocalLimits {
             config,
             created_at: Instant::now(),
             scopes: DashMap::new(),
+            end_users: DashMap::new(),
         }))
     }
 
@@ -93,25 +97,21 @@ impl LocalLimits {
         ))
     }
 
-    /// Admits a request of about `tokens` by the limits `rates` of the end user `name` alone.
+    /// Admits a request of about `tokens` by the limits `rates` of `end_user` of `key` alone.
     ///
-    /// While `max` scopes are in use, further end users share one.
+    /// While `max` end users of the key are active, further ones share a scope.
     ///
     /// # Errors
     /// Fails when a limit is reached, or is too small for the request at any time.
     pub(super) fn admit_end_user(
         &self,
-        name: &str,
+        key: &str,
+        end_user: &str,
         rates: Rates,
         max: usize,
         tokens: u64,
     ) -> Result<LocalPermit, RateLimited> {
-        let key = (LimitScope::EndUser, name.to_owned());
-        let scope = if self.0.scopes.len() < max || self.0.scopes.contains_key(&key) {
-            self.scope(LimitScope::EndUser, name)
-        } else {
-            self.scope(LimitScope::EndUser, OTHER_END_USERS)
-        };
+        let scope = self.end_user_scope(key, end_user, max);
         let now = self.now();
         let mut locked = scope.lock();
         locked.set_rates(rates, now);
@@ -141,13 +141,14 @@ impl LocalLimits {
     /// Number of keys, projects and end users with stored state.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.scopes.len()
+        let end_users = self.0.end_users.iter();
+        self.0.scopes.len() + end_users.map(|of_key| of_key.len()).sum::<usize>()
     }
 
     /// True if no state is stored.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.scopes.is_empty()
+        self.0.scopes.is_empty() && self.0.end_users.is_empty()
     }
 
     fn sweep(&self) {
@@ -157,6 +158,13 @@ impl LocalLimits {
         if self.0.scopes.len() < self.0.scopes.capacity() / 4 {
             self.0.scopes.shrink_to_fit();
         }
+        self.0.end_users.retain(|_, of_key| {
+            of_key.retain(|_, scope| !scope.is_idle(now));
+            if of_key.len() < of_key.capacity() / 4 {
+                of_key.shrink_to_fit();
+            }
+            !of_key.is_empty()
+        });
     }
 
     fn scope(&self, whose: LimitScope, name: &str) -> SharedScopeLimiter {
@@ -164,6 +172,19 @@ impl LocalLimits {
             .scopes
             .entry((whose, name.to_owned()))
             .or_insert_with(|| SharedScopeLimiter::new(whose))
+            .clone()
+    }
+
+    fn end_user_scope(&self, key: &str, end_user: &str, max: usize) -> SharedScopeLimiter {
+        let mut of_key = self.0.end_users.entry(key.to_owned()).or_default();
+        let id = if of_key.len() < max || of_key.contains_key(end_user) {
+            end_user
+        } else {
+            OTHER_END_USERS
+        };
+        of_key
+            .entry(id.to_owned())
+            .or_insert_with(|| SharedScopeLimiter::new(LimitScope::EndUser))
             .clone()
     }
 

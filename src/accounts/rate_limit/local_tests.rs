@@ -418,7 +418,8 @@ async fn late_token_debit_applies_to_changed_limit() {
 
 /// Takes a request of the end user `name`, who may send two a minute.
 fn take_end_user(limits: &LocalLimits, name: &str, max: usize) -> Result<LocalPermit, RateLimited> {
-    limits.admit_end_user(name, requests(2), max, 0)
+    let (key, end_user) = name.split_once('/').unwrap();
+    limits.admit_end_user(key, end_user, requests(2), max, 0)
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,4 +448,8 @@ async fn end_users_beyond_the_bound_share_one_limit() {
     let taken = names.map(|name| take_end_user(&limits, name, 2).is_ok());
     assert_eq!(taken, [true, true, true, true, false]);
     assert_eq!(limits.len(), 3);
+    // Another key has room of its own.
+    let names = ["l/ann", "l/bob"];
+    let taken = names.map(|name| take_end_user(&limits, name, 2).is_ok());
+    assert_eq!((taken, limits.len()), ([true, true], 5));
 }

@@ -141,13 +141,15 @@ impl RateLimits {
         if rates == Rates::default() || permit.has_end_user() {
             return Ok(());
         }
-        let name = format!("{}/{}", caller.name, end_user.as_str());
+        let (key, end_user) = (caller.name.as_str(), end_user.as_str());
         let taken: Permit = match &self.0 {
             LimitsPlace::Here(limits) => {
                 let max = usize::try_from(max_per_key).unwrap_or(usize::MAX);
-                limits.admit_end_user(&name, rates, max, tokens)?.into()
+                let taken = limits.admit_end_user(key, end_user, rates, max, tokens)?;
+                taken.into()
             }
             LimitsPlace::Shared(limits) => {
+                let name = format!("{key}/{end_user}");
                 limits.admit_end_user(&name, rates, tokens).await?.into()
             }
         };

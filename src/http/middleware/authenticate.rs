@@ -121,14 +121,20 @@ impl AuthGuard {
     /// Returns the end user that the configured header names; `None` if there is none, or it is blank.
     ///
     /// # Errors
-    /// Fails when the header is too long, or not text.
+    /// Fails when the header is too long, not text, or there twice: a proxy may have added its own to
+    /// that of a client.
     fn end_user(&self, headers: &HeaderMap) -> Result<Option<EndUser>, ApiError> {
         let Some(name) = self.keys.end_user_header() else {
             return Ok(None);
         };
-        let Some(value) = headers.get(name).filter(|value| !value.is_empty()) else {
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else {
             return Ok(None);
         };
+        if values.next().is_some() {
+            let message = format!("`{name}`: expected once, got it several times.");
+            return Err(InvalidRequest::at(name, code::VALUE, message).into());
+        }
         let id = value.to_str().ok();
         let Some(id) = id.filter(|id| id.len() <= EndUser::MAX_BYTES) else {
             let message = format!(

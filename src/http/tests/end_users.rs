@@ -106,6 +106,17 @@ async fn end_user_without_budget_is_refused_without_retry() {
 }
 
 #[tokio::test]
+async fn second_header_of_an_end_user_is_refused() {
+    let (router, _) = server(None).await;
+    let headers = [KEY, ("x-end-user", "ann"), ("x-end-user", "bob")];
+    let sent = request("GET", "/v1/usage", &headers, "");
+    let response = send(router, sent).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let error: Value = serde_json::from_str(&body(response).await).unwrap();
+    assert_eq!(error["error"]["param"], "x-end-user", "{error}");
+}
+
+#[tokio::test]
 async fn end_user_with_a_long_id_is_refused() {
     let (router, _) = server(None).await;
     let long = "x".repeat(EndUser::MAX_BYTES + 1);

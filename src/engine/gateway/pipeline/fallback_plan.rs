@@ -106,12 +106,13 @@ impl PipelineSteps {
         })
     }
 
-    /// Returns the plan with the models that `caller` may use and that can answer `turn`.
+    /// Returns the plan with the models that `caller` may use and that can answer `turn`, which is left
+    /// as it was.
     async fn usable_models(
         &self,
         config: &FallbackConfig,
         caller: &Caller,
-        turn: &Turn,
+        turn: &mut Turn,
     ) -> FallbackPlan {
         if caller.refuses_fallbacks || config.list.is_empty() {
             return FallbackPlan::default();
@@ -119,11 +120,11 @@ impl PipelineSteps {
         let allowed = config.models_for(&turn.model, &caller.name).into_iter();
         let allowed = allowed.filter(|one| caller.grant.allows_model(one.model.as_str()));
         let mut models = Vec::new();
-        let mut other = None;
+        let own = turn.model.clone();
         for candidate in allowed {
-            let other = other.get_or_insert_with(|| turn.clone());
-            other.model = candidate.model.clone();
-            match self.gateway.fit(caller, other).await {
+            // Not a clone of the turn, which may have files in it.
+            turn.model = candidate.model.clone();
+            match self.gateway.fit(caller, turn).await {
                 Ok(fit) => models.push(PlannedModel {
                     name: candidate.model,
                     fit,
@@ -135,6 +136,7 @@ impl PipelineSteps {
                 }
             }
         }
+        turn.model = own;
         let now = Instant::now();
         FallbackPlan {
             models,

@@ -367,7 +367,7 @@ impl KeyedRequest {
     fn take_body(&mut self) -> Body {
         match std::mem::replace(&mut self.body, KeyedBody::Taken) {
             KeyedBody::Unread(body) => body,
-            KeyedBody::Read(body, _) => Body::from(body.bytes()),
+            KeyedBody::Read(body, _) => Body::from(body.bytes().clone()),
             KeyedBody::Taken => Body::empty(),
         }
     }

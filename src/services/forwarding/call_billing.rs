@@ -158,6 +158,7 @@ impl CallBilling {
             money: Some(money),
             outcome,
             baseline: None,
+            sign_in: None,
         }
     }
 }

@@ -201,7 +201,7 @@ impl ForwardingDeps {
             &self.prices,
             self.assumed_output_tokens,
         );
-        let mut permit = self.take_permit(caller, estimate.amount.tokens)?;
+        let mut permit = self.take_permit(caller, estimate.amount.tokens).await?;
         let limits = permit.state();
         // Ordered by time: random ids touch, and so keep in memory, every page of the store.
         let id = Uuid::now_v7().to_string();
@@ -218,11 +218,11 @@ impl ForwardingDeps {
     }
 
     /// Returns the permit that was taken when the request came, or a new one.
-    fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
+    async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
         let Some(mut permit) = caller.permit.take::<Permit>() else {
-            return Ok(self.limits.admit(caller, tokens)?);
+            return Ok(self.limits.admit(caller, tokens).await?);
         };
-        permit.take_tokens(tokens)?;
+        permit.take_tokens(tokens).await?;
         Ok(permit)
     }
 

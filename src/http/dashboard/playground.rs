@@ -77,6 +77,7 @@ pub(super) async fn complete_chat(
         State(state.turns),
         State(state.config),
         State(state.drain_expired),
+        State(state.forwarding),
         caller,
         Extension(notes),
         body,

@@ -6,6 +6,7 @@ use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Error;
+use crate::engine::gateway::LONG_CONTEXT_SUFFIX;
 use crate::engine::gateway::WorkerCounts;
 use crate::engine::pool::Claim;
 use crate::engine::pool::Launcher;
@@ -58,9 +59,14 @@ impl Default for SignInUse {
 }
 
 impl SignInUse {
+    /// True if it serves `model`, whose long context counts as the same model.
     pub(super) fn is_for_model(&self, model: &str) -> bool {
-        let mut patterns = self.models.iter();
-        self.models.is_empty() || patterns.any(|pattern| WildMatch::new(pattern).matches(model))
+        let id = model.strip_suffix(LONG_CONTEXT_SUFFIX).unwrap_or(model);
+        let is_match = |pattern: &String| {
+            let pattern = WildMatch::new(pattern);
+            pattern.matches(id) || pattern.matches(model)
+        };
+        self.models.is_empty() || self.models.iter().any(is_match)
     }
 
     pub(super) fn is_for_caller(&self, caller: &Caller) -> bool {
@@ -163,6 +169,11 @@ mod tests {
             ..all
         };
         assert!(bound.is_for_model("claude-opus-5-5") && !bound.is_for_model("claude-haiku-5-5"));
+        let exact = SignInUse {
+            models: vec!["claude-opus-5-5".to_owned()],
+            ..SignInUse::default()
+        };
+        assert!(exact.is_for_model("claude-opus-5-5[1m]"));
         let caller = |key: &str, project: &str, name: Option<&str>| Caller {
             project: project.to_owned(),
             project_name: name.map(Into::into),

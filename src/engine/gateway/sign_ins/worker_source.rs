@@ -7,6 +7,7 @@ use crate::domain::FailureKind;
 use crate::domain::Model;
 use crate::domain::ModelName;
 use crate::engine::gateway::Error;
+use crate::engine::gateway::LONG_CONTEXT_SUFFIX;
 use crate::engine::gateway::breaker::BreakerPass;
 use crate::engine::pool;
 use crate::engine::pool::Claim;
@@ -18,6 +19,9 @@ use super::Refusals;
 use super::ServingSignIn;
 use super::SignInOrder;
 use super::SignInPool;
+
+/// Alias of the model that the CLI prefers, which is another one for each kind of sign-in.
+const DEFAULT_ALIAS: &str = "default";
 
 /// What a turn needs of a worker, and the sign-ins that may lend one.
 pub(in crate::engine::gateway) struct SourceOrder<L: Launcher> {
@@ -190,16 +194,22 @@ where
 
 /// Returns the id by which a sign-in with the models `own` knows `model` of `catalogue`: clouds have
 /// other ids for the same alias.
-fn translate<'a>(model: &'a str, catalogue: &'a [Model], own: &'a [Model]) -> &'a str {
-    let is_known = own.iter().any(|known| known.id == model);
-    let alias = catalogue.iter().find(|known| known.id == model);
-    match alias.filter(|_| !is_known) {
-        Some(alias) => own
-            .iter()
-            .find(|known| known.alias == alias.alias)
-            .map_or(model, |known| known.id.as_str()),
-        None => model,
+fn translate(model: &str, catalogue: &[Model], own: &[Model]) -> String {
+    let (id, context) = match model.strip_suffix(LONG_CONTEXT_SUFFIX) {
+        Some(id) => (id, LONG_CONTEXT_SUFFIX),
+        None => (model, ""),
+    };
+    if own.iter().any(|known| known.id == id) {
+        return model.to_owned();
     }
+    let mut aliases = catalogue
+        .iter()
+        .filter(|known| known.id == id && known.alias != DEFAULT_ALIAS);
+    let own_id = aliases.find_map(|known| own.iter().find(|own| own.alias == known.alias));
+    own_id.map_or_else(
+        || model.to_owned(),
+        |known| format!("{}{context}", known.id),
+    )
 }
 
 /// True if another sign-in may answer a turn that failed in this way before its answer began.
@@ -234,5 +244,31 @@ mod tests {
         assert_eq!(translate(id, &catalogue, &catalogue), id);
         assert_eq!(translate(id, &catalogue, &[]), id);
         assert_eq!(translate("claude-new", &catalogue, &cloud), "claude-new");
+        let long = "claude-haiku-5-5[1m]";
+        assert_eq!(
+            translate(long, &catalogue, &cloud),
+            "us.anthropic.claude-haiku-5-5-v1:0[1m]"
+        );
+        assert_eq!(translate(long, &catalogue, &catalogue), long);
+    }
+
+    #[test]
+    fn model_is_never_replaced_by_the_one_that_another_sign_in_prefers() {
+        let model = |alias: &str, id: &str| Model {
+            alias: alias.to_owned(),
+            id: id.to_owned(),
+            display_name: String::new(),
+        };
+        let catalogue = [
+            model("default", "claude-opus-5-5"),
+            model("opus", "claude-opus-5-5"),
+        ];
+        let cloud = [
+            model("default", "us.sonnet-v1:0"),
+            model("opus", "us.opus-v1:0"),
+        ];
+        let id = "claude-opus-5-5";
+        assert_eq!(translate(id, &catalogue, &cloud), "us.opus-v1:0");
+        assert_eq!(translate(id, &catalogue, &cloud[..1]), id);
     }
 }

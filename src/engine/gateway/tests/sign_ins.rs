@@ -1,15 +1,21 @@
 //! Several sign-ins: which one runs a turn, and which one is next when it cannot.
 
 use super::*;
+use crate::accounts::ledger::ListedCharge;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
+use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::SignInFacts;
 use crate::engine::gateway::SignInName;
 use crate::engine::gateway::SignInPool;
 use crate::engine::gateway::SignInUse;
 use crate::engine::gateway::testing;
+use crate::engine::routing;
+use crate::engine::routing::FallbackCause;
+use crate::engine::routing::FallbackConfig;
+use crate::engine::routing::FallbackRule;
 
 /// Gateway with scripted workers for each of its sign-ins.
 struct SignInsFixture {
@@ -81,6 +87,21 @@ impl SignInsFixture {
     /// Runs a turn to its end. Returns the name of its sign-in, or its error.
     async fn run(&self) -> Result<String, Error> {
         answer(self.gateway.run(caller(), turn("haiku")).await?).await
+    }
+
+    /// Runs a turn through the steps of `admission`. Returns the name of its sign-in, and its
+    /// charges.
+    async fn run_charged(self, admission: AdmissionDeps) -> (String, Vec<ListedCharge>) {
+        let reader = admission.ledger.reader();
+        let pipeline = testing::pipeline(self.gateway, admission);
+        let running = pipeline.run(caller(), turn("haiku")).await.unwrap();
+        let name = answer(running).await.unwrap();
+        let charges = reader.charges().await.unwrap();
+        drop(pipeline);
+        self.pools.iter().for_each(Pool::close);
+        self.tracker.close();
+        self.tracker.wait().await;
+        (name, charges)
     }
 
     async fn end(self) {
@@ -307,26 +328,43 @@ async fn conversation_stays_with_the_sign_in_that_it_began_with() {
 async fn moved_turn_is_held_and_charged_once() {
     let admission = testing::admission_deps().await;
     let fixture = SignInsFixture::in_order();
-    let reader = admission.ledger.reader();
     fixture.script(0, [Err(failed(FailureKind::RateLimited, 100))]);
     fixture.script(1, answered());
     let cost = Money::from_nanos(7);
     fixture.scripts[1].0.lock().unwrap().costs.push_back(cost);
-    let SignInsFixture {
-        gateway,
-        pools,
-        tracker,
-        ..
-    } = fixture;
-    let pipeline = testing::pipeline(gateway, admission);
-    let running = pipeline.run(caller(), turn("haiku")).await.unwrap();
-    assert_eq!(answer(running).await.as_deref(), Ok("second"));
-    let charges = reader.charges().await.unwrap();
-    assert_eq!(charges.len(), 1, "{charges:?}");
+    let (name, charges) = fixture.run_charged(admission).await;
+    assert_eq!((name.as_str(), charges.len()), ("second", 1), "{charges:?}");
     assert_eq!(charges[0].sign_in.as_deref(), Some("second"));
     assert_eq!(charges[0].amount.money, cost);
-    drop(pipeline);
-    pools.iter().for_each(Pool::close);
-    tracker.close();
-    tracker.wait().await;
+}
+
+#[tokio::test]
+async fn fallback_is_charged_to_the_sign_in_that_answers_it() {
+    let rule = FallbackRule {
+        on: vec![FallbackCause::Overload],
+        to: vec!["claude-opus-5-5".to_owned()],
+        models: Vec::new(),
+        keys: Vec::new(),
+    };
+    let fallbacks = FallbackConfig {
+        list: vec![rule],
+        ..FallbackConfig::default()
+    };
+    let admission = AdmissionDeps {
+        router: Arc::new(routing::testing::router().with_fallbacks(fallbacks)),
+        ..testing::admission_deps().await
+    };
+    let serving = |models: &str| SignInUse {
+        models: vec![models.to_owned()],
+        ..at(1)
+    };
+    let fixture = SignInsFixture::open([
+        ("first", serving("claude-haiku-*")),
+        ("second", serving("claude-opus-*")),
+    ]);
+    fixture.script(0, [Err(failed(FailureKind::Overloaded, 1))]);
+    fixture.script(1, answered());
+    let (name, charges) = fixture.run_charged(admission).await;
+    assert_eq!((name.as_str(), charges.len()), ("second", 1), "{charges:?}");
+    assert_eq!(charges[0].sign_in.as_deref(), Some("second"));
 }

@@ -359,6 +359,7 @@ where
         if let Some(pass) = self.pass.take() {
             pass.succeeded();
         }
+        self.source.forget_errors();
     }
 
     async fn send_turn(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
@@ -425,12 +426,10 @@ where
     /// begun. Unseen by the client, and under the same hold.
     async fn run_with_next(&mut self, mut error: Error) -> Result<(), Error> {
         loop {
-            let Some(mut turn) = self.retry_turn.take() else {
-                return Err(error);
-            };
-            if !self.source.has_further() {
+            let next_turn = self.retry_turn.take();
+            let Some(mut turn) = next_turn.filter(|_| self.source.has_further()) else {
                 return Err(self.source.last_error(error));
-            }
+            };
             // Deadlock hazard: as for a retry.
             self.lease = None;
             let admitted = self.source.move_on(error).await?;

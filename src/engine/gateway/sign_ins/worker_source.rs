@@ -119,6 +119,11 @@ where
         std::mem::take(&mut self.refusals).into_error()
     }
 
+    /// Forgets the errors so far, since the answer has begun: what fails it now is told itself.
+    pub(in crate::engine::gateway) fn forget_errors(&mut self) {
+        self.refusals = Refusals::default();
+    }
+
     async fn lease_of_next(&mut self) -> Result<AdmittedLease<L>, Error> {
         while let Some(next) = self.further.pop_front() {
             match admitted_lease(&next, &self.claim, &self.model, &self.catalogue).await {

@@ -257,6 +257,17 @@ async fn sign_in_whose_workers_die_twice_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limit_of_one_sign_in_is_told_when_the_workers_of_the_last_one_die() {
+    let fixture = SignInsFixture::in_order();
+    let died = || Failure::new(FailureKind::Crashed, "Gone.");
+    let limited = failed(FailureKind::RateLimited, 60);
+    fixture.script(0, [Err(limited.clone())]);
+    fixture.script(1, [Err(died()), Err(died())]);
+    assert_eq!(fixture.run().await, Err(limited.into()));
+    fixture.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn turn_that_finds_no_worker_goes_on_with_the_next_sign_in() {
     let fixture = SignInsFixture::in_order();
     // Holds the only worker of the first one.

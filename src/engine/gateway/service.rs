@@ -115,7 +115,10 @@ where
         if let Some(models) = self.models.get() {
             return Ok(Arc::clone(models));
         }
-        let lease = lease_of_any(claim, allowed).await?;
+        let mut by_order = allowed.clone();
+        // Stable: the ids of models are those of the same sign-in after each start.
+        by_order.sort_by_key(|sign_in| sign_in.usage.order);
+        let lease = lease_of_any(claim, &by_order).await?;
         let Some(worker) = lease.inspect() else {
             return Ok(Arc::default());
         };
@@ -265,12 +268,15 @@ where
     L::Worker: TurnWorker,
 {
     fn preflight(&self, caller: &Caller, turn: &Turn) -> Result<(), Error> {
-        let allowed = self.sign_ins.for_caller(caller)?;
+        let mut allowed = self.sign_ins.for_caller(caller)?;
         // Until the first worker has reported the models, `run` checks the name.
         let model = match self.models.get() {
             Some(models) => Some(self.names.resolve(&turn.model, models)?),
             None => None,
         };
+        if let Some(model) = &model {
+            allowed = SignIns::for_model(allowed, model)?;
+        }
         let claim = claim_of(caller);
         let mut refusals = Refusals::default();
         for sign_in in allowed {

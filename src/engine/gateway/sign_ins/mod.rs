@@ -92,17 +92,14 @@ impl<L: Launcher> SignIns<L> {
         Ok(allowed)
     }
 
-    /// Orders the sign-ins of `allowed` that serve the model of `turn`, the one to begin with first.
+    /// Returns the sign-ins of `allowed` that serve `model`, in the same order.
     ///
     /// # Errors
     /// [`Error::NotSignedIn`] if there is none.
-    pub(super) fn order(
-        &self,
+    pub(super) fn for_model(
         mut allowed: SignInOrder<L>,
-        tenant: &str,
-        turn: &Turn,
+        model: &str,
     ) -> Result<SignInOrder<L>, Error> {
-        let model = turn.model.as_str();
         allowed.retain(|pool| pool.usage.is_for_model(model));
         if allowed.is_empty() {
             let message = format!(
@@ -110,6 +107,20 @@ impl<L: Launcher> SignIns<L> {
             );
             return Err(Error::NotSignedIn(message));
         }
+        Ok(allowed)
+    }
+
+    /// Orders the sign-ins of `allowed` that serve the model of `turn`, the one to begin with first.
+    ///
+    /// # Errors
+    /// [`Error::NotSignedIn`] if there is none.
+    pub(super) fn order(
+        &self,
+        allowed: SignInOrder<L>,
+        tenant: &str,
+        turn: &Turn,
+    ) -> Result<SignInOrder<L>, Error> {
+        let allowed = Self::for_model(allowed, turn.model.as_str())?;
         Ok(self.choice.order(allowed, tenant, turn))
     }
 

@@ -305,6 +305,32 @@ async fn key_uses_the_sign_ins_that_it_is_bound_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn preflight_asks_the_sign_ins_of_the_model_alone() {
+    let serving = |models: &str| SignInUse {
+        models: vec![models.to_owned()],
+        ..at(1)
+    };
+    let fixture = SignInsFixture::open([
+        ("first", serving("claude-opus-*")),
+        ("second", serving("claude-haiku-*")),
+    ]);
+    let limited = failed(FailureKind::RateLimited, 60);
+    fixture.script(1, [Err(limited.clone())]);
+    assert_eq!(fixture.run().await, Err(limited.into()));
+    // The worker that told the models is reset.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let preflight = |model| fixture.gateway.preflight(&caller(), &turn(model));
+    assert!(matches!(preflight("haiku"), Err(Error::Failed(_))));
+    assert_eq!(preflight("claude-opus-5-5"), Ok(()));
+    let unserved = preflight("claude-sonnet-5-5");
+    assert!(
+        matches!(unserved, Err(Error::NotSignedIn(_))),
+        "{unserved:?}"
+    );
+    fixture.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn conversation_stays_with_the_sign_in_that_it_began_with() {
     let fixture = SignInsFixture::open([("first", at(1)), ("second", at(1))]);
     let mut used = [0, 0];

@@ -215,13 +215,14 @@ impl Error {
         }
     }
 
-    /// True if a run failed for reasons of the one caller that began it: its budget, or its share
-    /// of the queue. A caller that joined the run may then start its own. Rate limits are checked
+    /// True if a run failed for reasons of the one caller that began it: its budget, its share of
+    /// the queue, or the sign-ins that its key may use. A caller that joined the run may then start its own. Rate limits are checked
     /// before a run.
     pub(super) fn concerns_only_its_caller(&self) -> bool {
         matches!(
             self,
             Self::OverBudget(_)
+                | Self::NotSignedIn(_)
                 | Self::Busy {
                     reason: BusyReason::OwnShare { .. },
                     ..

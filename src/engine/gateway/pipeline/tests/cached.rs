@@ -169,6 +169,21 @@ async fn full_queue_share_of_the_leader_does_not_fail_followers() {
 }
 
 #[tokio::test]
+async fn leader_without_a_sign_in_does_not_fail_followers() {
+    let setting = Setting::new().await;
+    let unbound = Caller::named("greedy");
+    let other = Caller::named("other");
+    let shared_turn = || turn("bound", Some(0.0));
+    let (refused, running) = tokio::join!(
+        setting.ask(&unbound, shared_turn()),
+        setting.ask(&other, shared_turn())
+    );
+    assert!(matches!(refused, Err(Error::NotSignedIn(_))), "{refused:?}");
+    setting.runs.take().answer(3);
+    assert_eq!(cost(&read(running.unwrap()).await), Some(3));
+}
+
+#[tokio::test]
 async fn live_turn_does_not_join_a_background_run() {
     let setting = Setting::new().await;
     let behind = Caller {

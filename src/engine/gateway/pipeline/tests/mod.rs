@@ -95,6 +95,10 @@ impl Turns for Runs {
             };
             return std::future::ready(Err(busy)).boxed();
         }
+        if turn.model.as_str() == "bound" && caller.name == "greedy" {
+            let unbound = Error::NotSignedIn("No sign-in is for this key.".to_owned());
+            return std::future::ready(Err(unbound)).boxed();
+        }
         if turn.model.as_str() == "queue" {
             return std::future::pending().boxed();
         }

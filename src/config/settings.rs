@@ -228,7 +228,8 @@ impl Settings {
         };
         self.http.check().map_err(refused("server"))?;
         self.pool.check().map_err(refused("pool"))?;
-        let sign_ins = self.sign_ins.check(self.pool.max_workers);
+        let passed = &self.claude.pass_environment;
+        let sign_ins = self.sign_ins.check(self.pool.max_workers, passed);
         sign_ins.map_err(refused("sign_ins"))?;
         self.hooks.check().map_err(refused("hooks"))?;
         self.check_baseline().map_err(refused("routing"))?;

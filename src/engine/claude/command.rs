@@ -10,6 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use super::setup::CliSetup;
+use super::sign_in::SignIn;
 
 /// Environment variable with the maximum tokens of an answer.
 pub(super) const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
@@ -136,7 +137,7 @@ pub(super) fn environment(setup: &CliSetup, instance: &str) -> BTreeMap<String, 
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
     );
-    let stored = setup.sign_in == super::SignIn::Stored;
+    let stored = setup.sign_in == SignIn::Stored;
     if stored {
         // The CLI finds its login in its default directory; ours would hide it.
         environment.remove("CLAUDE_CONFIG_DIR");
@@ -177,12 +178,18 @@ pub(super) fn create_home(setup: &CliSetup) -> io::Result<()> {
 }
 
 fn is_allowed(setup: &CliSetup, name: &str) -> bool {
-    let sign_in = setup.sign_in.variables().iter().copied();
-    let passed = setup.config.pass_environment.iter().map(String::as_str);
+    is_passed(setup.sign_in, &setup.config.pass_environment, name)
+}
+
+/// True if the variable `name` reaches the processes of `sign_in`, by the allow-list or by the
+/// patterns of `pass_environment`.
+pub(super) fn is_passed(sign_in: SignIn, pass_environment: &[String], name: &str) -> bool {
+    let of_sign_in = sign_in.variables().iter().copied();
+    let passed = pass_environment.iter().map(String::as_str);
     ALLOWED
         .iter()
         .copied()
-        .chain(sign_in)
+        .chain(of_sign_in)
         .chain(passed)
         .any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),

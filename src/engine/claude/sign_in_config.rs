@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::command::is_passed;
 use super::sign_in::SignIn;
 use super::sign_in::SignInMethod;
 use crate::runtime::setting::SettingRefusal;
@@ -66,15 +67,22 @@ fn default_weight() -> u32 {
 }
 
 impl SignInsConfig {
-    /// Checks the sign-ins of the list, which share `max_workers` workers.
+    /// Checks the sign-ins of the list, which share `max_workers` workers, to which the variables of
+    /// `pass_environment` are passed.
     ///
     /// # Errors
     /// Fails when a sign-in cannot work as it is written.
-    pub fn check(&self, max_workers: usize) -> Result<(), SettingRefusal> {
+    pub fn check(
+        &self,
+        max_workers: usize,
+        pass_environment: &[String],
+    ) -> Result<(), SettingRefusal> {
         for (index, sign_in) in self.list.iter().enumerate() {
             sign_in.check()?;
+            sign_in.check_variables(pass_environment)?;
             for other in &self.list[..index] {
-                if other.name == sign_in.name {
+                // The name is that of a folder, for which some systems ignore case.
+                if other.name.eq_ignore_ascii_case(&sign_in.name) {
                     let advice = "give each sign-in a name of its own";
                     return Err(sign_in.refused("the name is there twice", advice));
                 }
@@ -85,7 +93,10 @@ impl SignInsConfig {
                 }
             }
         }
+        let is_larger = |one: &SignInConfig| one.max_workers > Some(max_workers);
+        // The first two bound the sum of the third.
         if self.list.len() > max_workers
+            || self.list.iter().any(is_larger)
             || self.shares(max_workers).iter().sum::<usize>() > max_workers
         {
             return Err(SettingRefusal {
@@ -166,6 +177,26 @@ impl SignInConfig {
         Ok(())
     }
 
+    /// Checks that what names variables are names, and that its workers get its variables.
+    fn check_variables(&self, pass_environment: &[String]) -> Result<(), SettingRefusal> {
+        let named = self.variables.iter().flat_map(|(name, from)| [name, from]);
+        let mut named = named.chain(Some(&self.variable).filter(|name| !name.is_empty()));
+        if !named.all(|name| is_variable_name(name)) {
+            // It may be a secret that was written in the wrong place, so it is not shown.
+            let advice = "write the name of the variable that has the secret, and not the secret; letters, digits and `_`";
+            return Err(self.refused("a variable has no valid name", advice));
+        }
+        let is_lost = |name: &&String| !is_passed(self.sign_in(), pass_environment, name);
+        match self.variables.keys().find(is_lost) {
+            Some(name) => {
+                let reason = format!("its workers do not get the variable {name}");
+                let advice = "add the variable to claude.pass_environment, or leave it out";
+                Err(self.refused(&reason, advice))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Returns what tells the credentials of two sign-ins apart.
     fn credentials(&self) -> (SignInMethod, &str, &PathBuf, &BTreeMap<String, String>) {
         let of_kind = self.sign_in().secret_variable().unwrap_or_default();
@@ -183,6 +214,12 @@ impl SignInConfig {
             hint: advice.to_owned(),
         }
     }
+}
+
+/// True if `name` can be the name of a variable.
+fn is_variable_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(is_plain) && !name.as_bytes()[0].is_ascii_digit()
 }
 
 #[cfg(test)]
@@ -211,7 +248,7 @@ mod tests {
             list,
         };
         config
-            .check(4)
+            .check(4, &[])
             .map_or_else(|refusal| refusal.message, |()| "none".to_owned())
     }
 
@@ -221,6 +258,11 @@ mod tests {
         let us = || sign_in("us", "KEY_US");
         assert_eq!(refusal(vec![eu(), us()]), "none");
         assert_eq!(refusal(vec![eu(), eu()]), "`eu`: the name is there twice");
+        assert_eq!(
+            refusal(vec![eu(), sign_in("EU", "KEY_US")]),
+            "`EU`: the name is there twice",
+            "they would share a home"
+        );
         assert_eq!(
             refusal(vec![eu(), sign_in("us", "KEY_EU")]),
             "`us`: it has the same credentials as `eu`"
@@ -257,6 +299,29 @@ mod tests {
         assert_eq!(
             with(|eu| eu.weight = 0),
             "`eu`: the weight or the order is not allowed"
+        );
+        assert_eq!(
+            with(|eu| eu.variable = "sk-ant-secret".to_owned()),
+            "`eu`: a variable has no valid name",
+            "a secret is not shown"
+        );
+        let variables = |name: &str, from: &str| {
+            let mut changed = eu();
+            changed.variables = [(name.to_owned(), from.to_owned())].into();
+            refusal(vec![changed, us()])
+        };
+        assert_eq!(variables("ANTHROPIC_BASE_URL", "URL_EU"), "none");
+        assert_eq!(
+            variables("ANTHROPIC_BASE_URL", "https://eu.test"),
+            "`eu`: a variable has no valid name"
+        );
+        assert_eq!(
+            variables("AWS_REGION", "REGION_EU"),
+            "`eu`: its workers do not get the variable AWS_REGION"
+        );
+        assert_eq!(
+            with(|eu| eu.max_workers = Some(usize::MAX)),
+            "the sign-ins need more workers than pool.max_workers, which is 4"
         );
         assert_eq!(
             with(|eu| eu.max_workers = Some(4)),

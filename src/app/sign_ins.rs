@@ -16,7 +16,7 @@ pub(super) struct PreparedSignIn {
     pub(super) variables: BTreeMap<String, String>,
 }
 
-/// Prepares the sign-in of agents and commands: the first in the order of `sign_ins`, or that of
+/// Prepares the sign-in of commands: the first in the order of `sign_ins`, or that of
 /// `claude.sign_in`.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ const DEFAULT_NAME: &str = "default";
 pub(super) struct Workers {
     /// Sign-ins with their pools, which answer turns; or what to set for one.
     pub(super) sign_ins: Result<Vec<SignInPool<ClaudeLauncher>>, MissingSignIn>,
-    /// Runner of agents; `None` without a sign-in.
+    /// Runner of agents; `None` without a sign-in that they may use.
     pub(super) agents: Option<Arc<dyn AgentRunner>>,
     /// Reader of the CLI's version; `None` without a sign-in.
     pub(super) cli: Option<CliVersionReader>,
@@ -51,7 +51,7 @@ pub(super) struct ClaudeFacts {
 }
 
 /// Starts the worker pools and the agent runner, if there is a sign-in. Agents sign in by the first
-/// one in the order.
+/// one in the order that is not bound to keys or projects.
 ///
 /// # Errors
 /// Fails when the CLI cannot be used, or one of several sign-ins has no credentials.
@@ -89,11 +89,23 @@ pub(super) async fn start(
     let launcher = &launchers[main].0;
     let version = launcher.version();
     context.metrics.set_cli_version(version);
-    let agents = runner(launcher, settings).await?;
+    let for_agents = if configs.is_empty() {
+        Some(main)
+    } else {
+        settings.sign_ins.place_for_agents()
+    };
+    let agents = match for_agents {
+        Some(place) => Some(runner(&launchers[place].0, settings).await?),
+        None if settings.tasks.roots.is_empty() => None,
+        None => {
+            tracing::warn!("no sign-in for agents: each is bound to keys or projects");
+            None
+        }
+    };
     let cli = launcher.version_reader();
     Ok(Workers {
         sign_ins: Ok(start_pools(context, launchers)),
-        agents: Some(agents),
+        agents,
         cli: Some(cli),
         claude: ClaudeFacts {
             version: Some(version.to_string()),

@@ -81,7 +81,11 @@ pub(super) fn check_agents(
     let Some(name) = settings.agents.user.as_deref() else {
         return CheckFinding::pass("agents run as the user of the server");
     };
-    let sign_in = choose_sign_in(settings, environment);
+    let sign_ins = &settings.sign_ins;
+    let of_agents = sign_ins.place_for_agents();
+    let sign_in = of_agents
+        .map(|place| sign_ins.list[place].sign_in())
+        .or_else(|| choose_sign_in(settings, environment));
     let found = ClaudeRunner::find_user(name, sign_in.unwrap_or(SignIn::ApiKey));
     judge_agent_user(found, &roots, place)
 }

@@ -111,6 +111,15 @@ impl SignInsConfig {
         Ok(())
     }
 
+    /// Returns the place in the list of the sign-in for agents: the first in the order that is not
+    /// bound to keys or projects, since agents of all keys get it. `None` if each is bound.
+    pub fn place_for_agents(&self) -> Option<usize> {
+        let places = self.list.iter().enumerate();
+        let unbound = places.filter(|(_, one)| one.keys.is_empty() && one.projects.is_empty());
+        let first = unbound.min_by_key(|(_, one)| one.order);
+        first.map(|(place, _)| place)
+    }
+
     /// Returns the number of workers of each sign-in, of `max_workers` in all. What the sign-ins
     /// with a number leave is shared equally by the others, each of which has at least one.
     pub fn shares(&self, max_workers: usize) -> Vec<usize> {
@@ -327,6 +336,29 @@ mod tests {
             with(|eu| eu.max_workers = Some(4)),
             "the sign-ins need more workers than pool.max_workers, which is 4"
         );
+    }
+
+    #[test]
+    fn agents_get_no_sign_in_that_is_bound() {
+        let with = |change: fn(&mut SignInConfig)| {
+            let mut changed = sign_in("a", "");
+            change(&mut changed);
+            changed
+        };
+        let place = |list: &[&SignInConfig]| {
+            let config = SignInsConfig {
+                header: false,
+                list: list.iter().copied().cloned().collect(),
+            };
+            config.place_for_agents()
+        };
+        let late = with(|one| one.order = 2);
+        let of_key = with(|one| one.keys = vec!["key-1".to_owned()]);
+        let of_project = with(|one| one.projects = vec!["web".to_owned()]);
+        assert_eq!(place(&[&of_key, &late, &of_project]), Some(1));
+        assert_eq!(place(&[&late, &with(|_| {})]), Some(1));
+        assert_eq!(place(&[&of_key, &of_project]), None);
+        assert_eq!(place(&[]), None);
     }
 
     #[test]

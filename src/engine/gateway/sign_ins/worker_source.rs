@@ -235,13 +235,16 @@ pub(in crate::engine::gateway) fn may_another_serve(kind: FailureKind) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn model_goes_by_the_id_that_the_sign_in_knows() {
-        let model = |alias: &str, id: &str| Model {
+    fn model(alias: &str, id: &str) -> Model {
+        Model {
             alias: alias.to_owned(),
             id: id.to_owned(),
             display_name: String::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn model_goes_by_the_id_that_the_sign_in_knows() {
         let catalogue = [model("haiku", "claude-haiku-5-5")];
         let cloud = [model("haiku", "us.anthropic.claude-haiku-5-5-v1:0")];
         let id = "claude-haiku-5-5";
@@ -259,11 +262,6 @@ mod tests {
 
     #[test]
     fn model_is_never_replaced_by_the_one_that_another_sign_in_prefers() {
-        let model = |alias: &str, id: &str| Model {
-            alias: alias.to_owned(),
-            id: id.to_owned(),
-            display_name: String::new(),
-        };
         let catalogue = [
             model("default", "claude-opus-5-5"),
             model("opus", "claude-opus-5-5"),

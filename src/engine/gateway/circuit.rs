@@ -237,9 +237,13 @@ impl Outage {
 
     fn refusal(&self, wait: Duration) -> Failure {
         let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let failures = match self.failures {
+            1 => "a failure".to_owned(),
+            failures => format!("{failures} failures in a row"),
+        };
         let message = format!(
-            "{} After {} failures in a row this server holds calls back; the next try is in {seconds} s.",
-            self.failure.message, self.failures
+            "{} After {failures} this server holds calls back; the next try is in {seconds} s.",
+            self.failure.message
         );
         let retry_after = wait.max(
             self.requested_until

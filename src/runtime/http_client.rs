@@ -43,7 +43,10 @@ pub struct HttpClient(Arc<LazyClient>);
 
 /// Failure of a call. Its text is the innermost cause, without the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpClientError(String);
+pub struct HttpClientError {
+    cause: String,
+    is_unconnected: bool,
+}
 
 /// Executor that spawns connection tasks on the task tracker of the server.
 #[derive(Clone)]
@@ -77,7 +80,10 @@ impl HttpClient {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
         let answer = self.0.request(request).await;
-        answer.map_err(|error| HttpClientError::from_innermost_cause(&error))
+        answer.map_err(|error| HttpClientError {
+            is_unconnected: error.is_connect(),
+            ..HttpClientError::from_innermost_cause(&error)
+        })
     }
 }
 
@@ -88,7 +94,15 @@ impl HttpClientError {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        Self(cause.to_string())
+        Self {
+            cause: cause.to_string(),
+            is_unconnected: false,
+        }
+    }
+
+    /// True if there was no connection, so that nothing of the request was sent.
+    pub fn is_unconnected(&self) -> bool {
+        self.is_unconnected
     }
 }
 
@@ -127,7 +141,7 @@ impl fmt::Debug for HttpClient {
 
 impl fmt::Display for HttpClientError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.cause)
     }
 }
 

@@ -15,6 +15,15 @@ const MAX_MESSAGE_CHARACTERS: usize = 500;
 /// Maximum time after which another server may ask to try again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Failure of a call whose answer did not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCall {
+    /// Failure in words for the caller.
+    pub failure: Failure,
+    /// Set if the upstream may have run the request, and may ask money for it.
+    pub may_cost: bool,
+}
+
 /// Error body of an API like OpenAI's, or of those that resemble it.
 #[derive(Debug, Deserialize)]
 struct ErrorBody {
@@ -33,6 +42,30 @@ enum ErrorValue {
     Text(String),
 }
 
+impl FailedCall {
+    /// Failure of a request that has not run.
+    pub(super) fn free(failure: Failure) -> Self {
+        Self {
+            failure,
+            may_cost: false,
+        }
+    }
+
+    /// Failure of a request that may have run.
+    pub(super) fn paid(failure: Failure) -> Self {
+        Self {
+            failure,
+            may_cost: true,
+        }
+    }
+}
+
+impl From<FailedCall> for Failure {
+    fn from(failed: FailedCall) -> Self {
+        failed.failure
+    }
+}
+
 /// Returns the failure of a call that the upstream `name` answered with `status` and `body`. The
 /// upstream's words are told only about a faulty request, and without `secret`.
 pub(super) fn refused_call(
@@ -49,6 +82,12 @@ pub(super) fn refused_call(
             format!(
                 "The upstream `{name}` of this server did not accept its key ({code}). Operator: correct its `key_variable` \
                  or `key_file`."
+            ),
+        ),
+        402 => failure(
+            FailureKind::Upstream,
+            format!(
+                "The upstream `{name}` of this server asks for payment ({code}). Operator: check the account of its key."
             ),
         ),
         300..=399 => failure(
@@ -186,6 +225,7 @@ mod tests {
         for (status, kind) in [
             (302, FailureKind::Upstream),
             (401, FailureKind::Upstream),
+            (402, FailureKind::Upstream),
             (404, FailureKind::Upstream),
             (429, FailureKind::RateLimited),
             (500, FailureKind::Upstream),

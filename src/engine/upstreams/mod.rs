@@ -29,6 +29,7 @@ pub use config::UpstreamRefusal;
 pub use endpoint::AnswerForm;
 pub use endpoint::EndpointGroup;
 pub use endpoint::UpstreamEndpoint;
+pub use failure::FailedCall;
 pub use failure::broken_answer;
 pub use price::InvalidUpstreamPrice;
 pub use price::UpstreamPrice;

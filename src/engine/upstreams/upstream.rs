@@ -21,8 +21,9 @@ use super::answer_body::AnswerBounds;
 use super::config::UpstreamConfig;
 use super::endpoint::AnswerForm;
 use super::failure;
+use super::failure::FailedCall;
 use super::request::UpstreamRequest;
-use crate::domain::Failure;
+use crate::domain::FailureKind;
 use crate::runtime::http_client::HttpClient;
 use crate::runtime::http_client::read_body;
 
@@ -91,7 +92,7 @@ impl Upstream {
     ///
     /// # Errors
     /// Fails when the upstream cannot be reached, is too slow, or does not answer with success.
-    pub async fn call(&self, request: &UpstreamRequest) -> Result<UpstreamAnswer, Failure> {
+    pub async fn call(&self, request: &UpstreamRequest) -> Result<UpstreamAnswer, FailedCall> {
         let bounds = AnswerBounds {
             name: Arc::clone(&self.name),
             deadline: Instant::now() + self.config.timeout,
@@ -114,13 +115,19 @@ impl Upstream {
         }
         let call = call
             .body(Full::new(request.body.clone()))
-            .map_err(|_| failure::unreachable(&self.name))?;
+            .map_err(|_| FailedCall::free(failure::unreachable(&self.name)))?;
         let Ok(sent) = timeout_at(bounds.deadline, self.client.send(call)).await else {
-            return Err(failure::timed_out(&self.name, bounds.timeout));
+            let failure = failure::timed_out(&self.name, bounds.timeout);
+            return Err(FailedCall::paid(failure));
         };
         let answer = sent.map_err(|error| {
             tracing::warn!(upstream = &*self.name, %error, "upstream not reached");
-            failure::unreachable(&self.name)
+            if error.is_unconnected() {
+                return FailedCall::free(failure::unreachable(&self.name));
+            }
+            // The upstream had the request, or a part of it.
+            let what = "closed the connection before it answered";
+            FailedCall::paid(failure::broken_answer(&self.name, what))
         })?;
         let (head, body) = answer.into_parts();
         if head.status != StatusCode::OK {
@@ -133,13 +140,9 @@ impl Upstream {
                 status = status.as_u16(),
                 "upstream refused call"
             );
-            return Err(failure::refused_call(
-                &self.name,
-                status,
-                &head.headers,
-                &body,
-                secret,
-            ));
+            let failure = failure::refused_call(&self.name, status, &head.headers, &body, secret);
+            let may_cost = status.is_success() || failure.kind == FailureKind::TimedOut;
+            return Err(FailedCall { failure, may_cost });
         }
         let content_type = head.headers.get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -150,11 +153,11 @@ impl Upstream {
             } else {
                 "answered with no event stream"
             };
-            return Err(failure::broken_answer(&self.name, what));
+            return Err(FailedCall::paid(failure::broken_answer(&self.name, what)));
         }
         Ok(UpstreamAnswer {
             content_type: content_type.map(str::to_owned),
-            body: AnswerBody::new(body, bounds)?,
+            body: AnswerBody::new(body, bounds).map_err(FailedCall::paid)?,
         })
     }
 

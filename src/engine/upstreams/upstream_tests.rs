@@ -6,7 +6,7 @@ use super::super::testing::ScriptedAnswer;
 use super::super::testing::ScriptedUpstream;
 use super::super::usage::MeteredUsage;
 use super::*;
-use crate::domain::FailureKind;
+use crate::domain::Failure;
 
 const BODY: &str = r#"{"model":"m","input":"a"}"#;
 
@@ -143,9 +143,54 @@ async fn answer_of_another_form_than_asked_for_is_a_failure() {
 }
 
 #[tokio::test]
-async fn upstream_that_is_not_there_cannot_be_reached() {
-    let server = ScriptedUpstream::start(|_| ScriptedAnswer::raw("")).await;
-    let upstream = upstream(&server, "");
-    let failure = call(&upstream, AnswerForm::Json).await.unwrap_err();
-    assert!(failure.message.contains("cannot be reached"), "{failure}");
+async fn call_that_reached_the_upstream_may_cost_money() {
+    let large = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999999999999\r\n\r\n{";
+    for (answer, part, may_cost) in [
+        (ScriptedAnswer::raw(""), "closed the connection", true),
+        (
+            ScriptedAnswer::raw(large).stalling(),
+            "max_answer_mib",
+            true,
+        ),
+        (ScriptedAnswer::events(&["{}"]), "not asked for", true),
+        (
+            ScriptedAnswer::new(202, "application/json", "{}"),
+            "(202)",
+            true,
+        ),
+        (
+            ScriptedAnswer::new(500, "application/json", "{}"),
+            "(500)",
+            false,
+        ),
+        (
+            ScriptedAnswer::new(400, "application/json", "{}"),
+            "(400)",
+            false,
+        ),
+    ] {
+        let server = ScriptedUpstream::start(move |_| answer.clone()).await;
+        let upstream = upstream(&server, "");
+        let failed = upstream.call(&request(AnswerForm::Json)).await.unwrap_err();
+        assert!(failed.failure.message.contains(part), "{failed:?}");
+        assert_eq!(failed.may_cost, may_cost, "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn upstream_that_is_not_there_cannot_be_reached_and_costs_nothing() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let text = format!(
+        "base_url = \"http://{address}\"\nendpoints = [\"embeddings\"]\nmodels = {{ \"m\" = \"free\" }}\n"
+    );
+    let client = HttpClient::new(TaskTracker::new(), 0);
+    let upstream = Upstream::new("other", toml::from_str(&text).unwrap(), None, client).unwrap();
+    let failed = upstream.call(&request(AnswerForm::Json)).await.unwrap_err();
+    assert!(
+        failed.failure.message.contains("cannot be reached"),
+        "{failed:?}"
+    );
+    assert!(!failed.may_cost);
 }

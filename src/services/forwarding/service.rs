@@ -23,7 +23,6 @@ use crate::accounts::rate_limit::RateLimitState;
 use crate::accounts::rate_limit::RateLimits;
 use crate::domain::Caller;
 use crate::domain::Failure;
-use crate::domain::FailureKind;
 use crate::domain::Usage;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnInfo;
@@ -254,11 +253,16 @@ impl ForwardingDeps {
         } = admitted;
         let ServedModel { upstream, price } = served;
         let billing = CallBilling::begin(record, hold, permit, *price, estimate, &request.model);
-        let answer = match or_cancelled(&tracked, upstream.call(&request)).await {
+        let called = tokio::select! {
+            biased;
+            called = upstream.call(&request) => {
+                called.map_err(|failed| (Error::from(failed.failure), !failed.may_cost))
+            }
+            () = tracked.cancelled() => Err((Error::CancelledByOperator, false)),
+        };
+        let answer = match called {
             Ok(answer) => answer,
-            Err(error) => {
-                // What the upstream refuses is free; one that is left waiting may still answer.
-                let is_free = !may_be_answered(&error);
+            Err((error, is_free)) => {
                 billing.fail(&error, is_free);
                 return Err(error);
             }
@@ -355,15 +359,6 @@ async fn or_cancelled<T>(
         biased;
         done = work => done.map_err(Error::from),
         () = tracked.cancelled() => Err(Error::CancelledByOperator),
-    }
-}
-
-/// True if the upstream may still answer, and ask money for, a call that ended with `error`.
-fn may_be_answered(error: &Error) -> bool {
-    match error {
-        Error::CancelledByOperator => true,
-        Error::Failed(failure) => failure.kind == FailureKind::TimedOut,
-        _ => false,
     }
 }
 

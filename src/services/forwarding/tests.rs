@@ -227,6 +227,20 @@ async fn request_that_the_upstream_refuses_is_free() {
 }
 
 #[tokio::test]
+async fn answer_that_is_refused_for_its_size_is_charged() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999999999999\r\n\r\n{";
+    let server = ScriptedUpstream::start(move |_| ScriptedAnswer::raw(head).stalling()).await;
+    let deps = deps(&server).await;
+    let activity = deps.activity.clone();
+    let service = Forwarding::new(deps);
+    let failed = forward(&service, caller(), UpstreamEndpoint::Embeddings, EMBEDDING).await;
+    let error = failed.unwrap_err();
+    assert!(error.to_string().contains("max_answer_mib"), "{error}");
+    let ended = &activity.snapshot().ended[0];
+    assert!(ended.cost > Some(Money::ZERO), "{:?}", ended.cost);
+}
+
+#[tokio::test]
 async fn nonsense_in_place_of_an_answer_is_a_failure() {
     for answer in ["<html>", "7", ""] {
         let server = ScriptedUpstream::start(move |_| ScriptedAnswer::json(answer)).await;

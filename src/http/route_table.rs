@@ -3,7 +3,6 @@
 use axum::Extension;
 use axum::extract::Request;
 use axum::routing::any;
-use axum::routing::post as post_method;
 
 use super::AppState;
 use super::error::ApiError;
@@ -360,6 +359,11 @@ pub(super) fn forwarded_routes() -> impl Iterator<Item = RouteEntry> {
             forward(&operations::CREATE_TRANSLATION),
         ),
         ("/v1/images/generations", forward(&operations::CREATE_IMAGE)),
+        ("/v1/images/edits", forward(&operations::CREATE_IMAGE_EDIT)),
+        (
+            "/v1/images/variations",
+            forward(&operations::CREATE_IMAGE_VARIATION),
+        ),
     ]
     .into_iter()
     .map(|(path, methods)| RouteEntry {
@@ -369,23 +373,19 @@ pub(super) fn forwarded_routes() -> impl Iterator<Item = RouteEntry> {
     })
 }
 
-/// Routes that the document leaves out: forms with pictures, which other servers answer, and paths
-/// of `OpenAI`'s API that are not supported, whose clients get an explanation.
-pub(super) fn undescribed_routes() -> impl Iterator<Item = RouteEntry> {
-    let inference = RequiredAuth::Permission(Permission::Inference);
-    let form = || post_method(forwarded::forward);
+/// Paths of `OpenAI`'s API that are not supported, whose clients get an explanation. The document
+/// leaves them out.
+pub(super) fn unsupported_routes() -> impl Iterator<Item = RouteEntry> {
     [
-        ("/v1/images/edits", inference, form()),
-        ("/v1/images/variations", inference, form()),
-        ("/v1/audio/{*rest}", RequiredAuth::Key, any(unsupported)),
-        ("/v1/images/{*rest}", RequiredAuth::Key, any(unsupported)),
-        ("/v1/uploads", RequiredAuth::Key, any(no_uploads)),
-        ("/v1/uploads/{*rest}", RequiredAuth::Key, any(no_uploads)),
+        ("/v1/audio/{*rest}", any(unsupported)),
+        ("/v1/images/{*rest}", any(unsupported)),
+        ("/v1/uploads", any(no_uploads)),
+        ("/v1/uploads/{*rest}", any(no_uploads)),
     ]
     .into_iter()
-    .map(|(path, need, methods)| RouteEntry {
+    .map(|(path, methods)| RouteEntry {
         path,
-        need,
+        need: RequiredAuth::Key,
         methods: DescribedMethods::hidden(methods),
     })
 }

@@ -55,7 +55,7 @@ use super::route_table::METRICS;
 use super::route_table::RouteEntry;
 use super::route_table::forwarded_routes;
 use super::route_table::routes;
-use super::route_table::undescribed_routes;
+use super::route_table::unsupported_routes;
 use crate::accounts::auth::Keys;
 use crate::engine::upstreams::UpstreamEndpoint;
 use crate::telemetry::metrics::HttpMetrics;
@@ -79,7 +79,7 @@ pub fn router(state: AppState) -> Router {
     if state.config.docs {
         all.extend(docs_routes(described_routes(state.admin.is_some())));
     }
-    all.extend(undescribed_routes());
+    all.extend(unsupported_routes());
     let keyed: Vec<_> = all
         .iter()
         .filter(|route| route.methods.takes_idempotency_key())
@@ -341,7 +341,7 @@ pub(super) fn needs() -> Vec<(&'static str, RequiredAuth)> {
         .into_iter()
         .chain(docs_routes(Vec::new()))
         .chain(forwarded_routes())
-        .chain(undescribed_routes())
+        .chain(unsupported_routes())
         .map(|route| (route.path, route.need))
         .collect()
 }

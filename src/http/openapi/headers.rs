@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Headers by name: description and type of the value.
-static HEADERS: [(&str, &str, &str); 22] = [
+static HEADERS: [(&str, &str, &str); 23] = [
     (
         "x-request-id",
         "string",
@@ -87,6 +87,11 @@ static HEADERS: [(&str, &str, &str); 22] = [
         "If another model answers than the one asked for: its id and the cause, such as `claude-haiku-5-5; on=overload`.",
     ),
     (
+        "x-switchboard-upstream",
+        "string",
+        "Name of the other server that has answered, if one has.",
+    ),
+    (
         "x-switchboard-sign-in",
         "string",
         "Sign-in of the server that runs the turn, if clients are told it.",
@@ -155,6 +160,7 @@ pub(super) fn of_success(
             "x-switchboard-hooks",
             "x-switchboard-model",
             "x-switchboard-fallback",
+            "x-switchboard-upstream",
             "x-switchboard-sign-in",
             "x-switchboard-route",
             "x-cache",

@@ -128,6 +128,7 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("POST", "/v1/images/generations", 200, "UpstreamObject"),
     events("POST", "/v1/images/generations", "UpstreamObject"),
     json("POST", "/v1/images/edits", 200, "UpstreamObject"),
+    events("POST", "/v1/images/edits", "UpstreamObject"),
     json("POST", "/v1/images/variations", 200, "UpstreamObject"),
     json("GET", "/v1/usage", 200, "UsageReport"),
     binary("GET", "/v1/usage", "text/csv"),

@@ -56,6 +56,23 @@ async fn embedding_is_passed_through_without_anything_of_the_caller() {
 }
 
 #[tokio::test]
+async fn repeated_request_with_a_key_reaches_the_other_server_once() {
+    // The second one is charged, since the upstream has answered.
+    for (answer, status) in [(VECTORS, 200_u16), ("<html>", 502)] {
+        let (router, server) = serve(move |_| ScriptedAnswer::json(answer)).await;
+        for _ in 0..2 {
+            let mut sent = post("/v1/embeddings", r#"{"input": ["a"], "model": "e"}"#);
+            let key = "key-of-a-request".parse().unwrap();
+            sent.headers_mut().insert("idempotency-key", key);
+            let response = send(router.clone(), sent).await;
+            assert_eq!(response.status(), status);
+            body(response).await;
+        }
+        assert_eq!(server.requests().len(), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn chat_with_a_model_of_another_server_is_streamed_from_it() {
     let chunk = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"logprobs":null,"finish_reason":"stop"}]}"#;
     let (router, server) = serve(move |_| ScriptedAnswer::events(&[chunk, "[DONE]"])).await;

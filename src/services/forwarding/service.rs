@@ -22,6 +22,7 @@ use crate::accounts::rate_limit::Permit;
 use crate::accounts::rate_limit::RateLimitState;
 use crate::accounts::rate_limit::RateLimits;
 use crate::domain::Caller;
+use crate::domain::ClaimedWork;
 use crate::domain::Failure;
 use crate::domain::Usage;
 use crate::engine::gateway::Error;
@@ -209,8 +210,10 @@ impl ForwardingDeps {
         // Ordered by time: random ids touch, and so keep in memory, every page of the store.
         let id = Uuid::now_v7().to_string();
         let hold = self.ledger.hold(caller, estimate.amount, &id).await;
-        let hold = hold.inspect_err(|_| permit.settle(0))?;
+        let hold = hold.inspect_err(|_| permit.settle(0))?.claimed(claimed);
         Ok(AdmittedCall {
+        // Queued before the hold, so that a held call is never without its claim on disk.
+        let claimed = caller.claim.begin(ClaimedWork::Run);
             request,
             hooks,
             estimate,

@@ -14,6 +14,7 @@ pub(in crate::http) static CREATE_EMBEDDING: Operation = Operation::new(
     RequestObject::of("CreateEmbeddingRequest", &[&forwarded::EMBEDDINGS]),
     r#"{"model": "text-embedding-3-small", "input": ["A switchboard connects calls."]}"#,
 )
+.idempotent()
 .runs_model();
 
 pub(in crate::http) static CREATE_MODERATION: Operation = Operation::new(
@@ -25,6 +26,7 @@ pub(in crate::http) static CREATE_MODERATION: Operation = Operation::new(
     RequestObject::of("CreateModerationRequest", &[&forwarded::MODERATIONS]),
     r#"{"model": "omni-moderation-latest", "input": "A switchboard connects calls."}"#,
 )
+.idempotent()
 .runs_model();
 
 pub(in crate::http) static CREATE_SPEECH: Operation =
@@ -33,6 +35,7 @@ pub(in crate::http) static CREATE_SPEECH: Operation =
             RequestObject::of("CreateSpeechRequest", &[&forwarded::SPEECH]),
             r#"{"model": "tts-1", "voice": "alloy", "input": "A switchboard connects calls."}"#,
         )
+        .idempotent()
         .runs_model();
 
 pub(in crate::http) static CREATE_TRANSCRIPTION: Operation = Operation::new(
@@ -41,6 +44,7 @@ pub(in crate::http) static CREATE_TRANSCRIPTION: Operation = Operation::new(
     "Writes down what an audio file says.",
 )
 .form(&[("CreateTranscriptionRequest", &forwarded::TRANSCRIPTIONS)])
+.idempotent()
 .runs_model();
 
 pub(in crate::http) static CREATE_TRANSLATION: Operation = Operation::new(
@@ -49,6 +53,7 @@ pub(in crate::http) static CREATE_TRANSLATION: Operation = Operation::new(
     "Writes down in English what an audio file says.",
 )
 .form(&[("CreateTranslationRequest", &forwarded::TRANSLATIONS)])
+.idempotent()
 .runs_model();
 
 pub(in crate::http) static CREATE_IMAGE: Operation = Operation::new(
@@ -60,4 +65,23 @@ pub(in crate::http) static CREATE_IMAGE: Operation = Operation::new(
     RequestObject::of("CreateImageRequest", &[&forwarded::IMAGES]),
     r#"{"model": "gpt-image-1", "prompt": "A switchboard", "n": 1}"#,
 )
+.idempotent()
+.runs_model();
+
+pub(in crate::http) static CREATE_IMAGE_EDIT: Operation = Operation::new(
+    "createImageEdit",
+    OperationTag::Forwarded,
+    "Changes pictures by a description.",
+)
+.form(&[("CreateImageEditRequest", &forwarded::IMAGE_EDITS)])
+.idempotent()
+.runs_model();
+
+pub(in crate::http) static CREATE_IMAGE_VARIATION: Operation = Operation::new(
+    "createImageVariation",
+    OperationTag::Forwarded,
+    "Creates variations of a picture.",
+)
+.form(&[("CreateImageVariationRequest", &forwarded::IMAGE_VARIATIONS)])
+.idempotent()
 .runs_model();

@@ -24,6 +24,21 @@ const OPTIONAL_MODEL: Field = honoured(
     Text,
     "Chooses the server that answers, and the price. Left out, the default model of the configuration.",
 );
+const USER: Field = honoured(
+    "user",
+    Text,
+    "End user whom the request is for, with limits and budgets of its own; passed on as well.",
+);
+const IMAGES_OF_FORM: Field = honoured(
+    "n",
+    Text,
+    "Number of pictures, each of which may have a price.",
+);
+const STREAM_OF_FORM: Field = honoured(
+    "stream",
+    Text,
+    "With `true` the answer is a stream of events.",
+);
 const RESPONSE_FORMAT: Field = passed(
     "response_format",
     Text,
@@ -42,6 +57,7 @@ pub static EMBEDDINGS: ObjectSchema = ObjectSchema {
             "Length of the vectors.",
         ),
         passed("encoding_format", Text, "Form of the vectors."),
+        USER,
     ],
 };
 
@@ -76,15 +92,7 @@ pub static SPEECH: ObjectSchema = ObjectSchema {
 /// Text fields of a form with audio, for its text or a translation.
 pub static TRANSCRIPTIONS: ObjectSchema = ObjectSchema {
     prefix: "",
-    fields: &[
-        MODEL.required(),
-        RESPONSE_FORMAT,
-        honoured(
-            "stream",
-            Text,
-            "With `true` the answer is a stream of events.",
-        ),
-    ],
+    fields: &[MODEL.required(), RESPONSE_FORMAT, STREAM_OF_FORM],
 };
 
 /// Text fields of a form with audio, for a translation.
@@ -105,5 +113,24 @@ pub static IMAGES: ObjectSchema = ObjectSchema {
             "Number of pictures, each of which may have a price.",
         ),
         honoured("stream", Bool, "The answer is a stream of events."),
+        USER,
     ],
+};
+
+/// Text fields of a form with pictures that are to be changed.
+pub static IMAGE_EDITS: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[
+        MODEL.required(),
+        passed("prompt", Text, "Description of the pictures."),
+        IMAGES_OF_FORM,
+        STREAM_OF_FORM,
+        USER,
+    ],
+};
+
+/// Text fields of a form with a picture of which there are to be variations.
+pub static IMAGE_VARIATIONS: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[MODEL.required(), IMAGES_OF_FORM, USER],
 };

@@ -21,7 +21,6 @@ pub(super) struct FormHead {
     pub(super) stream: Option<String>,
     pub(super) response_format: Option<String>,
     pub(super) n: Option<String>,
-    pub(super) user: Option<String>,
     /// Bytes of all files.
     pub(super) file_bytes: u64,
 }
@@ -75,7 +74,6 @@ impl FormHead {
             "stream" => Some(&mut self.stream),
             "response_format" => Some(&mut self.response_format),
             "n" => Some(&mut self.n),
-            "user" => Some(&mut self.user),
             _ => None,
         }
     }

@@ -15,7 +15,6 @@ use super::endpoint::UpstreamEndpoint;
 use super::form::FormHead;
 use super::form::invalid;
 use super::usage::MeteredUsage;
-use crate::domain::EndUser;
 use crate::domain::Failure;
 use crate::runtime::compute::in_place;
 
@@ -45,8 +44,6 @@ pub struct UpstreamRequest {
     pub max_output_tokens: Option<u64>,
     /// Number of answers to a chat.
     pub choices: u64,
-    /// End user that the body names.
-    pub end_user: Option<EndUser>,
     /// Estimated amounts that are known from the request, without tokens.
     pub estimate: MeteredUsage,
 }
@@ -71,10 +68,6 @@ struct JsonHead<'a> {
     max_tokens: Option<u64>,
     #[serde(default)]
     max_completion_tokens: Option<u64>,
-    #[serde(default)]
-    safety_identifier: Option<String>,
-    #[serde(default)]
-    user: Option<String>,
 }
 
 /// Name of the model alone.
@@ -154,10 +147,6 @@ impl UpstreamRequest {
             None
         };
         let max_output_tokens = head.max_completion_tokens.or(head.max_tokens);
-        let end_user = end_user([
-            ("safety_identifier", head.safety_identifier),
-            ("user", head.user),
-        ])?;
         let named = head.model;
         let hides_usage = with_usage.is_some();
         let body = with_usage.unwrap_or(body);
@@ -179,7 +168,6 @@ impl UpstreamRequest {
             hides_usage,
             max_output_tokens,
             choices: n.max(1),
-            end_user,
             estimate: MeteredUsage {
                 images,
                 characters,
@@ -229,7 +217,6 @@ impl UpstreamRequest {
             hides_usage: false,
             max_output_tokens: None,
             choices: 1,
-            end_user: end_user([("user", head.user)])?,
             estimate,
         })
     }
@@ -243,21 +230,6 @@ impl UpstreamRequest {
                 | UpstreamEndpoint::ImageVariations
         )
     }
-}
-
-/// Returns the first end user that one of the fields `named` has.
-fn end_user<const FIELDS: usize>(
-    named: [(&str, Option<String>); FIELDS],
-) -> Result<Option<EndUser>, Failure> {
-    for (field, id) in named {
-        let Some(id) = id.filter(|id| !id.trim().is_empty()) else {
-            continue;
-        };
-        let max = EndUser::MAX_BYTES;
-        let too_long = || invalid(&format!("`{field}`: expected at most {max} bytes."));
-        return EndUser::new(&id).map(Some).ok_or_else(too_long);
-    }
-    Ok(None)
 }
 
 fn no_model() -> Failure {
@@ -441,26 +413,6 @@ mod tests {
         );
         assert_eq!(request.estimate.milliseconds, 1000);
         assert_eq!(&*request.body, body.as_bytes());
-    }
-
-    #[tokio::test]
-    async fn end_user_is_the_first_that_the_body_names() {
-        for (fields, end_user) in [
-            ("", None),
-            (r#","user":"ann""#, Some("ann")),
-            (r#","user":"ann","safety_identifier":"bob""#, Some("bob")),
-            (r#","user":"ann","safety_identifier":" ""#, Some("ann")),
-        ] {
-            let body = format!("{{\"model\":\"e\"{fields}}}");
-            let read =
-                UpstreamRequest::read(UpstreamEndpoint::Embeddings, None, body.into(), None).await;
-            assert_eq!(read.unwrap().end_user, end_user.and_then(EndUser::new));
-        }
-        let long = "x".repeat(EndUser::MAX_BYTES + 1);
-        let body = format!("{{\"model\":\"e\",\"user\":\"{long}\"}}");
-        let read = UpstreamRequest::read(UpstreamEndpoint::Embeddings, None, body.into(), None);
-        let failure = read.await.unwrap_err();
-        assert!(failure.message.starts_with("`user`"), "{failure}");
     }
 
     #[test]

@@ -54,9 +54,7 @@ pub(super) async fn call_before(
             texts.push((author, text.clone()));
         });
     }
-    let mut turn = turn_of(&request.model, &texts);
-    let end_user = caller.end_user.as_ref().or(request.end_user.as_ref());
-    turn.native.end_user = end_user.map(|end_user| end_user.as_str().to_owned());
+    let turn = turn_of(&request.model, &texts);
     let Some(hooks) = all.for_turn(caller, &turn) else {
         return Ok(None);
     };

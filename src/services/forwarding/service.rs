@@ -152,11 +152,7 @@ impl Forwarding {
         let group = endpoint.group();
         let default = deps.upstreams.default_model(group);
         let request = UpstreamRequest::read(endpoint, content_type, body, default).await?;
-        let mut caller = caller.streaming(request.form == AnswerForm::Events);
-        // A header that names the end user counts before the body, as for turns.
-        if caller.end_user.is_none() && caller.grant.end_users.reads_fields {
-            caller.end_user.clone_from(&request.end_user);
-        }
+        let caller = caller.streaming(request.form == AnswerForm::Events);
         let model = request.model.clone();
         let record = CallRecord::begin(&deps.activity, &deps.metrics, &caller, &model);
         let tracked = record.tracked().clone();

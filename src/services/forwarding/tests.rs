@@ -10,14 +10,12 @@ use tokio::time::Instant;
 use super::testing::deps;
 use super::testing::forwarding;
 use super::*;
-use crate::accounts::ledger::BudgetScope;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::ledger::testing::budgets;
 use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Caller;
 use crate::domain::Cap;
-use crate::domain::EndUserTerms;
 use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
@@ -180,35 +178,6 @@ async fn call_that_may_not_be_made_reaches_no_upstream() {
     assert_eq!(kind, FailureKind::InvalidRequest);
     assert!(server.requests().is_empty());
     assert_eq!(activity.count_running().0, 0);
-}
-
-#[tokio::test]
-async fn end_user_that_the_body_names_has_a_budget_of_its_own() {
-    let server = ScriptedUpstream::start(|_| ScriptedAnswer::json("{}")).await;
-    let service = forwarding(&server).await;
-    let none = Cap {
-        tokens: Some(0),
-        money: None,
-    };
-    let end_users = EndUserTerms {
-        budget: Budget {
-            daily: none,
-            ..Budget::default()
-        },
-        ..EndUserTerms::default()
-    };
-    let caller = with_grant(Grant {
-        end_users,
-        ..Grant::default()
-    });
-    let endpoint = UpstreamEndpoint::Embeddings;
-    let named = r#"{"model": "e", "input": "Hello", "user": "ann"}"#;
-    let over = forward(&service, caller.clone(), endpoint, named).await;
-    assert!(
-        matches!(&over, Err(Error::OverBudget(over)) if over.scope == BudgetScope::EndUser),
-        "{over:?}"
-    );
-    assert!(forward(&service, caller, endpoint, EMBEDDING).await.is_ok());
 }
 
 #[tokio::test]

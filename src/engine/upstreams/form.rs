@@ -21,8 +21,12 @@ pub(super) struct FormHead {
     pub(super) stream: Option<String>,
     pub(super) response_format: Option<String>,
     pub(super) n: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) safety_identifier: Option<String>,
     /// Bytes of all files.
     pub(super) file_bytes: u64,
+    /// Number of files.
+    pub(super) files: u64,
 }
 
 impl FormHead {
@@ -46,6 +50,7 @@ impl FormHead {
                 return Err(invalid("The form has too many fields."));
             }
             let name = field.name().unwrap_or_default().to_owned();
+            head.files += u64::from(field.file_name().is_some());
             let Some(place) = head.place(&name) else {
                 let mut bytes = 0;
                 while let Some(chunk) = field.chunk().await.map_err(broken)? {
@@ -74,6 +79,8 @@ impl FormHead {
             "stream" => Some(&mut self.stream),
             "response_format" => Some(&mut self.response_format),
             "n" => Some(&mut self.n),
+            "user" => Some(&mut self.user),
+            "safety_identifier" => Some(&mut self.safety_identifier),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! - [`set`]: the upstreams of the server. Start here.
 //! - [`request`], [`form`]: what is read of a request before it is passed on; the rest is not
-//!   looked at.
+//!   looked at. [`members`]: names that servers might read in two ways.
 //! - [`upstream`]: one call. [`answer_body`]: its answer, bounded in size, time and silence.
 //! - [`usage`], [`price`]: what an answer reports that it has used, and what that costs.
 
@@ -14,6 +14,7 @@ mod config;
 mod endpoint;
 mod failure;
 mod form;
+mod members;
 mod price;
 mod request;
 mod set;
@@ -31,8 +32,11 @@ pub use endpoint::EndpointGroup;
 pub use endpoint::UpstreamEndpoint;
 pub use failure::FailedCall;
 pub use failure::broken_answer;
+pub use members::is_read_as;
 pub use price::InvalidUpstreamPrice;
 pub use price::UpstreamPrice;
+pub use request::JSON_TYPE;
+pub use request::PICTURE_TOKENS;
 pub use request::UpstreamRequest;
 pub use set::ServedModel;
 pub use set::Upstreams;

@@ -34,6 +34,11 @@ pub struct UpstreamPrice {
 pub struct InvalidUpstreamPrice(String);
 
 impl UpstreamPrice {
+    /// True if tokens of requests have a price.
+    pub fn asks_for_input(&self) -> bool {
+        self.input > 0 || self.cached_input.is_some_and(|price| price > 0)
+    }
+
     /// Returns the cost of one call with `usage`, rounded up to the next nano-dollar.
     pub fn cost(&self, usage: &MeteredUsage) -> Money {
         let cached = usage.cached_tokens.min(usage.input_tokens);

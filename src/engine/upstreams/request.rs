@@ -14,16 +14,23 @@ use super::endpoint::AnswerForm;
 use super::endpoint::UpstreamEndpoint;
 use super::form::FormHead;
 use super::form::invalid;
+use super::members::CheckedMembers;
 use super::usage::MeteredUsage;
+use crate::domain::EndUser;
 use crate::domain::Failure;
 use crate::runtime::compute::in_place;
 
 /// Bytes of a second of audio, at the lowest usual rate, so that a length is estimated as an upper
 /// bound.
 const MIN_AUDIO_BYTES_PER_SECOND: u64 = 2000;
+/// Milliseconds of audio that a token stands for, in models that ask for tokens.
+const AUDIO_MS_PER_TOKEN: u64 = 100;
+/// Estimated tokens of a picture: those of a large one.
+pub const PICTURE_TOKENS: u64 = 1600;
 /// Member of a chat request that asks for its usage.
 const INCLUDE_USAGE: &str = "include_usage";
-const JSON_TYPE: &str = "application/json";
+/// Content type of requests that are no forms.
+pub const JSON_TYPE: &str = "application/json";
 
 /// Request to another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +51,9 @@ pub struct UpstreamRequest {
     pub max_output_tokens: Option<u64>,
     /// Number of answers to a chat.
     pub choices: u64,
-    /// Estimated amounts that are known from the request, without tokens.
+    /// End user that the request names; `None` for a blank name too.
+    pub end_user: Option<EndUser>,
+    /// Estimated amounts that are known from the request; of tokens those of files alone.
     pub estimate: MeteredUsage,
 }
 
@@ -68,6 +77,10 @@ struct JsonHead<'a> {
     max_tokens: Option<u64>,
     #[serde(default)]
     max_completion_tokens: Option<u64>,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    safety_identifier: Option<String>,
 }
 
 /// Name of the model alone.
@@ -122,8 +135,12 @@ impl UpstreamRequest {
         if !is_object(&body) {
             return Err(invalid("The body must be a JSON object with a `model`."));
         }
-        let head: JsonHead<'_> = serde_json::from_slice(&body)
-            .map_err(|error| invalid(&format!("The body is not a valid request: {error}.")))?;
+        let refused = |error: serde_json::Error| {
+            invalid(&format!("The body is not a valid request: {error}."))
+        };
+        let head: JsonHead<'_> = serde_json::from_slice(&body).map_err(refused)?;
+        let _: CheckedMembers = serde_json::from_slice(&body).map_err(refused)?;
+        let end_user = end_user_of(head.safety_identifier, head.user)?;
         let is_streamed = head.stream == Some(true);
         let form = match endpoint {
             UpstreamEndpoint::Speech if head.stream_format.as_deref() == Some("sse") => {
@@ -146,7 +163,8 @@ impl UpstreamRequest {
         } else {
             None
         };
-        let max_output_tokens = head.max_completion_tokens.or(head.max_tokens);
+        // Servers differ in which of them counts.
+        let max_output_tokens = head.max_completion_tokens.max(head.max_tokens);
         let named = head.model;
         let hides_usage = with_usage.is_some();
         let body = with_usage.unwrap_or(body);
@@ -168,6 +186,7 @@ impl UpstreamRequest {
             hides_usage,
             max_output_tokens,
             choices: n.max(1),
+            end_user,
             estimate: MeteredUsage {
                 images,
                 characters,
@@ -182,6 +201,7 @@ impl UpstreamRequest {
         body: Bytes,
     ) -> Result<Self, Failure> {
         let head = FormHead::read(content_type, body.clone()).await?;
+        let end_user = end_user_of(head.safety_identifier, head.user)?;
         let is_image = matches!(
             endpoint,
             UpstreamEndpoint::ImageEdits | UpstreamEndpoint::ImageVariations
@@ -199,12 +219,15 @@ impl UpstreamRequest {
         let estimate = if is_image {
             MeteredUsage {
                 images: n,
+                input_tokens: head.files.saturating_mul(PICTURE_TOKENS),
                 ..MeteredUsage::default()
             }
         } else {
             let seconds = head.file_bytes.div_ceil(MIN_AUDIO_BYTES_PER_SECOND);
+            let milliseconds = seconds.saturating_mul(1000);
             MeteredUsage {
-                milliseconds: seconds.saturating_mul(1000),
+                milliseconds,
+                input_tokens: milliseconds / AUDIO_MS_PER_TOKEN,
                 ..MeteredUsage::default()
             }
         };
@@ -217,8 +240,19 @@ impl UpstreamRequest {
             hides_usage: false,
             max_output_tokens: None,
             choices: 1,
+            end_user,
             estimate,
         })
+    }
+
+    /// True if the answer is a text that the model writes, or has one.
+    pub fn asks_for_text(&self) -> bool {
+        matches!(
+            self.endpoint,
+            UpstreamEndpoint::Chat
+                | UpstreamEndpoint::Transcriptions
+                | UpstreamEndpoint::Translations
+        )
     }
 
     /// True if the answer has pictures, each of which has a price.
@@ -234,6 +268,26 @@ impl UpstreamRequest {
 
 fn no_model() -> Failure {
     invalid("The request names no `model`. GET /v1/models lists the names.")
+}
+
+/// Returns the end user that a request names: by `safety_identifier`, else by `user`.
+fn end_user_of(
+    safety_identifier: Option<String>,
+    user: Option<String>,
+) -> Result<Option<EndUser>, Failure> {
+    let named = [("safety_identifier", safety_identifier), ("user", user)];
+    let is_long = |name: &Option<String>| {
+        name.as_ref()
+            .is_some_and(|id| id.len() > EndUser::MAX_BYTES)
+    };
+    if let Some((field, _)) = named.iter().find(|(_, name)| is_long(name)) {
+        let max = EndUser::MAX_BYTES;
+        return Err(invalid(&format!(
+            "`{field}` has more than {max} bytes. Shorten it."
+        )));
+    }
+    let mut named = named.into_iter().filter_map(|(_, name)| name);
+    Ok(named.find_map(|name| EndUser::new(&name)))
 }
 
 /// Reads a value as it is written, `null` too.
@@ -297,133 +351,5 @@ fn replace_part(body: &[u8], part: &str, text: &str) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::FailureKind;
-
-    async fn read(endpoint: UpstreamEndpoint, body: &'static str) -> UpstreamRequest {
-        UpstreamRequest::read(endpoint, None, Bytes::from_static(body.as_bytes()), None)
-            .await
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn body_is_passed_on_as_it_was_sent() {
-        let body = r#" {"input": ["a", 1e400], "model": "e-1", "encoding_format": "base64"}"#;
-        let request = read(UpstreamEndpoint::Embeddings, body).await;
-        assert_eq!(
-            (request.model.as_str(), &*request.body),
-            ("e-1", body.as_bytes())
-        );
-        assert_eq!(request.form, AnswerForm::Json);
-    }
-
-    #[tokio::test]
-    async fn streamed_chat_is_asked_for_its_usage() {
-        for (options, sent, hides) in [
-            (
-                "",
-                r#"{"stream_options":{"include_usage":true},"model":"c","stream":true}"#,
-                true,
-            ),
-            (
-                r#","stream_options":null"#,
-                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
-                true,
-            ),
-            (
-                r#","stream_options":{"include_usage":false}"#,
-                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
-                true,
-            ),
-            (
-                r#","stream_options":{"include_usage":true}"#,
-                r#"{"model":"c","stream":true,"stream_options":{"include_usage":true}}"#,
-                false,
-            ),
-            (
-                r#","stream_options":7"#,
-                r#"{"model":"c","stream":true,"stream_options":7}"#,
-                false,
-            ),
-        ] {
-            let body = format!("{{\"model\":\"c\",\"stream\":true{options}}}");
-            let request =
-                UpstreamRequest::read(UpstreamEndpoint::Chat, None, body.into(), None).await;
-            let request = request.unwrap();
-            assert_eq!(std::str::from_utf8(&request.body).unwrap(), sent);
-            assert_eq!(
-                (request.hides_usage, request.form),
-                (hides, AnswerForm::Events)
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn request_without_a_model_gets_the_default_or_is_refused() {
-        let endpoint = UpstreamEndpoint::Moderations;
-        for (body, sent) in [
-            ("{}", r#"{"model":"m"}"#),
-            (r#"{"input":"a"}"#, r#"{"model":"m","input":"a"}"#),
-            (
-                r#"{"model":null,"input":"a"}"#,
-                r#"{"model":"m","input":"a"}"#,
-            ),
-        ] {
-            let read = UpstreamRequest::read(endpoint, None, body.into(), Some("m"));
-            let request = read.await.unwrap();
-            assert_eq!(std::str::from_utf8(&request.body).unwrap(), sent);
-        }
-        for body in [
-            "{}",
-            r#"["m"]"#,
-            "",
-            r#"{"model":"a","model":"b"}"#,
-            r#"{"model":7}"#,
-        ] {
-            let read = UpstreamRequest::read(endpoint, None, body.into(), None).await;
-            assert_eq!(
-                read.unwrap_err().kind,
-                FailureKind::InvalidRequest,
-                "{body}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn amounts_with_a_price_are_read_from_the_request() {
-        let speech = r#"{"model": "t", "input": "h\u00e4llo", "voice": "a"}"#;
-        let speech = read(UpstreamEndpoint::Speech, speech).await;
-        assert_eq!(
-            (speech.estimate.characters, speech.form),
-            (5, AnswerForm::Bytes)
-        );
-        let images = r#"{"model": "i", "prompt": "a", "n": 3}"#;
-        let images = read(UpstreamEndpoint::ImageGenerations, images).await;
-        assert_eq!(images.estimate.images, 3);
-        let body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n0123456789\r\n\
-                    --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nw\r\n\
-                    --x\r\nContent-Disposition: form-data; name=\"response_format\"\r\n\r\nsrt\r\n--x--\r\n";
-        let form = Some("multipart/form-data; boundary=x");
-        let read = UpstreamRequest::read(UpstreamEndpoint::Transcriptions, form, body.into(), None);
-        let request = read.await.unwrap();
-        assert_eq!(
-            (request.model.as_str(), request.form),
-            ("w", AnswerForm::Text)
-        );
-        assert_eq!(request.estimate.milliseconds, 1000);
-        assert_eq!(&*request.body, body.as_bytes());
-    }
-
-    #[test]
-    fn model_of_a_body_is_found_without_reading_the_rest() {
-        let model = |body: &str| UpstreamRequest::model_of(body.as_bytes());
-        assert_eq!(
-            model(r#"{"messages": [], "model": "c"}"#).as_deref(),
-            Some("c")
-        );
-        for body in ["", "[\"c\"]", "{\"model\": 7}", "{\"messages\": []}"] {
-            assert_eq!(model(body), None, "{body}");
-        }
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;

@@ -30,6 +30,7 @@ fn request(form: AnswerForm) -> UpstreamRequest {
         hides_usage: false,
         max_output_tokens: None,
         choices: 1,
+        end_user: None,
         estimate: MeteredUsage::default(),
     }
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::domain::Usage;
 
+/// Maximum number of tokens that an answer can report, so that sums of nonsense do not overflow.
+const MAX_TOKENS: u64 = 1 << 40;
+
 /// Amounts by which other servers ask for money. What is not reported is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MeteredUsage {
@@ -208,14 +211,12 @@ fn text_bytes(value: &Value) -> usize {
 impl From<UsageJson> for MeteredUsage {
     fn from(usage: UsageJson) -> Self {
         let details = usage.input_tokens_details.or(usage.prompt_tokens_details);
-        let input_tokens = usage.input_tokens.or(usage.prompt_tokens);
-        let output_tokens = usage.output_tokens.or(usage.completion_tokens);
+        let cached_tokens = details.and_then(|details| details.cached_tokens);
+        let count = |tokens: Option<u64>| tokens.unwrap_or_default().min(MAX_TOKENS);
         Self {
-            input_tokens: input_tokens.unwrap_or_default(),
-            cached_tokens: details
-                .and_then(|details| details.cached_tokens)
-                .unwrap_or_default(),
-            output_tokens: output_tokens.unwrap_or_default(),
+            input_tokens: count(usage.input_tokens.or(usage.prompt_tokens)),
+            cached_tokens: count(cached_tokens),
+            output_tokens: count(usage.output_tokens.or(usage.completion_tokens)),
             milliseconds: usage.seconds.map(milliseconds).unwrap_or_default(),
             ..Self::default()
         }
@@ -253,6 +254,12 @@ mod tests {
         assert_eq!((usage.cached_tokens, usage.output_tokens), (5, 3));
         let tokens = usage.tokens();
         assert_eq!((tokens.input_tokens, tokens.cache_read_tokens), (3, 5));
+        let endless =
+            r#"{"usage": {"prompt_tokens": 18446744073709551615, "completion_tokens": 9}}"#;
+        assert_eq!(
+            read(endless).unwrap().tokens().total_tokens(),
+            MAX_TOKENS + 9
+        );
         let duration = r#"{"text": "a", "usage": {"type": "duration", "seconds": 7}}"#;
         assert_eq!(read(duration).unwrap().milliseconds, 7000);
         let verbose = r#"{"text": "a", "duration": "2.5"}"#;

@@ -4,7 +4,9 @@ use memchr::memmem;
 
 use crate::accounts::pricing::Prices;
 use crate::domain::Amount;
+use crate::engine::upstreams::JSON_TYPE;
 use crate::engine::upstreams::MeteredUsage;
+use crate::engine::upstreams::PICTURE_TOKENS;
 use crate::engine::upstreams::UpstreamEndpoint;
 use crate::engine::upstreams::UpstreamPrice;
 use crate::engine::upstreams::UpstreamRequest;
@@ -12,8 +14,6 @@ use crate::runtime::compute::in_place;
 
 /// Beginning of a JSON string with a file in it.
 const DATA_URL: &[u8] = b"\"data:";
-/// Estimated tokens of such a file: those of a large picture.
-const FILE_TOKENS: u64 = 1600;
 
 /// Estimate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,11 @@ impl CallEstimate {
         prices: &Prices,
         assumed_output_tokens: u64,
     ) -> Self {
-        let is_json = request.content_type == "application/json";
+        let is_json = request.content_type == JSON_TYPE;
         let input_tokens = if is_json {
             in_place(request.body.len(), || prompt_tokens(&request.body, prices))
+        } else if price.asks_for_input() {
+            request.estimate.input_tokens
         } else {
             0
         };
@@ -60,11 +62,12 @@ impl CallEstimate {
             output_tokens,
             ..of_request
         };
-        // Of other answers than chats the tokens are a guess that counts for the price alone.
-        let tokens = if request.endpoint == UpstreamEndpoint::Chat {
-            input_tokens.saturating_add(output_tokens)
-        } else {
-            input_tokens
+        // Tokens of files, and of other answers than chats, are a guess that counts for the price
+        // alone.
+        let tokens = match request.endpoint {
+            UpstreamEndpoint::Chat => input_tokens.saturating_add(output_tokens),
+            _ if is_json => input_tokens,
+            _ => 0,
         };
         Self {
             request: of_request,
@@ -82,7 +85,7 @@ fn prompt_tokens(body: &[u8], prices: &Prices) -> u64 {
     let mut rest = body;
     while let Some(start) = memmem::find(rest, DATA_URL) {
         let (text, file) = rest.split_at(start + DATA_URL.len());
-        tokens += prices.tokens_of(&String::from_utf8_lossy(text)) + FILE_TOKENS;
+        tokens += prices.tokens_of(&String::from_utf8_lossy(text)) + PICTURE_TOKENS;
         let end = memchr::memchr(b'"', file).unwrap_or(file.len());
         rest = &file[end..];
     }
@@ -124,11 +127,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn files_of_a_form_are_estimated_by_the_unit_of_their_price() {
+        let audio = "a".repeat(100_000);
+        let body = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n{audio}\r\n\
+             --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nw\r\n--x--\r\n"
+        );
+        let form = Some("multipart/form-data; boundary=x");
+        let endpoint = UpstreamEndpoint::Transcriptions;
+        let request = UpstreamRequest::read(endpoint, form, body.into(), None).await;
+        let request = request.unwrap();
+        // 50 seconds, and 500 tokens of them.
+        for (price, nanos) in [("minute 0.006", 5_000_000), ("input 1", 500_000)] {
+            let estimate = CallEstimate::new(&request, price.parse().unwrap(), &prices(), 100);
+            assert_eq!(estimate.amount.money.nanos(), nanos, "{price}");
+            assert_eq!(estimate.amount.tokens, 0, "{price}");
+        }
+    }
+
+    #[tokio::test]
     async fn file_in_a_request_counts_as_a_picture() {
         let body = |data: &str| format!("{{\"model\": \"c\", \"url\": \"data:{data}\"}}");
         let small = estimate(UpstreamEndpoint::Chat, body("a"), "free").await;
         let large = estimate(UpstreamEndpoint::Chat, body(&"a".repeat(1 << 20)), "free").await;
         assert_eq!(small, large);
-        assert!(small.request.input_tokens >= FILE_TOKENS);
+        assert!(small.request.input_tokens >= PICTURE_TOKENS);
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::domain::Caller;
+use crate::domain::EndUser;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Message;
@@ -24,8 +25,13 @@ use crate::engine::hooks::HookPoint;
 use crate::engine::hooks::Hooks;
 use crate::engine::hooks::TurnHooks;
 use crate::engine::upstreams::AnswerForm;
+use crate::engine::upstreams::JSON_TYPE;
 use crate::engine::upstreams::UpstreamEndpoint;
 use crate::engine::upstreams::UpstreamRequest;
+use crate::engine::upstreams::is_read_as;
+
+/// Members of messages and of their parts that hooks are shown, or that say what they are.
+const SHOWN_MEMBERS: [&str; 3] = ["content", "role", "text"];
 
 /// Author of a text in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +60,23 @@ pub(super) async fn call_before(
             texts.push((author, text.clone()));
         });
     }
-    let turn = turn_of(&request.model, &texts);
+    let end_user = caller.end_user.as_ref().or(request.end_user.as_ref());
+    let turn = turn_of(&request.model, &texts, end_user);
     let Some(hooks) = all.for_turn(caller, &turn) else {
         return Ok(None);
     };
+    let is_json = request.content_type == JSON_TYPE;
+    if is_json && body.as_ref().is_none_or(has_ambiguous_member) {
+        return Err(invalid(
+            "Hooks of this server look at this request, and cannot be sure to read its body as the other server does. Send plain \
+             JSON, with the members of messages in lower case.",
+        ));
+    }
     let is_streamed_chat = endpoint == UpstreamEndpoint::Chat && request.form == AnswerForm::Events;
     if is_streamed_chat && hooks.are_at(HookPoint::After) {
-        let message =
-            "Hooks of this server look at whole answers of this model. Send `\"stream\": false`.";
-        return Err(Failure::new(FailureKind::InvalidRequest, message).into());
+        return Err(invalid(
+            "Hooks of this server look at whole answers of this model. Send `\"stream\": false`.",
+        ));
     }
     let mut changed = turn.clone();
     hooks.call_before(&mut changed).await?;
@@ -75,8 +89,11 @@ pub(super) async fn call_before(
                     *text = new;
                 }
             });
-            request.body = Bytes::from(body.to_string());
         }
+    }
+    if let Some(body) = body.filter(|_| hooks.are_at(HookPoint::Before)) {
+        // Also if nothing has changed: what is there twice is sent as the hooks have seen it.
+        request.body = Bytes::from(body.to_string());
     }
     Ok(Some(hooks))
 }
@@ -94,7 +111,8 @@ pub(super) async fn pass_answer(
         return Ok(body);
     }
     let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
-        return Ok(body);
+        let message = "Hooks of this server cannot read the answer of the other server, so it is not passed on.";
+        return Err(Failure::new(FailureKind::Upstream, message).into());
     };
     let before = answer.clone();
     let choices = answer.get_mut("choices").and_then(Value::as_array_mut);
@@ -114,6 +132,27 @@ pub(super) async fn pass_answer(
         return Ok(body);
     }
     Ok(Bytes::from(answer.to_string()))
+}
+
+fn invalid(message: &str) -> Error {
+    Failure::new(FailureKind::InvalidRequest, message).into()
+}
+
+/// True if a message of a chat, or a part of one, has a member that some servers read as one that
+/// hooks are shown.
+fn has_ambiguous_member(body: &Value) -> bool {
+    let is_ambiguous = |name: &str| {
+        let mut shown = SHOWN_MEMBERS.iter();
+        shown.any(|shown| name != *shown && is_read_as(name, shown))
+    };
+    let messages = body.get("messages").and_then(Value::as_array);
+    let messages = messages.into_iter().flatten().filter_map(Value::as_object);
+    let mut all = messages.flat_map(|message| {
+        let parts = message.get("content").and_then(Value::as_array);
+        let parts = parts.into_iter().flatten().filter_map(Value::as_object);
+        std::iter::once(message).chain(parts)
+    });
+    all.any(|object| object.keys().any(|name| is_ambiguous(name)))
 }
 
 /// Error: a hook has changed more than texts.
@@ -185,7 +224,7 @@ fn visit_content(
 
 /// Returns the turn that hooks see: instructions, messages, and a last one of the user as the
 /// prompt.
-fn turn_of(model: &str, texts: &[(TextAuthor, String)]) -> Turn {
+fn turn_of(model: &str, texts: &[(TextAuthor, String)], end_user: Option<&EndUser>) -> Turn {
     let mut turn = Turn {
         model: ModelName::new(model),
         system: Vec::new(),
@@ -194,7 +233,10 @@ fn turn_of(model: &str, texts: &[(TextAuthor, String)]) -> Turn {
         prompt: Vec::new(),
         sampling: Sampling::default(),
         project: None,
-        native: Native::default(),
+        native: Native {
+            end_user: end_user.map(|user| user.as_str().to_owned()),
+            ..Native::default()
+        },
     };
     for (author, text) in texts {
         let role = match author {
@@ -285,6 +327,28 @@ mod tests {
     }
 
     #[test]
+    fn member_that_hooks_may_miss_is_found() {
+        for (message, is_ambiguous) in [
+            (json!({"role": "user", "content": "a", "name": "b"}), false),
+            (
+                json!({"role": "user", "content": "a", "Content": "b"}),
+                true,
+            ),
+            (
+                json!({"role": "user", "content": [{"type": "text", "Text": "b"}]}),
+                true,
+            ),
+            (
+                json!({"role": "user", "content": [{"type": "text", "text": "b"}, "c"]}),
+                false,
+            ),
+        ] {
+            let body = json!({"messages": [message]});
+            assert_eq!(has_ambiguous_member(&body), is_ambiguous, "{body}");
+        }
+    }
+
+    #[test]
     fn changed_texts_go_back_to_their_places() {
         let all = [
             (TextAuthor::User, "a".to_owned()),
@@ -292,7 +356,7 @@ mod tests {
             (TextAuthor::Assistant, "c".to_owned()),
             (TextAuthor::User, "d".to_owned()),
         ];
-        let turn = turn_of("m", &all);
+        let turn = turn_of("m", &all, None);
         assert_eq!((turn.history.len(), turn.prompt.len()), (2, 1));
         assert_eq!(texts_of(turn.clone(), &all).unwrap(), ["a", "b", "c", "d"]);
         let mut more = turn;

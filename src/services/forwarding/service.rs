@@ -152,7 +152,10 @@ impl Forwarding {
         let group = endpoint.group();
         let default = deps.upstreams.default_model(group);
         let request = UpstreamRequest::read(endpoint, content_type, body, default).await?;
-        let caller = caller.streaming(request.form == AnswerForm::Events);
+        let mut caller = caller.streaming(request.form == AnswerForm::Events);
+        if caller.end_user.is_none() && caller.grant.end_users.reads_fields {
+            caller.end_user.clone_from(&request.end_user);
+        }
         let model = request.model.clone();
         let record = CallRecord::begin(&deps.activity, &deps.metrics, &caller, &model);
         let tracked = record.tracked().clone();
@@ -205,11 +208,11 @@ impl ForwardingDeps {
         let limits = permit.state();
         // Ordered by time: random ids touch, and so keep in memory, every page of the store.
         let id = Uuid::now_v7().to_string();
+        // Queued before the hold, so that a held call is never without its claim on disk.
+        let claimed = caller.claim.begin(ClaimedWork::Run);
         let hold = self.ledger.hold(caller, estimate.amount, &id).await;
         let hold = hold.inspect_err(|_| permit.settle(0))?.claimed(claimed);
         Ok(AdmittedCall {
-        // Queued before the hold, so that a held call is never without its claim on disk.
-        let claimed = caller.claim.begin(ClaimedWork::Run);
             request,
             hooks,
             estimate,
@@ -315,9 +318,7 @@ async fn collect(
         Ok((body, reported)) => {
             match reported {
                 Some(usage) => billing.record_usage(usage),
-                None if request.endpoint == UpstreamEndpoint::Chat => {
-                    billing.record_text(body.len() as u64);
-                }
+                None if request.asks_for_text() => billing.record_text(body.len() as u64),
                 None => {}
             }
             Ok((body, billing.finish().await))

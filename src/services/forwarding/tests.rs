@@ -16,6 +16,7 @@ use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Caller;
 use crate::domain::Cap;
+use crate::domain::EndUserTerms;
 use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
@@ -181,6 +182,38 @@ async fn call_that_may_not_be_made_reaches_no_upstream() {
 }
 
 #[tokio::test]
+async fn end_user_that_the_body_names_has_a_budget() {
+    let server = ScriptedUpstream::start(|_| ScriptedAnswer::json("{}")).await;
+    let service = forwarding(&server).await;
+    let endpoint = UpstreamEndpoint::Embeddings;
+    let daily = Cap {
+        tokens: Some(0),
+        money: None,
+    };
+    let budget = Budget {
+        daily,
+        ..Budget::default()
+    };
+    let caller = |reads_fields| {
+        with_grant(Grant {
+            end_users: EndUserTerms {
+                budget,
+                reads_fields,
+                ..EndUserTerms::default()
+            },
+            ..Grant::default()
+        })
+    };
+    let named = r#"{"model": "e", "input": "Hello", "user": "ann"}"#;
+    let over = forward(&service, caller(true), endpoint, named).await;
+    assert!(matches!(over, Err(Error::OverBudget(_))), "{over:?}");
+    assert!(server.requests().is_empty());
+    for (caller, body) in [(caller(true), EMBEDDING), (caller(false), named)] {
+        forward(&service, caller, endpoint, body).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn request_that_the_upstream_refuses_is_free() {
     let body = r#"{"error": {"message": "no such dimension"}}"#;
     let server =
@@ -338,6 +371,31 @@ async fn speech_and_images_are_charged_by_their_own_units() {
     answered.unwrap();
     let money = spent(&ledger).await.money.nanos() - money;
     assert_eq!(money, 2_000_000_000);
+}
+
+#[tokio::test]
+async fn request_that_hooks_may_misread_is_refused() {
+    let server = ScriptedUpstream::start(|_| ScriptedAnswer::json("{}")).await;
+    let mut deps = deps(&server).await;
+    deps.hooks = filters(&[
+        "name = \"mask\"\nkind = \"filter\"\npoints = [\"before\"]\nwords = [\"word\"]\n",
+    ]);
+    let service = Forwarding::new(deps);
+    for body in [
+        r#"{"model": "c", "messages": [{"role": "user", "content": "my word"}], "x": 1e400}"#,
+        r#"{"model": "c", "messages": [{"role": "user", "content": "", "Content": "my word"}]}"#,
+        r#"{"model": "c", "messages": [], "Messages": [{"role": "user", "content": "my word"}]}"#,
+    ] {
+        let refused = forward(&service, caller(), UpstreamEndpoint::Chat, body).await;
+        let kind = failure_kind(&refused.unwrap_err());
+        assert_eq!(kind, FailureKind::InvalidRequest, "{body}");
+    }
+    assert!(server.requests().is_empty());
+    let twice =
+        r#"{"model": "c", "messages": [{"role": "user", "content": "my word", "content": "Hi"}]}"#;
+    let answered = forward(&service, caller(), UpstreamEndpoint::Chat, twice).await;
+    answered.unwrap();
+    assert!(!server.requests()[0].contains("word"));
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ use crate::telemetry::activity::TurnPhase;
 const DONE: &str = "[DONE]";
 /// Name of events without one.
 const UNNAMED: &str = "message";
+/// Maximum length of a line of events, in bytes; one with a picture has some megabytes. A line is
+/// scanned from its beginning with each piece of it.
+const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Boxed stream of a part of an answer.
 pub type ForwardedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
@@ -123,7 +126,7 @@ impl StreamedEvents {
         upstream: &str,
         request: &UpstreamRequest,
     ) -> Self {
-        let pieces: Pieces = Box::pin(body.into_pieces());
+        let pieces = bounded_lines(body.into_pieces(), MAX_LINE_BYTES, upstream.to_owned());
         Self {
             events: Box::pin(pieces.eventsource()),
             tracked: billing.tracked().clone(),
@@ -222,5 +225,45 @@ impl StreamedEvents {
 
     fn broken(&self, what: &str) -> Error {
         broken_answer(&self.upstream, what).into()
+    }
+}
+
+/// Passes pieces on until a line has more than `max_bytes`, which is a failure of `upstream`.
+fn bounded_lines(
+    pieces: impl Stream<Item = Result<Bytes, Failure>> + Send + 'static,
+    max_bytes: usize,
+    upstream: String,
+) -> Pieces {
+    let mut line_bytes = 0_usize;
+    Box::pin(pieces.map(move |piece| {
+        let piece = piece?;
+        line_bytes = match memchr::memrchr(b'\n', &piece) {
+            Some(end) => piece.len() - end,
+            None => line_bytes.saturating_add(piece.len()),
+        };
+        if line_bytes > max_bytes {
+            return Err(broken_answer(&upstream, "sent a line that is too long"));
+        }
+        Ok(piece)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn line_over_its_limit_is_a_failure() {
+        for (sent, passed) in [
+            (["12345", "67890", "\n"], 3),
+            (["12345", "6789\n1", "234567"], 3),
+            (["12345", "67890", "1"], 2),
+        ] {
+            let pieces = sent.map(|text| Ok(Bytes::from_static(text.as_bytes())));
+            let bounded = bounded_lines(stream::iter(pieces), 10, "other".to_owned());
+            let results: Vec<_> = bounded.collect().await;
+            let good = results.iter().filter(|piece| piece.is_ok()).count();
+            assert_eq!((results.len(), good), (3, passed), "{sent:?}");
+        }
     }
 }

@@ -259,6 +259,38 @@ async fn batch_that_is_sent_twice_is_applied_once() {
     assert_eq!(verdicts, [1, 1, 1, 1, 0]);
 }
 
+/// A copy that was held up on its way comes after the batches that follow it.
+#[tokio::test]
+async fn batch_that_comes_after_a_later_one_changes_nothing() {
+    let redis = RedisServer::start_with(&[]);
+    let store = redis.store(TaskTracker::new());
+    let scopes: Arc<[LimitedScope]> =
+        [LimitedScope::new(LimitScope::Key, "k", concurrent(1))].into();
+    let admit = |id| LimitRequest::Admit {
+        scopes: Arc::clone(&scopes),
+        id,
+        tokens: 0,
+    };
+    let end = |id| LimitRequest::End {
+        scopes: Arc::clone(&scopes),
+        id,
+    };
+    let steps = [
+        (8, admit(1), Some(1)),
+        (9, admit(2), Some(0)),
+        (10, end(1), None),
+        // Admitted again, it would have the only place for ever.
+        (8, admit(1), None),
+        (9, admit(2), None),
+        (11, admit(3), Some(1)),
+    ];
+    for (number, request, verdict) in steps {
+        let batch = Batch::new("s", number, &[request]);
+        let answer = store.run_script(batch::script(), batch.keys, batch.arguments);
+        assert_eq!(answer.await.unwrap().first().copied(), verdict, "{number}");
+    }
+}
+
 #[tokio::test]
 async fn state_of_limits_expires() {
     let redis = RedisServer::start_with(&[]);

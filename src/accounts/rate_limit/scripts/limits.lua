@@ -12,7 +12,8 @@
 -- which limit (0 requests, 1 tokens, 2 concurrent requests), its value and the wait in ns (-1: for ever); then for each scope
 -- limit, remaining amount and time until it is full in ns, of requests and of tokens (limit -1: none).
 --
--- A batch that is sent again is answered again. Times are in ns since the base of a scope, all numbers are integers, and exact
+-- A batch that is sent again is answered again. One that is older than the last changes nothing and is answered with nothing: its
+-- server has gone on, and nobody waits for the answer. Times are in ns since the base of a scope, all numbers are integers, and exact
 -- below 2^53: amounts of money are not among them. A bucket is that of bucket.rs: limit (l), time when it is full without the open
 -- debits (s) and with them (f), and debits (d) of server (n), id (i), weight (w), earliest time (m), settled (c: 1 or 0).
 
@@ -52,6 +53,9 @@ if made then
   local last, answer = cmsgpack.unpack(made)
   if last == batch then
     return answer
+  end
+  if tonumber(batch) < tonumber(last) then
+    return {}
   end
 end
 

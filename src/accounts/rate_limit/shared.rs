@@ -433,11 +433,16 @@ fn release(waiters: &mut [Option<OutcomeWaiter>], error: &store::Error) {
     }
 }
 
-/// Returns true if the batch may be applied later, or is applied already.
+/// Returns true if the batch may be applied later, or is applied already. All that may pass counts: the
+/// ends in a dropped batch would leave their requests running for ever.
 fn is_temporary(error: &store::Error) -> bool {
     matches!(
         error,
-        store::Error::Unreachable(_) | store::Error::OutOfMemory(_)
+        store::Error::Unreachable(_)
+            | store::Error::OutOfMemory(_)
+            | store::Error::Suspended(_)
+            // Its credentials or permissions are being changed.
+            | store::Error::Unsuitable { .. }
     )
 }
 

@@ -241,6 +241,40 @@ async fn limits_refuse_while_redis_is_away_and_keep_corrections() {
 }
 
 #[tokio::test]
+async fn ends_are_made_up_for_when_redis_takes_changes_again() {
+    let redis = RedisServer::start_with(&[]);
+    let limits = server(&redis);
+    let caller = caller("k", concurrent(1), NONE);
+    for (fault, repair) in [
+        (
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
+        ),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        (
+            "ACL SETUSER default -@scripting",
+            "ACL SETUSER default +@scripting",
+        ),
+    ] {
+        flush(&limits).await;
+        let running = limits.admit(&caller, 0).await.unwrap();
+        redis.run::<()>(fault);
+        let refused = limits.admit(&caller, 0).await;
+        assert!(
+            matches!(refused, Err(AdmitError::Store(_))),
+            "{fault}: {refused:?}"
+        );
+        drop(running);
+        redis.run::<()>(repair);
+        let deadline = Instant::now() + DEADLINE;
+        while limits.admit(&caller, 0).await.is_err() {
+            assert!(Instant::now() < deadline, "{fault}: the end is lost");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn batch_that_is_sent_twice_is_applied_once() {
     let redis = RedisServer::start_with(&[]);
     let store = redis.store(TaskTracker::new());

@@ -48,7 +48,8 @@ fn failed(error: Error) -> ApiError {
         | Error::Conflict
         | Error::Fenced
         | Error::Unreachable(_)
-        | Error::OutOfMemory(_) => ErrorKind::StorageUnavailable,
+        | Error::OutOfMemory(_)
+        | Error::Suspended(_) => ErrorKind::StorageUnavailable,
         _ => ErrorKind::Internal,
     };
     let message = format!("{error}; see the log of the server");

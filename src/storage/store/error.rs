@@ -28,6 +28,9 @@ pub enum Error {
     /// The server that keeps the records has no memory for a write.
     #[error("the memory of the store's Redis is full")]
     OutOfMemory(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The server that keeps the records answers, and takes no writes or scripts for the time being.
+    #[error("the Redis of the store takes no changes now")]
+    Suspended(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// This server was silent for so long that the others take it for dead.
     #[error("this server was silent for too long, and the others have taken over from it")]
     Fenced,
@@ -90,6 +93,10 @@ impl Error {
                 "see that Redis runs, and that redis.url is its address from this machine; `redis-cli -u URL ping` tries it",
             ),
             Self::OutOfMemory(_) => Some("raise `maxmemory` of Redis, or remove stored records"),
+            Self::Suspended(_) => Some(
+                "see the log of Redis: its disk is full or fails (MISCONF), its replicas are missing (NOREPLICAS), or a script runs \
+                 for long (BUSY)",
+            ),
             Self::Unsuitable { hint, .. } => Some(hint),
             _ => None,
         }

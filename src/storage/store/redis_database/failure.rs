@@ -49,8 +49,10 @@ pub(super) fn to_store_error(error: RedisError) -> Error {
             hint: "set redis.username and redis.password_file to a user of Redis who may use the keys that begin with redis.prefix \
                    in braces, and scripts (EVAL, EVALSHA)",
         }
-    } else if is_out_of_memory(&error) {
+    } else if has_code(&error, "OOM") {
         Error::OutOfMemory(Arc::new(error))
+    } else if is_suspended(&error) {
+        Error::Suspended(Arc::new(error))
     } else {
         Error::engine(error)
     }
@@ -63,11 +65,60 @@ fn is_sign_in_failure(error: &RedisError) -> bool {
     ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
-/// Returns true if Redis has no memory for a write. Versions before 7 tell it within the error of the
+/// Returns true if Redis refuses writes or scripts until something outside of them changes: its disk
+/// fails, replicas are missing, or another script runs or was ended by an operator.
+fn is_suspended(error: &RedisError) -> bool {
+    let was_killed = || {
+        let detail = error.detail();
+        detail.is_some_and(|detail| detail.contains("Script killed by user"))
+    };
+    ["MISCONF", "NOREPLICAS", "BUSY"]
+        .into_iter()
+        .any(|code| has_code(error, code))
+        || was_killed()
+}
+
+/// Returns true if Redis answers with `code`. Versions before 7 tell it within the error of the
 /// script.
-fn is_out_of_memory(error: &RedisError) -> bool {
-    error.code() == Some("OOM")
-        || error
-            .detail()
-            .is_some_and(|detail| detail.contains("-OOM "))
+fn has_code(error: &RedisError, code: &str) -> bool {
+    let is_within = |detail: &str| detail.contains(&format!("-{code} "));
+    error.code() == Some(code) || error.detail().is_some_and(is_within)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    fn converted(code: &str, detail: &str) -> Error {
+        let detail = Some(detail.to_owned());
+        to_store_error(make_extension_error(code.to_owned(), detail))
+    }
+
+    #[test]
+    fn refusals_that_end_by_themselves_are_told_apart() {
+        for (code, detail) in [
+            ("MISCONF", "Errors writing to the AOF file: No space left"),
+            ("NOREPLICAS", "Not enough good replicas to write. script: 1"),
+            ("BUSY", "Redis is busy running a script."),
+            ("ERR", "Error running script: -NOREPLICAS Not enough good"),
+            ("ERR", "Script killed by user with SCRIPT KILL... script: 1"),
+        ] {
+            let error = converted(code, detail);
+            assert!(matches!(error, Error::Suspended(_)), "{code}: {error:?}");
+            assert!(error.hint().is_some());
+        }
+        for (code, detail) in [
+            ("OOM", "command not allowed"),
+            ("ERR", "@user_script: 9: -OOM command not allowed"),
+        ] {
+            let error = converted(code, detail);
+            assert!(matches!(error, Error::OutOfMemory(_)), "{code}: {error:?}");
+        }
+        for (code, detail) in [("ERR", "wrong number"), ("BUSYKEY", "exists")] {
+            let error = converted(code, detail);
+            assert!(matches!(error, Error::Engine(_)), "{code}: {error:?}");
+        }
+    }
 }

@@ -11,9 +11,10 @@ use crate::runtime::setting;
 
 /// Maximum length of the prefix, in bytes. It is part of each key.
 const MAX_PREFIX_BYTES: usize = 64;
-/// Bounds of the response timeout, in milliseconds.
+/// Bounds of the response timeout, in milliseconds. A sign of life that is not answered is sent once more,
+/// which takes up to three timeouts with the connection in between: not longer than the writer's lease.
 const MIN_TIMEOUT_MS: u64 = 50;
-const MAX_TIMEOUT_MS: u64 = 60_000;
+const MAX_TIMEOUT_MS: u64 = 5_000;
 
 /// Address of a Redis, with the credentials and the place of the records in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -111,5 +112,9 @@ mod tests {
             assert!(read(&format!("prefix = \"{prefix}\"")).is_err(), "{prefix}");
         }
         assert!(read("response_timeout_ms = 1").is_err());
+        assert!(read("response_timeout_ms = 5000").is_ok());
+        let longest = 3 * Duration::from_millis(MAX_TIMEOUT_MS);
+        assert!(longest <= super::super::WRITER_LEASE);
+        assert!(read("response_timeout_ms = 5001").is_err());
     }
 }

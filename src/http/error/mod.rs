@@ -100,11 +100,11 @@ impl ApiError {
     }
 
     /// Error: the store or the files (`part`) cannot be read or written now. The cause is for the
-    /// log only.
+    /// log only; the records may be on the disk or in a Redis.
     fn unreachable(part: &str, cause: impl Error + Send + Sync + 'static) -> Self {
         let message = format!(
-            "This server cannot use its {part} now: its disk is full or fails. Try again later. \
-             Operator: see its log."
+            "This server cannot use its {part} now: its disk is full or fails, or it cannot reach where its records are. \
+             Try again later. Operator: see its log."
         );
         Self::new(ErrorKind::StorageUnavailable, message)
             .retry_after(RETRY_AFTER_RESTART)

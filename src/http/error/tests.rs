@@ -256,7 +256,7 @@ fn key_and_project_errors_map_to_status_and_code() {
 400 invalid_request_error invalid_value id | - - | -
     The project 'proj_1' has keys that are not revoked, such as 'key_1'. Revoke them first.
 503 server_error storage_unavailable - | 1 1000 | -
-    This server cannot use its store now: its disk is full or fails. Try again later. Operator: see its log.
+    This server cannot use its store now: its disk is full or fails, or it cannot reach where its records are. Try again later. Operator: see its log.
 ");
 }
 

@@ -16,6 +16,9 @@ pub(super) static COMMIT: LazyLock<RedisScript> =
 /// Script that reads consecutive records, with its text.
 pub(super) static RANGE: LazyLock<RedisScript> =
     LazyLock::new(|| RedisScript::new(include_str!("scripts/range.lua")));
+/// Script that registers a writer, with its text.
+pub(super) static REGISTER: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/register.lua")));
 /// Script that ends the wait for a commit without an answer, with its text.
 pub(super) static SETTLE: LazyLock<RedisScript> =
     LazyLock::new(|| RedisScript::new(include_str!("scripts/settle.lua")));

@@ -432,6 +432,28 @@ async fn redis_without_memory_refuses_changes_and_keeps_removals() {
     assert_eq!(number(&store, "a").await, 1);
 }
 
+/// A server that was silent for too long has to come back to make room.
+#[tokio::test]
+async fn server_without_a_lease_removes_records_while_redis_has_no_memory() {
+    let server = RedisServer::start();
+    let store = open(&server.config());
+    add_one(&store, "a").await.unwrap();
+    for writer in server.run::<Vec<String>>("KEYS {test}:writer:*") {
+        server.run::<()>(&format!("DEL {writer}"));
+    }
+    server.run::<()>("CONFIG SET maxmemory 1");
+    let remove = |transaction: &mut Transaction<'_>| {
+        transaction.remove(key("a"));
+        Ok::<_, Error>(())
+    };
+    let refused = store.transaction(remove).await;
+    assert!(matches!(refused, Err(Error::Fenced)), "{refused:?}");
+    store.transaction(remove).await.unwrap();
+    assert_eq!(number(&store, "a").await, 0);
+    let refused = add_one(&store, "a").await;
+    assert!(matches!(refused, Err(Error::OutOfMemory(_))), "{refused:?}");
+}
+
 #[tokio::test]
 async fn store_fails_at_once_while_redis_is_away_and_works_when_it_is_back() {
     let mut server = RedisServer::start();

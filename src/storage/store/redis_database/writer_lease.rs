@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use redis::Connection;
 use redis::RedisResult;
+use redis::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::Error;
+use super::commit_call::array;
+use super::commit_call::bytes;
+use super::commit_call::integer;
 use super::connections::Connections;
+use super::failure::UnexpectedAnswer;
 use super::key_names::KeyNames;
+use super::script_call::REGISTER;
 use super::script_call::SETTLE;
 use super::script_call::ScriptCall;
 use super::versioned_value::version_of_commit;
@@ -65,7 +71,7 @@ impl RedisClock {
 }
 
 impl WriterLease {
-    /// Registers a new writer.
+    /// Registers a new writer, also while the memory of Redis is full.
     ///
     /// # Errors
     /// Fails when Redis fails.
@@ -75,18 +81,14 @@ impl WriterLease {
     ) -> Result<RegisteredWriter, Error> {
         let id = Uuid::new_v4();
         let name = id.simple().to_string();
-        let (key, lease) = (names.writer(&name), WRITER_LEASE.as_millis() as u64);
-        let head = names.head();
-        let (seconds, head) = connections.run(|connection| {
-            let mut set = redis::cmd("SET");
-            // Sent twice, it may come after the first commits, and must not take their number back.
-            set.arg(key.as_slice()).arg(0).arg("NX");
-            set.arg("PX").arg(lease);
-            set.exec(connection)?;
-            let (seconds, _): (u64, u64) = redis::cmd("TIME").query(connection)?;
-            let head: Option<Vec<u8>> = redis::cmd("GET").arg(head.as_slice()).query(connection)?;
-            Ok((seconds, head.unwrap_or_default()))
-        })?;
+        let call = ScriptCall {
+            script: &REGISTER,
+            keys: vec![names.writer(&name), names.head()],
+            arguments: vec![WRITER_LEASE.as_millis().to_string().into_bytes()],
+        };
+        let answer = connections.run(|connection| call.run(connection))?;
+        let (seconds, head) =
+            read_answer(answer).ok_or_else(|| UnexpectedAnswer::to("a registration"))?;
         let lease = Self {
             name,
             tag: id.as_u64_pair().0,
@@ -169,6 +171,12 @@ impl WriterLease {
         }
         Ok(is_renewed)
     }
+}
+
+/// Returns the time and the name of the last commit from the answer to a registration.
+fn read_answer(answer: Value) -> Option<(u64, Vec<u8>)> {
+    let mut parts = array(answer)?.into_iter();
+    Some((integer(&parts.next()?)?, bytes(parts.next()?)?))
 }
 
 fn extend(connection: &mut Connection, key: &[u8]) -> RedisResult<bool> {

@@ -64,6 +64,7 @@ async fn data_dir_with_charges() -> TempDir {
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
             baseline: None,
+            sign_in: None,
         };
         hold.settle(charge).await.unwrap();
     }

@@ -39,15 +39,15 @@ async fn tokens_of_an_end_user_are_corrected_as_those_of_its_key() {
     let caller = for_end_user("ann");
     let mut permit = limits.admit(&caller, 0).await.unwrap();
     limits
-        .take_end_user(&mut permit, &caller, 90)
+        .take_end_user(&mut permit, &caller, 40)
         .await
         .unwrap();
     // Only the first call takes anything.
     limits
-        .take_end_user(&mut permit, &caller, 90)
+        .take_end_user(&mut permit, &caller, 40)
         .await
         .unwrap();
-    assert_eq!(permit.state().tokens.unwrap().remaining, 10);
+    assert_eq!(permit.state().tokens.unwrap().remaining, 60);
     permit.take_tokens(50).await.unwrap();
     assert_eq!(permit.state().tokens.unwrap().remaining, 50);
     permit.settle(30);

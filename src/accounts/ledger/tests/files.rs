@@ -51,12 +51,12 @@ async fn newer_ledger_is_refused_with_advice() {
     change(&test_ledger.store, |transaction| {
         transaction.put(
             storage_keys::head(),
-            [&[3], b"what comes".as_slice()].concat(),
+            [&[4], b"what comes".as_slice()].concat(),
         );
     })
     .await;
     let error = reopen(&test_ledger).await.unwrap_err();
-    insta::assert_snapshot!(error, @"the ledger has version 3, and this program knows versions up to 2");
+    insta::assert_snapshot!(error, @"the ledger has version 4, and this program knows versions up to 3");
     assert!(
         error
             .hint()
@@ -343,7 +343,7 @@ async fn close_of_an_unreadable_hold_is_not_retried() {
     assert!(matches!(error, Error::Unreadable(_)), "{error}");
     assert_eq!(
         error.to_string(),
-        "the stored hold 3 cannot be read: its version is 9, and this program can read versions up to 2"
+        "the stored hold 3 cannot be read: its version is 9, and this program can read versions up to 3"
     );
     assert!(
         test_ledger

@@ -14,6 +14,8 @@ use crate::storage::store::Transaction;
 const EMPTY_SAVINGS_BYTES: usize = 12;
 /// Number of bytes of the end user in a hold or charge without any.
 const NO_END_USER_BYTES: usize = 1;
+/// Length of a sign-in that is not named, as a record has it.
+const NO_SIGN_IN_BYTES: usize = 1;
 
 /// Asserts that `bytes` are read as `expected`.
 #[track_caller]
@@ -197,7 +199,7 @@ async fn rewrite_as_version_1(store: &Store) {
     let written = store.transaction(move |transaction: &mut Transaction<'_>| {
         for (key, value) in &records {
             let savings = match storage_keys::TABLE.key_suffix(key)[0] {
-                b'c' => 1 + NO_END_USER_BYTES,
+                b'c' => 1 + NO_END_USER_BYTES + NO_SIGN_IN_BYTES,
                 b'h' => NO_END_USER_BYTES,
                 b'u' => EMPTY_SAVINGS_BYTES,
                 _ => 0,

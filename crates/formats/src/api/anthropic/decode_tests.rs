@@ -415,7 +415,7 @@ fn errors_name_the_invalid_field() {
         (
             with(json!({"fallbacks": ["opus"]})),
             "fallbacks",
-            "restricted to some models",
+            "by the rules of the",
         ),
     ]);
 }

@@ -2,14 +2,17 @@
 # Checks what claude-switchboard needs on this machine, says what to do for what is missing, and starts it.
 #
 #   ./quickstart.sh              checks, asks on a terminal, and starts the server from source (`make run`)
-#   ./quickstart.sh --container  checks what a container needs, and starts it (`docker compose up`)
+#   ./quickstart.sh --container  checks what a container needs, and starts it (`docker compose up`, or podman's)
 #   ./quickstart.sh --check      checks only; exits with 1 if something is missing
 #   ./quickstart.sh --yes        does not ask
 #   PORT=8090 ./quickstart.sh    another port than 8080
 set -euo pipefail
 cd "$(dirname -- "${BASH_SOURCE[0]}")"
 
-MIN_NODE=20 MIN_DISK_MIB=4096 MIN_MEMORY_MIB=2048
+# Node.js is for npm alone: the Claude CLI that npm installs runs without it.
+MIN_NODE=18 MIN_DISK_MIB=4096 MIN_MEMORY_MIB=2048
+# The first versions that read `env_file` of docker-compose.yml.
+MIN_COMPOSE=2.24 MIN_PODMAN_COMPOSE=1.2
 port=${PORT:-8080}
 way=source check_only='' assume_yes='' failed=0 warned=0
 
@@ -31,6 +34,16 @@ warn() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# is_older VERSION MINIMUM: whether the first two numbers of the version are below those of the minimum.
+is_older() {
+    local major=${1%%.*} minor=${1#*.}
+    minor=${minor%%.*}
+    ((major < ${2%%.*} || (major == ${2%%.*} && minor < ${2#*.})))
+}
+
+# Start of commands for root; nothing where root has no sudo, as in a container.
+as_root() { if ((EUID != 0)) || has sudo; then echo 'sudo '; fi; }
+
 # Name of the package manager of this system; `brew` on macOS, nothing if none is known.
 package_manager() {
     local name
@@ -49,10 +62,10 @@ package_manager() {
 # install_hint DEBIAN FEDORA ARCH SUSE ALPINE HOMEBREW URL: how to install the package on this system.
 install_hint() {
     case $(package_manager) in
-        apt-get) echo "sudo apt-get install $1" ;;
-        dnf) echo "sudo dnf install $2" ;;
-        pacman) echo "sudo pacman -S $3" ;;
-        zypper) echo "sudo zypper install $4" ;;
+        apt-get) echo "$(as_root)apt-get install $1" ;;
+        dnf) echo "$(as_root)dnf install $2" ;;
+        pacman) echo "$(as_root)pacman -S $3" ;;
+        zypper) echo "$(as_root)zypper install $4" ;;
         apk) echo "doas apk add $5" ;;
         brew) echo "brew install $6" ;;
         *) echo "install it from $7" ;;
@@ -74,11 +87,7 @@ check_source_tools() {
     else
         warn git 'not found; agents and updates need it' "$(install_hint git git git git git git https://git-scm.com)"
     fi
-    if has cargo; then
-        ok rust "$(cargo --version)"
-    else
-        missing rust 'cargo was not found' "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh, then open a new terminal"
-    fi
+    check_rust
     if has cc || has gcc || has clang; then
         ok compiler "$(command -v cc || command -v gcc || command -v clang)"
     else
@@ -104,13 +113,36 @@ check_source_tools() {
         warn curl 'not found; the examples of the documentation use it' \
             "$(install_hint curl curl curl curl curl curl https://curl.se)"
     fi
+    if has jq; then
+        ok jq "$(command -v jq)"
+    else
+        warn jq 'not found; the examples of the documentation read answers with it' \
+            "$(install_hint jq jq jq jq jq jq https://jqlang.org)"
+    fi
+}
+
+check_rust() {
+    local hint needed version
+    hint="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh, then open a new terminal"
+    needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    if ! has cargo; then
+        missing rust 'cargo was not found' "$hint"
+        return
+    fi
+    version=$(cargo --version)
+    # rustup loads the version that the checkout asks for.
+    if ! has rustup && [[ $version =~ [0-9]+\.[0-9]+ ]] && is_older "${BASH_REMATCH[0]}" "$needed"; then
+        missing rust "$version is older than $needed, as Rust from packages of the system often is" "$hint"
+    else
+        ok rust "$version"
+    fi
 }
 
 check_node() {
-    local version hint
-    hint="install Node.js $MIN_NODE or newer: $(install_hint 'nodejs npm' nodejs 'nodejs npm' nodejs 'nodejs npm' node https://nodejs.org)"
+    local version
     if ! has node || ! has npm; then
-        missing node 'node or npm was not found; the Claude CLI comes from npm' "$hint"
+        missing node 'node or npm was not found; the Claude CLI comes from npm' \
+            "install Node.js $MIN_NODE or newer: $(install_hint 'nodejs npm' nodejs 'nodejs npm' nodejs 'nodejs npm' node https://nodejs.org)"
         return
     fi
     version=$(node --version)
@@ -118,30 +150,49 @@ check_node() {
     if ((${version%%.*} >= MIN_NODE)); then
         ok node "$version"
     else
-        missing node "version $version is too old" "$hint; or https://nodejs.org"
+        missing node "version $version is too old" "install Node.js $MIN_NODE or newer from https://nodejs.org/en/download"
     fi
 }
 
-# Name of a container engine that has `compose`; nothing if there is none.
-engine() {
-    local name
-    for name in docker podman; do
-        if has "$name" && "$name" compose version >/dev/null 2>&1; then
-            echo "$name"
+# Words of the first command on this machine that is compose; nothing if there is none.
+compose_command() {
+    local words
+    for words in 'docker compose' 'podman compose' podman-compose; do
+        if has "${words%% *}" && $words version >/dev/null 2>&1; then
+            echo "$words"
             return
         fi
     done
 }
 
-check_engine() {
-    local found
-    found=$(engine)
-    if [[ -z $found ]]; then
-        missing engine 'no docker or podman with compose was found' "https://docs.docker.com/engine/install, or run without --container"
-    elif "$found" info >/dev/null 2>&1; then
-        ok engine "$found compose"
+# Hint for a machine without compose, or with one that is too old.
+compose_hint() {
+    if has podman && ! has docker; then
+        echo "pipx install podman-compose, which needs $MIN_PODMAN_COMPOSE or newer; or run without --container"
+    elif has docker; then
+        echo 'install the plugin docker-compose-plugin (docker-compose-v2 on Ubuntu): https://docs.docker.com/compose/install/linux'
     else
-        missing engine "$found is installed and does not answer" "start it; on Linux add yourself to the group docker: sudo usermod -aG docker $(id -un)"
+        echo 'https://docs.docker.com/engine/install, or run without --container'
+    fi
+}
+
+check_engine() {
+    local words engine version minimum=$MIN_COMPOSE
+    words=$(compose_command)
+    if [[ -z $words ]]; then
+        missing engine 'no docker or podman with compose was found' "$(compose_hint)"
+    else
+        version=$($words version 2>/dev/null)
+        [[ $version != *podman-compose* ]] || minimum=$MIN_PODMAN_COMPOSE
+        engine=${words%%[ -]*}
+        if [[ $version =~ [0-9]+\.[0-9]+ ]] && is_older "${BASH_REMATCH[0]}" "$minimum"; then
+            missing engine "$words ${BASH_REMATCH[0]} is older than $minimum" "$(compose_hint)"
+        elif "$engine" info >/dev/null 2>&1; then
+            ok engine "$words"
+        else
+            missing engine "$engine is installed and does not answer" \
+                "start it; on Linux add yourself to the group docker: sudo usermod -aG docker $(id -un)"
+        fi
     fi
     if [[ ! -f docker-compose.yml ]]; then
         missing compose 'docker-compose.yml is not here' 'run this in a whole checkout'
@@ -259,14 +310,15 @@ check_memory
 printf '\n%s missing, %s to know of\n' "$failed" "$warned"
 if ((failed > 0)); then
     echo 'Do what the arrows say, then run this again.'
-    [[ $way == container || -z $(engine) ]] || echo 'Or use a container, which needs no Rust and no Node.js: ./quickstart.sh --container'
+    [[ $way == container || -z $(compose_command) ]] || echo 'Or use a container, which needs no Rust and no Node.js: ./quickstart.sh --container'
     exit 1
 fi
 if [[ -n $check_only ]]; then exit 0; fi
 confirm || exit 0
 if [[ $way == container ]]; then
     printf '\nThe image is built first if there is none, which takes some ten minutes. Then the server is at http://127.0.0.1:%s.\n\n' "$port"
-    PUBLISH_PORT=$port exec "$(engine)" compose up
+    read -ra compose <<<"$(compose_command)"
+    PUBLISH_PORT=$port exec "${compose[@]}" up
 fi
 printf '\nThe first build takes about five minutes. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"
 # The server reads PORT as well, and would tell that --listen counts.

@@ -47,7 +47,8 @@ pub struct CliVersionReader {
 pub enum SetupError {
     /// The program does not exist.
     #[error(
-        "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
+        "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code@{tested}) or name it with --claude-bin",
+        tested = TESTED
     )]
     NotFound(String),
     /// The home of the workers could not be created.

@@ -320,7 +320,7 @@ if [[ $way == container ]]; then
     read -ra compose <<<"$(compose_command)"
     PUBLISH_PORT=$port exec "${compose[@]}" up
 fi
-printf '\nThe first build takes about five minutes. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"
+printf '\nThe first build takes five to ten minutes, twenty on a single busy core. Then the server is at http://127.0.0.1:%s; docs/QUICKSTART.md has what to ask it.\n\n' "$port"
 # The server reads PORT as well, and would tell that --listen counts.
 unset PORT
 exec make run ARGS="--listen 127.0.0.1:$port"

@@ -44,7 +44,10 @@ fn fallbacks_are_shown_behind_the_reason() {
     let table = with_rule(false);
     let told = "; else sonnet on overload, limit";
     let line = table.lines().find(|line| line.ends_with(told));
-    assert!(line.is_some_and(|line| line.contains("  opus  ")), "{table}");
+    assert!(
+        line.is_some_and(|line| line.contains("  opus  ")),
+        "{table}"
+    );
     assert_eq!(table.matches("; else ").count(), 1, "{table}");
     let json: serde_json::Value = serde_json::from_str(&with_rule(true)).unwrap();
     let rows = json["requests"].as_array().unwrap();

@@ -164,9 +164,14 @@ async fn bodies_that_the_document_has_are_read_and_no_others() {
 
 /// True if another server answers `path`, and this one has none: its bodies are not read.
 fn needs_upstream(path: &str) -> bool {
-    ["/v1/audio/", "/v1/embeddings", "/v1/images/", "/v1/moderations"]
-        .iter()
-        .any(|served| path.starts_with(served))
+    [
+        "/v1/audio/",
+        "/v1/embeddings",
+        "/v1/images/",
+        "/v1/moderations",
+    ]
+    .iter()
+    .any(|served| path.starts_with(served))
 }
 
 /// Returns a value of a type that `schema` does not allow.

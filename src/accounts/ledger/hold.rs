@@ -199,7 +199,7 @@ impl BudgetHold {
     /// Settles the hold: charges the real usage, even above the held amount or the rest of the
     /// budget. Returns the debited amount, which is on disk when the future is ready. The charge is
     /// made even if the future is dropped. Idempotent: an id that was closed before keeps its first
-    /// charge, which is returned.
+    /// charge, which is returned. One that another server charged as estimated gets this charge.
     ///
     /// # Errors
     /// Fails when the store fails. The charge is retried until it succeeds or the server ends; one

@@ -1,5 +1,7 @@
 //! Transactions on holds: place, raise, rename and close a hold.
 
+use std::iter;
+
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Grant;
@@ -219,7 +221,8 @@ pub(super) fn rename_hold(
     Ok(())
 }
 
-/// Closes the hold `id` if it is open. Idempotent: a hold that was charged before stays as it is.
+/// Closes the hold `id` if it is open. Idempotent: a hold that was closed before stays as it is, unless
+/// it was charged as estimated and its cost is known now.
 pub(super) fn close_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
@@ -229,10 +232,8 @@ pub(super) fn close_hold(
 ) -> Result<ClosedHold, Error> {
     let place = storage_keys::hold(id);
     let Some(held) = load_record::<HoldRecord>(transaction, &place)? else {
-        // Idempotent: the hold was released, or charged earlier.
-        let earlier: Option<ChargeRecord> = load_record(transaction, &storage_keys::charge(id))?;
         return Ok(ClosedHold {
-            debit: earlier.map(|charged| charged.amount()).unwrap_or_default(),
+            debit: close_again(transaction, now, id, closing, grant)?,
             charged: None,
             alerts: Vec::new(),
         });
@@ -275,24 +276,75 @@ pub(super) fn correct_charge(
         is_unknown: false,
         ..charged.clone()
     };
-    let day = charged.day();
-    let account = end_users::account(&charged.key, &charged.end_user);
-    let (key, project) = (&charged.key, &charged.project);
+    replace_charge(transaction, id, &charged, Some(&corrected), grant)
+}
+
+/// Closes the hold `id`, which is not open any more. A charge as estimated, by a server that took this
+/// one for dead, gives way to what is known of the run. Returns the debited amount.
+fn close_again(
+    transaction: &mut Transaction<'_>,
+    now: u64,
+    id: &str,
+    closing: HoldClosing,
+    grant: &Grant,
+) -> Result<Amount, Error> {
+    let Some(earlier) = load_record::<ChargeRecord>(transaction, &storage_keys::charge(id))? else {
+        return Ok(Amount::default());
+    };
+    let is_estimate = earlier.outcome == ChargeOutcome::Unknown;
+    let known = match closing {
+        HoldClosing::Settled(charge) if is_estimate => {
+            let held = HoldRecord {
+                epoch: 0,
+                taken_at: earlier.taken_at,
+                project: earlier.project.clone(),
+                key: earlier.key.clone(),
+                amount: earlier.amount(),
+                end_user: earlier.end_user.clone(),
+            };
+            Some(settled_record(&held, charge, now))
+        }
+        HoldClosing::Released if is_estimate => None,
+        _ => return Ok(earlier.amount()),
+    };
+    replace_charge(transaction, id, &earlier, known.as_ref(), grant)?;
+    Ok(known.as_ref().map(ChargeRecord::amount).unwrap_or_default())
+}
+
+/// Replaces the charge `earlier` with the id `id` by `charged`, in its record, the meters and the usage;
+/// removes it if that is `None`. Raises no alert: the next charge does.
+pub(super) fn replace_charge(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    earlier: &ChargeRecord,
+    charged: Option<&ChargeRecord>,
+    grant: &Grant,
+) -> Result<(), Error> {
+    let day = earlier.day();
+    let debit = charged.map(ChargeRecord::amount).unwrap_or_default();
+    let account = end_users::account(&earlier.key, &earlier.end_user);
+    let (key, project) = (&earlier.key, &earlier.project);
     for account in BudgetAccount::all(key, project, account.as_deref(), grant, day) {
         let place = storage_keys::meter(account.span, account.scope, account.name);
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
-        let spent = meter.spent.minus(AmountSum::of(charged.amount()));
-        meter.spent = spent.plus(AmountSum::of(corrected.amount()));
+        let spent = meter.spent.minus(AmountSum::of(earlier.amount()));
+        meter.spent = spent.plus(AmountSum::of(debit));
         transaction.put(place, meter.encode());
     }
-    let usage = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
-    let counters: UsageCounters = load_record(transaction, &usage)?.unwrap_or_default();
-    transaction.put(usage, counters.correct(&charged, &corrected).encode());
-    if let Some(usage) = end_users::usage_key(&charged) {
-        let counters: UsageCounters = load_record(transaction, &usage)?.unwrap_or_default();
-        transaction.put(usage, counters.correct(&charged, &corrected).encode());
+    for place in usage_keys(earlier) {
+        let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
+        let counters = counters.minus(UsageCounters::of(earlier));
+        if counters == UsageCounters::default() {
+            transaction.remove(place);
+        } else {
+            transaction.put(place, counters.encode());
+        }
     }
-    transaction.put(place, corrected.encode());
+    if let Some(charged) = charged {
+        return write_charge(transaction, id, charged);
+    }
+    transaction.remove(storage_keys::charge(id));
+    transaction.remove(storage_keys::charge_day(day, id));
     Ok(())
 }
 
@@ -379,13 +431,21 @@ fn write_charge(
     let day = charged.day();
     transaction.put(storage_keys::charge(id), charged.encode());
     transaction.put(storage_keys::charge_day(day, id), Vec::new());
-    let place = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
-    for place in [Some(place), end_users::usage_key(charged)]
-        .into_iter()
-        .flatten()
-    {
+    for place in usage_keys(charged) {
         let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
         transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
     }
     Ok(())
+}
+
+/// Returns the keys of the usage counters of `charged`: of its key and model, and of its end user.
+fn usage_keys(charged: &ChargeRecord) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let ChargeRecord {
+        project,
+        key,
+        model,
+        ..
+    } = charged;
+    let place = storage_keys::usage(project, charged.day(), key, model);
+    iter::once(place).chain(end_users::usage_key(charged))
 }

@@ -86,19 +86,6 @@ impl UsageCounters {
         }
     }
 
-    /// Replaces the money of `charged` by that of `corrected`, the same charge.
-    pub(super) fn correct(self, charged: &ChargeRecord, corrected: &ChargeRecord) -> Self {
-        let money = self.money.saturating_sub(nanos(charged.money));
-        let unknown = self.unknown.saturating_sub(charged.is_unknown.into());
-        let compared = self.compared.minus(SavingSums::of_charge(charged));
-        Self {
-            money: money.saturating_add(nanos(corrected.money)),
-            unknown: unknown.saturating_add(corrected.is_unknown.into()),
-            compared: compared.plus(SavingSums::of_charge(corrected)),
-            ..self
-        }
-    }
-
     /// Total of all token counts.
     pub(super) fn tokens(&self) -> u128 {
         let parts = [

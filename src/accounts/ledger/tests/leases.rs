@@ -138,14 +138,46 @@ async fn suspended_server_acquires_its_lease_again() {
     );
     sleep_seconds(10).await;
     assert_eq!(
+        shared.charges().await,
+        [("1".to_owned(), ChargeOutcome::Unknown)]
+    );
+    assert_eq!(
         early.settle(charge(7, 4)).await.unwrap(),
-        amount(20, 5),
-        "charged in full, once"
+        amount(7, 4),
+        "what is known replaces the estimate"
+    );
+    assert_eq!(
+        shared.charges().await,
+        [("1".to_owned(), ChargeOutcome::Answered)]
     );
     let late = begin(&suspended, "2").await;
     assert_eq!(shared.server("c").await.charged_holds, 0);
     late.settle(charge(7, 4)).await.unwrap();
     shared.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn estimate_of_a_run_that_did_not_take_place_is_taken_back() {
+    let shared = SharedStore::new();
+    let suspended = shared.server("a").await;
+    let settled = begin(&suspended, "1").await;
+    let released = begin(&suspended, "2").await;
+    let dropped = begin(&suspended, "3").await;
+    let other = shared.running_server("b").await;
+    sleep_seconds(4 * LEASE_SECONDS).await;
+    assert_eq!(shared.charges().await.len(), 3);
+    settled.settle(charge(7, 4)).await.unwrap();
+    assert_eq!(released.release().await.unwrap(), amount(0, 0));
+    drop(dropped);
+    shared.assert_sound().await;
+    let left = [
+        ("1".to_owned(), ChargeOutcome::Answered),
+        ("3".to_owned(), ChargeOutcome::Unknown),
+    ];
+    assert_eq!(shared.charges().await, left);
+    for (used, _) in budgets(&other.ledger, &daily(100)).await {
+        assert_eq!(used, amount(7 + 20, 4 + 5));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use super::RecordsError;
 use super::StartupContext;
 use super::alerts;
 use super::config_map;
+use super::records;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
@@ -71,7 +72,13 @@ impl Accounting {
             ..settings.ledger.clone()
         };
         let measured = context.metrics.ledger.clone();
-        let opened = Ledger::open_measured(store.clone(), Clock::system(), config, measured).await;
+        let (store_of_records, clock) = (store.clone(), Clock::system());
+        let opened = match records::open_journal(settings, tracker)? {
+            Some(journal) => {
+                Ledger::open_journaled(store_of_records, journal, clock, config, measured).await
+            }
+            None => Ledger::open_measured(store_of_records, clock, config, measured).await,
+        };
         let OpenedLedger {
             ledger,
             charged_holds: unknown,

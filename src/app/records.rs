@@ -23,9 +23,13 @@ const REDIS_HINT: &str =
     "see the log of Redis. If a later version of the program has written the records, use that one";
 const IN_MEMORY_HINT: &str =
     "commands have no access to records in the memory of a server: set store.backend to keep them";
+const JOURNAL_HINT: &str = "if the disk is full, free some space and start again. If the files are damaged, move the folder away: what \
+                            the last start of this server could not charge while Redis was away is then charged as estimated";
 
 /// Folder of the store within the data directory.
 pub(super) const STORE_FOLDER: &str = "store";
+/// Folder of the ledger's journal within the data directory.
+const JOURNAL_FOLDER: &str = "journal";
 /// Folder of uploaded files within the data directory and within a backup.
 pub(super) const FILES_FOLDER: &str = "files";
 
@@ -34,7 +38,8 @@ pub(super) const FILES_FOLDER: &str = "files";
 #[error("the records in {place} cannot be used")]
 pub struct RecordsError {
     place: String,
-    engine: StoreEngine,
+    /// Advice where the cause has none.
+    advice: &'static str,
     #[source]
     source: anyhow::Error,
 }
@@ -59,7 +64,11 @@ impl RecordsError {
     pub(super) fn new(settings: &Settings, error: impl Into<anyhow::Error>) -> Self {
         Self {
             place: place_of_records(settings),
-            engine: settings.store.backend,
+            advice: match settings.store.backend {
+                StoreEngine::Sled => DAMAGED_HINT,
+                StoreEngine::Memory => IN_MEMORY_HINT,
+                StoreEngine::Redis => REDIS_HINT,
+            },
             source: error.into(),
         }
     }
@@ -72,11 +81,7 @@ impl RecordsError {
             causes.find_map(|cause| cause.downcast_ref::<store::Error>()?.hint())
         };
         let hint = ledger.and_then(ledger::Error::hint).or_else(store);
-        hint.unwrap_or(match self.engine {
-            StoreEngine::Sled => DAMAGED_HINT,
-            StoreEngine::Memory => IN_MEMORY_HINT,
-            StoreEngine::Redis => REDIS_HINT,
-        })
+        hint.unwrap_or(self.advice)
     }
 }
 
@@ -169,6 +174,27 @@ pub(super) fn open_measured_store(
         StoreEngine::Redis => Store::open_shared(&settings.redis, tracker, metrics),
     };
     opened.map_err(|error| RecordsError::new(settings, error))
+}
+
+/// Opens the journal of what a store elsewhere cannot take while it is away; `None` if the records are
+/// on this machine. The caller must hold the data directory.
+///
+/// # Errors
+/// Fails when its files cannot be used.
+pub(super) fn open_journal(
+    settings: &Settings,
+    tracker: &TaskTracker,
+) -> Result<Option<Store>, RecordsError> {
+    if settings.store.backend != StoreEngine::Redis {
+        return Ok(None);
+    }
+    let folder = settings.server.data_dir.join(JOURNAL_FOLDER);
+    let opened = Store::open(&folder, settings.store, tracker.clone());
+    opened.map(Some).map_err(|error| RecordsError {
+        place: folder.display().to_string(),
+        advice: JOURNAL_HINT,
+        source: error.into(),
+    })
 }
 
 /// Opens the registry of keys and projects in `store`.

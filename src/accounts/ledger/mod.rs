@@ -36,12 +36,14 @@ mod charge_codec;
 mod charge_metrics;
 mod charges;
 mod clock;
+mod close_journal;
 mod codec;
 mod end_users;
 mod error;
 mod hold;
 mod migration;
 mod node_lease;
+mod pending_close;
 mod reader;
 mod records;
 mod render;
@@ -82,12 +84,13 @@ use crate::domain::Money;
 use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
-use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::LedgerMetrics;
 
+use close_journal::CloseJournal;
 use hold::HoldClosing;
 use node_lease::NodeLease;
 use node_lease::StartedEpoch;
+use pending_close::PendingClose;
 use reused_answers::ReusedAnswers;
 use transactions::ClosedHold;
 
@@ -169,34 +172,14 @@ struct LedgerInner {
     metrics: LedgerMetrics,
     /// Holds that the store failed to close; retried by the task in `sweep`.
     pending_closes: Mutex<Vec<PendingClose>>,
+    /// Copy of them on the disk of this server, if the store is elsewhere.
+    journal: CloseJournal,
     /// Answers from the response cache that are not on disk; written by the task in `sweep`.
     reused: Arc<ReusedAnswers>,
     /// Set while the last transaction failed because of the store.
     is_failing: AtomicBool,
     /// Last failure of the store, or the start of this server.
     steady_since: Mutex<Instant>,
-}
-
-/// Hold that is still to be closed.
-#[derive(Debug, Clone)]
-struct PendingClose {
-    id: String,
-    closing: HoldClosing,
-    grant: Arc<Grant>,
-}
-
-impl PendingClose {
-    /// Logs that the hold is not closed, and what was to be charged.
-    fn log_failure(&self, error: &Error) {
-        let charge = self.closing.charge();
-        tracing::error!(
-            hold.id = self.id.as_str(),
-            charge.tokens = charge.map(Charge::tokens),
-            charge.nano_usd = charge.and_then(|charge| charge.money).map(Money::nanos),
-            error = %ErrorChain(error),
-            "hold not closed"
-        );
-    }
 }
 
 impl fmt::Debug for Ledger {
@@ -230,6 +213,37 @@ impl Ledger {
         config: Config,
         metrics: LedgerMetrics,
     ) -> Result<OpenedLedger, Error> {
+        Self::open_with(store, CloseJournal::default(), clock, config, metrics).await
+    }
+
+    /// Opens the ledger as [`open_measured`](Self::open_measured) does. What cannot be closed while
+    /// `store` is away is kept in `journal`, which is this server's alone, and what the last start has
+    /// left there is closed first.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or `journal` fails.
+    pub async fn open_journaled(
+        store: Store,
+        journal: Store,
+        clock: Clock,
+        config: Config,
+        metrics: LedgerMetrics,
+    ) -> Result<OpenedLedger, Error> {
+        let journal = CloseJournal::new(journal);
+        let closed = journal.replay(&store, clock.now()).await?;
+        if closed > 0 {
+            tracing::info!(closed, "holds of the journal closed");
+        }
+        Self::open_with(store, journal, clock, config, metrics).await
+    }
+
+    async fn open_with(
+        store: Store,
+        journal: CloseJournal,
+        clock: Clock,
+        config: Config,
+        metrics: LedgerMetrics,
+    ) -> Result<OpenedLedger, Error> {
         let now = clock.clone();
         let node = config.node.clone();
         let is_shared = store.is_shared();
@@ -251,6 +265,7 @@ impl Ledger {
             alerts: sender,
             metrics,
             pending_closes: Mutex::default(),
+            journal,
             reused: Arc::default(),
             is_failing: AtomicBool::new(false),
             steady_since: Mutex::new(Instant::now()),
@@ -399,6 +414,10 @@ impl Ledger {
             closing,
             grant,
         };
+        // A store that hangs would keep the charge in memory alone for the time of its timeout.
+        if self.0.is_failing.load(Relaxed) {
+            self.0.journal.note(id, &pending_close.closing);
+        }
         let closed = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
             let PendingClose { id, closing, grant } = pending_close.clone();
@@ -412,7 +431,9 @@ impl Ledger {
                 let pending_close = pending_close.clone();
                 // Registered before an error returns: no charge is lost while the server runs.
                 transaction.after_write(move |is_made| {
-                    if !is_made {
+                    if is_made {
+                        ledger.0.journal.forget(&pending_close.id);
+                    } else {
                         ledger.retry_later(pending_close);
                     }
                 });
@@ -434,7 +455,14 @@ impl Ledger {
             });
             Ok(debit)
         });
-        async move { this.record_store_health(closed.await) }
+        async move {
+            let closed = this.record_store_health(closed.await);
+            if closed.is_err() {
+                // The answer leaves after this, and the charge must be on a disk by then.
+                this.0.journal.flush().await;
+            }
+            closed
+        }
     }
 
     /// Replaces the cost of the charge `id`.
@@ -452,8 +480,9 @@ impl Ledger {
         async move { this.record_store_health(corrected.await) }
     }
 
-    /// Queues a close for the task that retries failed ones.
+    /// Queues a close for the task that retries failed ones, and writes it to the journal.
     fn retry_later(&self, close: PendingClose) {
+        self.0.journal.note(&close.id, &close.closing);
         self.0
             .pending_closes
             .lock()

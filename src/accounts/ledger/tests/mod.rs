@@ -6,6 +6,7 @@ mod contract;
 mod corrections;
 mod end_users;
 mod files;
+mod journal;
 mod kills;
 mod leases;
 mod measured;

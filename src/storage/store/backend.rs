@@ -126,6 +126,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the number of commits that were told as made and are known to be lost, if some may be,
+    /// once for each loss: what is remembered of them is to be applied again. Called by the writer
+    /// alone.
+    fn take_loss(&self) -> Option<u64> {
+        None
+    }
+
     /// Runs `script` in one step for all servers, on state that is no record. The prefix of the
     /// engine comes before the names `keys`. May run twice if its first answer is lost.
     ///

@@ -14,6 +14,8 @@ use super::backend::Backend;
 use super::backend::RecordPage;
 use super::backend::StoreChange;
 #[cfg(test)]
+use super::recent_facts::RecentFacts;
+#[cfg(test)]
 use super::writer::WriteJob;
 #[cfg(test)]
 use super::writer::write_group;
@@ -77,6 +79,7 @@ impl Backend for MemoryBackend {
 pub(super) struct InlineWriter {
     waiting: VecDeque<Box<dyn WriteJob>>,
     is_busy: bool,
+    facts: RecentFacts,
 }
 
 #[cfg(test)]
@@ -96,9 +99,13 @@ impl InlineWriter {
                 state.is_busy = false;
                 return;
             };
+            // Only the thread that runs jobs uses them.
+            let mut facts = std::mem::take(&mut state.facts);
             drop(state);
             // A single job is never left.
-            drop(write_group(backend, vec![job], &StoreMetrics::default()));
+            let left = write_group(backend, vec![job], &mut facts, &StoreMetrics::default());
+            drop(left);
+            lock().facts = facts;
         }
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod large_values;
 mod memory;
 mod read_set;
+mod recent_facts;
 mod record;
 mod record_parts;
 mod redis_database;

@@ -12,6 +12,7 @@ use super::Error;
 use super::MemoryBackend;
 use super::RecordPage;
 use super::StoreChange;
+use super::StoreRecord;
 use super::Stored;
 use super::decode_record;
 use super::encode_record;
@@ -98,12 +99,28 @@ pub(crate) struct SharedBackend {
     memory: MemoryBackend,
     /// Changes that others make, each just before a write of this server.
     conflicts: Mutex<VecDeque<StoreChange>>,
+    /// Number of lost commits that the writer is not told of yet.
+    loss: Mutex<Option<u64>>,
 }
 
 impl SharedBackend {
     /// Lets another server make `change` before the next write, which then conflicts with it.
     pub(crate) fn add_conflict(&self, change: StoreChange) {
         self.conflicts.lock().unwrap().push_back(change);
+    }
+
+    /// Returns all records.
+    pub(crate) fn records(&self) -> Vec<StoreRecord> {
+        self.memory.range(b"", None, usize::MAX).unwrap().records
+    }
+
+    /// Loses all that was written since there were `records` alone.
+    pub(crate) fn lose_all_but(&self, records: Vec<StoreRecord>) {
+        let removed = self.records().into_iter().map(|(key, _)| (key, None));
+        let kept = records.into_iter().map(|(key, value)| (key, Some(value)));
+        let changes: Vec<StoreChange> = removed.chain(kept).collect();
+        self.memory.write(&changes).unwrap();
+        *self.loss.lock().unwrap() = Some(1);
     }
 }
 
@@ -135,6 +152,10 @@ impl Backend for SharedBackend {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn take_loss(&self) -> Option<u64> {
+        self.loss.lock().unwrap().take()
     }
 }
 

@@ -32,17 +32,20 @@ use super::backend::PAGE_RECORDS;
 use super::backend::StoreChange;
 use super::backend::StoreRecord;
 use super::read_set::ReadSet;
+use super::recent_facts::FactRestorer;
+use super::recent_facts::NamedFact;
+use super::recent_facts::RecentFacts;
 
 /// Maximum number of transactions in a group commit. Bounds the latency of each.
 const MAX_GROUP: usize = 512;
 /// Maximum number of times that a group runs, if others change what it reads.
-const MAX_RUNS: usize = 8;
+pub(super) const MAX_RUNS: usize = 8;
 
 /// New value per key; `None` deletes the key.
 pub(super) type WriteSet = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Callback that receives true if the changes are on disk.
-type WriteCallback = Box<dyn FnOnce(bool)>;
+pub(super) type WriteCallback = Box<dyn FnOnce(bool)>;
 
 /// A transaction's view of the store. Sees its own changes and those of the transactions before it.
 pub struct Transaction<'a> {
@@ -54,6 +57,7 @@ pub struct Transaction<'a> {
     /// Changes of this transaction.
     own: WriteSet,
     afterwards: Vec<WriteCallback>,
+    facts: Vec<NamedFact>,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -77,7 +81,13 @@ impl<'a> Transaction<'a> {
             reads,
             own: BTreeMap::new(),
             afterwards: Vec::new(),
+            facts: Vec::new(),
         }
+    }
+
+    /// Returns the changes, and what is to be called after their write.
+    pub(super) fn into_changes(self) -> (WriteSet, Vec<WriteCallback>) {
+        (self.own, self.afterwards)
     }
 
     /// Returns the value of `key`.
@@ -203,6 +213,21 @@ impl<'a> Transaction<'a> {
     pub fn after_write(&mut self, work: impl FnOnce(bool) + 'static) {
         self.afterwards.push(Box::new(work));
     }
+
+    /// Remembers a fact that this transaction commits, in place of what was remembered as `name`, so that
+    /// it is not lost with the commit. If the store loses commits within a minute, `restore` runs as
+    /// part of a transaction; it changes nothing and returns false if the fact is there. Does
+    /// nothing in a store that is not shared, which loses no commit.
+    pub fn remember(
+        &mut self,
+        name: Vec<u8>,
+        restore: impl Fn(&mut Transaction<'_>) -> Result<bool, Error> + Send + 'static,
+    ) {
+        if self.is_shared() {
+            let restorer: FactRestorer = Box::new(restore);
+            self.facts.push(NamedFact { name, restorer });
+        }
+    }
 }
 
 /// A queued transaction.
@@ -272,11 +297,12 @@ pub(super) fn run(
     jobs: &mpsc::Receiver<Box<dyn WriteJob>>,
     metrics: &StoreMetrics,
 ) {
+    let mut facts = RecentFacts::default();
     while let Some(first) = next_job(backend, jobs) {
         let others = jobs.try_iter().take(MAX_GROUP - 1);
         let mut group: Vec<_> = std::iter::once(first).chain(others).collect();
         while !group.is_empty() {
-            group = write_group(backend, group, metrics);
+            group = write_group(backend, group, &mut facts, metrics);
         }
     }
 }
@@ -303,6 +329,7 @@ fn next_job(
 struct FinishedRun {
     job: Box<dyn WriteJob>,
     afterwards: Vec<WriteCallback>,
+    facts: Vec<NamedFact>,
     is_good: bool,
     /// True if it has changes to be written.
     is_writing: bool,
@@ -319,22 +346,27 @@ struct JobGroup {
 }
 
 /// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers. Returns
-/// the last jobs if the changes of the others are as large as a group may be.
+/// the last jobs if the changes of the others are as large as a group may be. If the engine has lost
+/// commits, `facts` come first, and the group gets `facts` of its own.
 pub(super) fn write_group(
     backend: &dyn Backend,
     mut jobs: Vec<Box<dyn WriteJob>>,
+    facts: &mut RecentFacts,
     metrics: &StoreMetrics,
 ) -> Vec<Box<dyn WriteJob>> {
     let mut runs = 0;
     loop {
+        let restored = facts.restore(backend, metrics);
         let reads = RefCell::default();
         let JobGroup {
-            finished,
+            mut finished,
             changes,
             left,
         } = run_group(backend, jobs, &reads);
         let reads = reads.into_inner();
-        let written = if changes.is_empty() {
+        let written = if restored.is_err() {
+            restored
+        } else if changes.is_empty() {
             // What failed, or changes nothing, must not be the result of reads of different moments.
             check_reads(backend, &reads)
         } else {
@@ -356,13 +388,19 @@ pub(super) fn write_group(
                 "store write failed"
             );
         }
+        if written.is_ok() {
+            let committed = finished
+                .iter_mut()
+                .filter(|run| run.is_writing && run.refused.is_none());
+            facts.add(committed.flat_map(|run| std::mem::take(&mut run.facts)));
+        }
         notify_callers(finished, &written, metrics);
         return left;
     }
 }
 
 /// Checks that what a group without changes has read still holds.
-fn check_reads(backend: &dyn Backend, reads: &ReadSet) -> Result<(), Error> {
+pub(super) fn check_reads(backend: &dyn Backend, reads: &ReadSet) -> Result<(), Error> {
     if reads.is_empty() {
         Ok(())
     } else {
@@ -391,7 +429,10 @@ fn run_group(
             continue;
         };
         let Transaction {
-            own, afterwards, ..
+            own,
+            afterwards,
+            facts,
+            ..
         } = transaction;
         // Space is checked per transaction, so that one that does not fit fails alone.
         let is_writing = is_good && !own.is_empty();
@@ -407,6 +448,7 @@ fn run_group(
         finished.push(FinishedRun {
             job,
             afterwards,
+            facts,
             is_good,
             is_writing,
             refused,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -22,6 +23,8 @@ pub struct StoreMetrics {
     commit: Histogram,
     transactions: Histogram,
     failed: CounterFamily<FailureLabel>,
+    lost_commits: Counter,
+    restored_facts: Counter,
 }
 
 /// Reason why a transaction of the store is not written.
@@ -89,6 +92,8 @@ impl StoreMetrics {
             commit: disk_histogram(),
             transactions: labels::histogram(GROUP_SIZES),
             failed: CounterFamily::default(),
+            lost_commits: Counter::default(),
+            restored_facts: Counter::default(),
         };
         // The first failure of each kind is an increase, too.
         for failure in CommitFailure::ALL {
@@ -109,6 +114,16 @@ impl StoreMetrics {
             "Transactions that could not be written, by reason",
             metrics.failed.clone(),
         );
+        registry.register(
+            "store_lost_commits",
+            "Commits that the Redis of the store has confirmed and lost, as this server has found",
+            metrics.lost_commits.clone(),
+        );
+        registry.register(
+            "store_restored_facts",
+            "Charges, holds, releases and revocations of this server that were lost and made again",
+            metrics.restored_facts.clone(),
+        );
         metrics
     }
 
@@ -116,6 +131,16 @@ impl StoreMetrics {
     pub fn record_commit(&self, transactions: usize, time: Duration) {
         self.commit.observe(time.as_secs_f64());
         self.transactions.observe(transactions as f64);
+    }
+
+    /// Counts commits that the store has lost.
+    pub fn count_lost_commits(&self, commits: u64) {
+        self.lost_commits.inc_by(commits);
+    }
+
+    /// Counts facts that the store had lost, and that were committed again.
+    pub fn count_restored_facts(&self, facts: u64) {
+        self.restored_facts.inc_by(facts);
     }
 
     /// Counts a transaction that could not be written.

@@ -36,6 +36,10 @@ pub(super) struct CommitRequest<'a> {
     pub(super) lease: Duration,
     /// Time for which the writer wants to commit alone if this commit fails; zero for not at all.
     pub(super) seat: Duration,
+    /// Number of the last commit that the writer was told is made.
+    pub(super) confirmed: u64,
+    /// Number of the commits of all writers, as it was last told.
+    pub(super) sequence: u64,
     pub(super) reads: &'a ReadSet,
     pub(super) changes: &'a [StoreChange],
 }
@@ -57,6 +61,8 @@ pub(super) enum CommitAnswer {
         head: Vec<u8>,
         /// Time of Redis, in seconds since 1970.
         seconds: u64,
+        /// Number of the commits of all writers.
+        sequence: u64,
     },
     /// Another writer commits alone now.
     SeatTaken {
@@ -76,6 +82,15 @@ pub(super) enum CommitAnswer {
     Fenced,
     /// The writer has made a later commit.
     Stale,
+    /// Redis has lost commits that the writer was told are made.
+    Lost {
+        /// Name of the last commit of all writers.
+        head: Vec<u8>,
+        /// Number of the last commit of this writer that is left.
+        last: u64,
+        /// Number of the commits of all writers that are left.
+        sequence: u64,
+    },
 }
 
 impl CommitCall {
@@ -115,6 +130,8 @@ impl CommitCall {
             text(&ranges.len()),
             text(&removed.len()),
             text(&set.len()),
+            text(&request.confirmed),
+            text(&request.sequence),
         ];
         arguments.extend(compared.iter().map(|(_, read)| read.version.clone()));
         ranges
@@ -160,6 +177,7 @@ fn parse_answer(answer: Value, compared: &[Vec<u8>]) -> Option<CommitAnswer> {
         b"done" => Some(CommitAnswer::Made {
             head: bytes(parts.next()?)?,
             seconds: integer(&parts.next()?)?,
+            sequence: integer(&parts.next()?)?,
         }),
         b"busy" => Some(CommitAnswer::SeatTaken {
             remaining: Duration::from_millis(integer(&parts.next()?).unwrap_or_default()),
@@ -181,6 +199,11 @@ fn parse_answer(answer: Value, compared: &[Vec<u8>]) -> Option<CommitAnswer> {
         }
         b"fenced" => Some(CommitAnswer::Fenced),
         b"stale" => Some(CommitAnswer::Stale),
+        b"lost" => Some(CommitAnswer::Lost {
+            head: bytes(parts.next()?)?,
+            last: integer(&parts.next()?)?,
+            sequence: integer(&parts.next()?)?,
+        }),
         _ => None,
     }
 }
@@ -238,6 +261,8 @@ mod tests {
             head: b"w:2",
             lease: Duration::from_secs(15),
             seat: Duration::ZERO,
+            confirmed: 2,
+            sequence: 40,
             reads,
             changes,
         }
@@ -271,8 +296,8 @@ mod tests {
         assert_eq!(
             shown(&call.script.arguments),
             [
-                "3", "w", "15000", "0", "*", "11", "1", "1", "1", "1", "v1", "[r", "(s", "2", "1",
-                "r1", "v3new"
+                "3", "w", "15000", "0", "*", "11", "1", "1", "1", "1", "2", "40", "v1", "[r", "(s",
+                "2", "1", "r1", "v3new"
             ]
         );
     }
@@ -287,7 +312,7 @@ mod tests {
         let call = CommitCall::new(&request(&names, &reads, &[]));
         assert_eq!(
             shown(&call.script.arguments[4..]),
-            ["w:2", "11", "1", "0", "0", "0", "v1"],
+            ["w:2", "11", "1", "0", "0", "0", "2", "40", "v1"],
             "what comes from memory is compared nevertheless"
         );
     }
@@ -298,10 +323,29 @@ mod tests {
         let word = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let read = |parts: Vec<Value>| parse_answer(Value::Array(parts), &compared);
         assert_eq!(
-            read(vec![word("done"), word("w:3"), Value::Int(9)]),
+            read(vec![
+                word("done"),
+                word("w:3"),
+                Value::Int(9),
+                Value::Int(41)
+            ]),
             Some(CommitAnswer::Made {
                 head: b"w:3".to_vec(),
-                seconds: 9
+                seconds: 9,
+                sequence: 41
+            })
+        );
+        assert_eq!(
+            read(vec![
+                word("lost"),
+                word("x:7"),
+                Value::Int(1),
+                Value::Int(38)
+            ]),
+            Some(CommitAnswer::Lost {
+                head: b"x:7".to_vec(),
+                last: 1,
+                sequence: 38
             })
         );
         let changed = vec![Value::Int(1), word("now")];

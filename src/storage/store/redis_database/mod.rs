@@ -26,6 +26,7 @@ pub(crate) mod testing;
 mod versioned_page;
 mod versioned_value;
 mod writer_lease;
+mod writer_state;
 
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -54,16 +55,16 @@ use failure::UnexpectedAnswer;
 use failure::is_broken;
 use key_names::KeyNames;
 use key_names::range_bounds;
-use record_cache::RecordCache;
 use script_call::RANGE;
 use script_call::ScriptCall;
 use versioned_page::VersionedPage;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
 use writer_lease::RedisClock;
-use writer_lease::RegisteredWriter;
 use writer_lease::WRITER_LEASE;
 use writer_lease::WriterLease;
+use writer_state::SEAT_LEASE;
+use writer_state::WriterState;
 
 pub use config::Config;
 pub use script_call::RedisScript;
@@ -73,10 +74,6 @@ pub use start_checks::check_redis;
 const MAX_PAGE_BYTES: usize = 8 << 20;
 /// Size of the changes after which a group is committed, in bytes. Redis does nothing else meanwhile.
 const MAX_GROUP_BYTES: u64 = 1 << 20;
-/// Number of conflicts in a row after which a writer wants the seat.
-const CONFLICTS_BEFORE_SEAT: u32 = 1;
-/// Time for which a writer has the seat after a conflict, unless it is renewed by its reads.
-const SEAT_LEASE: Duration = Duration::from_millis(500);
 /// Maximum pause between two attempts to commit while another writer has the seat.
 const MAX_SEAT_PAUSE: Duration = Duration::from_millis(5);
 /// Maximum wait for the seats of other writers.
@@ -93,21 +90,6 @@ pub(super) struct RedisDatabase {
     /// Connection of the writer, who must not wait for readers.
     writing: Connections,
     writer: Mutex<WriterState>,
-}
-
-/// What only the writer thread uses.
-#[derive(Debug)]
-struct WriterState {
-    lease: WriterLease,
-    /// Name of the last commit of all writers, as it was at a moment before the present group read
-    /// anything.
-    head: Vec<u8>,
-    clock: RedisClock,
-    cache: RecordCache,
-    /// Number of conflicts since the last commit that was made.
-    conflicts: u32,
-    /// Moment at which the seat was taken or renewed; `None` if this writer has not asked for it.
-    seated_at: Option<Instant>,
 }
 
 impl RedisDatabase {
@@ -210,7 +192,13 @@ impl RedisDatabase {
     /// records: budgets would begin anew.
     fn register_again(&self, writer: &mut WriterState) -> Result<(), Error> {
         start_checks::check_identity(&self.writing, &self.names, &self.identity)?;
-        *writer = WriterState::new(WriterLease::register(&self.writing, &self.names)?);
+        let registered = WriterLease::register(&self.writing, &self.names)?;
+        let known = writer.sequence;
+        let loss = writer.loss.take();
+        *writer = WriterState::new(registered);
+        writer.loss = loss;
+        // The lease may have been lost rather than over, and commits with it.
+        writer.note_loss(known.saturating_sub(writer.sequence));
         Ok(())
     }
 
@@ -244,8 +232,16 @@ impl RedisDatabase {
         answer: Result<CommitAnswer, Error>,
     ) -> Result<(), Error> {
         let failure = match answer {
-            Ok(CommitAnswer::Made { head, seconds }) => {
+            Ok(CommitAnswer::Made {
+                head,
+                seconds,
+                sequence,
+            }) => {
                 writer.lease.mark_renewed();
+                if !changes.is_empty() {
+                    writer.lease.confirmed = writer.lease.number;
+                }
+                writer.sequence = sequence;
                 writer.clock = RedisClock::new(seconds);
                 writer.head = head;
                 writer.conflicts = 0;
@@ -274,6 +270,18 @@ impl RedisDatabase {
                 return Err(Error::Conflict);
             }
             Ok(CommitAnswer::SeatTaken { .. }) => return Err(Error::Conflict),
+            Ok(CommitAnswer::Lost {
+                head,
+                last,
+                sequence,
+            }) => {
+                writer.note_loss(writer.sequence.saturating_sub(sequence).max(1));
+                writer.head = head;
+                writer.lease.confirmed = last;
+                writer.sequence = sequence;
+                writer.cache.clear();
+                return Err(Error::Conflict);
+            }
             Ok(CommitAnswer::Fenced | CommitAnswer::Stale) => {
                 tracing::warn!("server was silent for longer than its lease, commit refused");
                 self.register_again(writer)?;
@@ -286,44 +294,6 @@ impl RedisDatabase {
         writer.conflicts = 0;
         writer.seated_at = None;
         Err(failure)
-    }
-}
-
-impl WriterState {
-    fn new(registered: RegisteredWriter) -> Self {
-        let RegisteredWriter { lease, head, clock } = registered;
-        Self {
-            lease,
-            head,
-            clock,
-            cache: RecordCache::default(),
-            conflicts: 0,
-            seated_at: None,
-        }
-    }
-
-    /// Counts a conflict.
-    fn note_conflict(&mut self) {
-        if self.conflicts >= CONFLICTS_BEFORE_SEAT {
-            self.seated_at = Some(Instant::now());
-        }
-        self.conflicts += 1;
-    }
-
-    /// Drops the copies that a group has read, since some of them are out of date.
-    fn drop_copies(&mut self, reads: &ReadSet) {
-        for (key, _) in reads.records() {
-            self.cache.remove(key);
-        }
-    }
-
-    /// Time for which this writer wants the seat if its next commit fails.
-    fn wanted_seat(&self) -> Duration {
-        if self.conflicts >= CONFLICTS_BEFORE_SEAT {
-            SEAT_LEASE
-        } else {
-            Duration::ZERO
-        }
     }
 }
 
@@ -428,6 +398,8 @@ impl Backend for RedisDatabase {
             head: &writer.head,
             lease: WRITER_LEASE,
             seat: writer.wanted_seat(),
+            confirmed: writer.lease.confirmed,
+            sequence: writer.sequence,
             reads,
             changes,
         });
@@ -460,6 +432,10 @@ impl Backend for RedisDatabase {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn take_loss(&self) -> Option<u64> {
+        self.lock_writer().loss.take()
     }
 
     fn shared_seconds(&self) -> Option<u64> {

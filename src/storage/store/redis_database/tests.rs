@@ -21,7 +21,9 @@ use super::super::Transaction;
 use super::commit_call::MAX_COMPARED;
 use super::testing::RedisServer;
 use super::*;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::StoreMetrics;
+use crate::telemetry::metrics::testing::assert_series;
 
 const TABLE: StoreTable = StoreTable::new("t");
 
@@ -245,6 +247,48 @@ async fn server_without_a_lease_is_refused_once_and_goes_on_as_another_writer() 
     assert!(left > 0, "the lease ends by itself");
 }
 
+/// Redis comes back with what it had saved, as a replica does that was behind.
+#[tokio::test]
+async fn facts_that_redis_has_lost_are_made_again_before_the_next_commit() {
+    let mut server = RedisServer::start_with(&[]);
+    let metrics = Metrics::new();
+    let store =
+        Store::open_shared(&server.config(), TaskTracker::new(), metrics.store.clone()).unwrap();
+    add_one(&store, "saved").await.unwrap();
+    server.run::<()>("SAVE");
+    let fact = |transaction: &mut Transaction<'_>| {
+        transaction.put(key("fact"), 7_u64.to_be_bytes().to_vec());
+        transaction.remember(key("fact"), |transaction| {
+            let is_missing = transaction.get(&key("fact"))?.is_none();
+            if is_missing {
+                transaction.put(key("fact"), 7_u64.to_be_bytes().to_vec());
+            }
+            Ok(is_missing)
+        });
+        Ok::<_, Error>(())
+    };
+    store.transaction(fact).await.unwrap();
+    add_one(&store, "claim").await.unwrap();
+    server.kill();
+    server.restart();
+    // On a slow machine the lease is over, too.
+    while let Err(error) = add_one(&store, "next").await {
+        assert!(matches!(error, Error::Fenced), "{error}");
+    }
+    for (name, expected) in [("saved", 1), ("fact", 7), ("claim", 0), ("next", 1)] {
+        assert_eq!(number(&store, name).await, expected, "{name}");
+    }
+    add_one(&store, "claim").await.unwrap();
+    assert_eq!(number(&store, "claim").await, 1, "its copy is dropped");
+    assert_series(
+        &metrics,
+        &[
+            "switchboard_store_lost_commits_total 2",
+            "switchboard_store_restored_facts_total 1",
+        ],
+    );
+}
+
 /// Redis was started again without its data.
 #[tokio::test]
 async fn server_does_not_go_on_with_a_redis_that_has_lost_its_records() {
@@ -378,6 +422,8 @@ async fn commit_that_arrives_after_its_writer_went_on_is_not_made() {
         head: &writer.head,
         lease: WRITER_LEASE,
         seat: Duration::ZERO,
+        confirmed: 0,
+        sequence: 0,
         reads: &ReadSet::default(),
         changes: &[(key("a"), Some(b"late".to_vec()))],
     });

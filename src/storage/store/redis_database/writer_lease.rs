@@ -35,6 +35,8 @@ pub(super) struct WriterLease {
     tag: u64,
     /// Number of its last commit, made or not.
     pub(super) number: u64,
+    /// Number of its last commit that Redis has told is made.
+    pub(super) confirmed: u64,
     /// False if a commit without an answer may still be on its way to Redis.
     is_settled: bool,
     renewed_at: Instant,
@@ -47,6 +49,8 @@ pub(super) struct RegisteredWriter {
     /// Name of the last commit of all writers.
     pub(super) head: Vec<u8>,
     pub(super) clock: RedisClock,
+    /// Number of the commits of all writers.
+    pub(super) sequence: u64,
 }
 
 /// Clock of Redis, as it was last told.
@@ -83,16 +87,17 @@ impl WriterLease {
         let name = id.simple().to_string();
         let call = ScriptCall {
             script: &REGISTER,
-            keys: vec![names.writer(&name), names.head()],
+            keys: vec![names.writer(&name), names.head(), names.sequence()],
             arguments: vec![WRITER_LEASE.as_millis().to_string().into_bytes()],
         };
         let answer = connections.run(|connection| call.run(connection))?;
-        let (seconds, head) =
+        let (seconds, head, sequence) =
             read_answer(answer).ok_or_else(|| UnexpectedAnswer::to("a registration"))?;
         let lease = Self {
             name,
             tag: id.as_u64_pair().0,
             number: 0,
+            confirmed: 0,
             is_settled: true,
             renewed_at: Instant::now(),
         };
@@ -100,6 +105,7 @@ impl WriterLease {
             lease,
             head,
             clock: RedisClock::new(seconds),
+            sequence,
         })
     }
 
@@ -173,10 +179,14 @@ impl WriterLease {
     }
 }
 
-/// Returns the time and the name of the last commit from the answer to a registration.
-fn read_answer(answer: Value) -> Option<(u64, Vec<u8>)> {
+/// Returns the time, and the name and number of the last commit, from the answer to a registration.
+fn read_answer(answer: Value) -> Option<(u64, Vec<u8>, u64)> {
     let mut parts = array(answer)?.into_iter();
-    Some((integer(&parts.next()?)?, bytes(parts.next()?)?))
+    Some((
+        integer(&parts.next()?)?,
+        bytes(parts.next()?)?,
+        integer(&parts.next()?)?,
+    ))
 }
 
 fn extend(connection: &mut Connection, key: &[u8]) -> RedisResult<bool> {

@@ -3,16 +3,19 @@
 -- KEYS: writer, seat, sequence, head, index, then the keys that are compared, that are removed and that are set.
 -- ARGV: number of the commit, name of the writer, lease of the writer in ms, lease of the seat in ms (0: not wanted), head that
 -- must not have changed ('*': any), length of the prefix of keys, then the numbers of keys that are compared, of ranges that are
--- compared, of keys that are removed and of keys that are set; then the version of each key that is compared, each range (first,
+-- compared, of keys that are removed and of keys that are set, number of the last commit that the writer was told is made, number of
+-- the commits of all writers that it was told; then the version of each key that is compared, each range (first,
 -- last, limit, number of its keys, keys), and the value of each key that is set.
 --
 -- Returns one of
---   {'done', head, seconds}: made, now or by an earlier call with the same number
+--   {'done', head, seconds, sequence}: made, now or by an earlier call with the same number; with the number of all commits
 --   {'busy', ms}: another writer has the seat for so long
 --   {'conflict', head, {place, value, ..}, others}: others have changed something; current values of compared keys, by their place,
 --     and the number of keys that differ beside them
 --   {'fenced'}: the lease of the writer is over
 --   {'stale'}: a later commit of the writer is made
+--   {'lost', head, last, sequence}: commits that the writer was told of are lost: by a fail-over, or with the end of the log. With
+--     the number of its last one that is left, and of all commits
 --
 -- The only arithmetic is on places and numbers of commits: amounts are bytes inside of values.
 
@@ -20,7 +23,7 @@ local VERSION_BYTES = 17
 local MAX_RETURNED = 64
 local MAX_RETURNED_BYTES = 65536
 local FIXED_KEYS = 5
-local FIXED_ARGUMENTS = 10
+local FIXED_ARGUMENTS = 12
 
 local number = tonumber(ARGV[1])
 local writer = ARGV[2]
@@ -41,11 +44,15 @@ if not last then
 end
 last = tonumber(last)
 local head = redis.call('GET', KEYS[4]) or ''
+local sequence = tonumber(redis.call('GET', KEYS[3]) or '0')
 if last == number then
-  return {'done', head, seconds()}
+  return {'done', head, seconds(), sequence}
 end
 if last > number then
   return {'stale'}
+end
+if last < tonumber(ARGV[11]) or sequence < tonumber(ARGV[12]) then
+  return {'lost', head, last, sequence}
 end
 
 local seat = redis.call('GET', KEYS[2])
@@ -102,7 +109,7 @@ for count = 1, set do
   redis.call('ZADD', KEYS[5], 0, string.sub(KEYS[place], prefix_bytes + 1))
 end
 if removed + set > 0 then
-  redis.call('INCR', KEYS[3])
+  sequence = redis.call('INCR', KEYS[3])
   head = writer .. ':' .. ARGV[1]
   redis.call('SET', KEYS[4], head)
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
@@ -112,4 +119,4 @@ end
 if seat then
   redis.call('DEL', KEYS[2])
 end
-return {'done', head, seconds()}
+return {'done', head, seconds(), sequence}

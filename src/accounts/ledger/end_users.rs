@@ -48,20 +48,49 @@ pub(super) fn admit_end_user(
         return Ok(String::new());
     };
     let id = end_user.as_str();
-    let month = Span::around(BudgetWindow::Month, day);
-    let name = account(&caller.name, id).unwrap_or_default();
-    let meter = storage_keys::meter(month, BudgetScope::EndUser, &name);
-    if id == OTHERS || transaction.get(&meter)?.is_some() {
-        return Ok(id.to_owned());
+    let max = caller.grant.end_users.max_per_key;
+    let is_counted = count_end_user(transaction, &caller.name, id, day, max)?;
+    let counted = if is_counted { id } else { OTHERS };
+    Ok(counted.to_owned())
+}
+
+/// Counts `end_user` of `key`, which was counted apart in the month of `day` before the store lost it.
+/// Does nothing without an end user. Runs before the meters are written, which say who is counted.
+pub(super) fn count_again(
+    transaction: &mut Transaction<'_>,
+    key: &str,
+    end_user: &str,
+    day: Day,
+) -> Result<(), Error> {
+    if !end_user.is_empty() {
+        count_end_user(transaction, key, end_user, day, u32::MAX)?;
     }
-    let place = storage_keys::end_user_count(month, &caller.name);
+    Ok(())
+}
+
+/// Counts `end_user` of `key` in the month of `day`, unless it is counted. Returns false if `max` others
+/// are.
+fn count_end_user(
+    transaction: &mut Transaction<'_>,
+    key: &str,
+    end_user: &str,
+    day: Day,
+    max: u32,
+) -> Result<bool, Error> {
+    let month = Span::around(BudgetWindow::Month, day);
+    let name = account(key, end_user).unwrap_or_default();
+    let meter = storage_keys::meter(month, BudgetScope::EndUser, &name);
+    if end_user == OTHERS || transaction.get(&meter)?.is_some() {
+        return Ok(true);
+    }
+    let place = storage_keys::end_user_count(month, key);
     let count: EndUserCount = load_record(transaction, &place)?.unwrap_or_default();
-    if count.number >= caller.grant.end_users.max_per_key {
-        return Ok(OTHERS.to_owned());
+    if count.number >= max {
+        return Ok(false);
     }
     let number = count.number + 1;
     transaction.put(place, EndUserCount { number }.encode());
-    Ok(id.to_owned())
+    Ok(true)
 }
 
 /// Returns the key of the usage counters of the end user of `charged`; `None` without one.

@@ -67,6 +67,18 @@ impl Error {
         })
     }
 
+    /// Converts the error for work that knows the store alone.
+    pub(super) fn into_store_error(self) -> store::Error {
+        match self {
+            Self::Store(error) | Self::Unreadable(error) => error,
+            error => store::Error::Unreadable {
+                kind: "lease",
+                name: "of a server".to_owned(),
+                reason: error.to_string(),
+            },
+        }
+    }
+
     /// Advice for the operator, for errors of the stored ledger itself.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

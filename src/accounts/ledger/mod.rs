@@ -41,6 +41,7 @@ mod codec;
 mod end_users;
 mod error;
 mod hold;
+mod hold_facts;
 mod migration;
 mod node_lease;
 mod pending_close;

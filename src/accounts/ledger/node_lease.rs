@@ -13,6 +13,7 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::hold::HoldClosing;
+use super::hold_facts::remember_epoch;
 use super::migration;
 use super::records::HoldRecord;
 use super::records::LeaseRecord;
@@ -69,6 +70,7 @@ impl NodeLease {
             is_shared,
         };
         if is_shared {
+            remember_epoch(transaction, head.epoch);
             lease.extend(transaction, now);
         } else {
             lease.remove_lapsed(transaction, now)?;

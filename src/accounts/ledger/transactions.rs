@@ -18,6 +18,8 @@ use super::budget::BudgetAccount;
 use super::calendar::Day;
 use super::end_users;
 use super::hold::HoldClosing;
+use super::hold_facts::HoldFact;
+use super::hold_facts::remember_hold;
 use super::node_lease::NodeLease;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
@@ -136,6 +138,7 @@ pub(super) fn place_hold(
         end_user,
     };
     transaction.put(storage_keys::hold(&id), held.encode());
+    remember_hold(transaction, &id, || HoldFact::Open(held));
     Ok(PlacedHold {
         id,
         amount,
@@ -172,14 +175,12 @@ pub(super) fn raise_hold(
         AmountSum::of(held.amount),
         AmountSum::of(raised),
     )?;
-    transaction.put(
-        place,
-        HoldRecord {
-            amount: raised,
-            ..held
-        }
-        .encode(),
-    );
+    let held = HoldRecord {
+        amount: raised,
+        ..held
+    };
+    transaction.put(place, held.encode());
+    remember_hold(transaction, id, || HoldFact::Open(held));
     Ok(raised)
 }
 
@@ -217,6 +218,9 @@ pub(super) fn rename_hold(
     if let Some(held) = load_record::<HoldRecord>(transaction, &storage_keys::hold(id))? {
         transaction.remove(storage_keys::hold(id));
         transaction.put(storage_keys::hold(started_id), held.encode());
+        let epoch = held.epoch;
+        remember_hold(transaction, id, || HoldFact::Gone { epoch });
+        remember_hold(transaction, started_id, || HoldFact::Open(held));
     }
     Ok(())
 }
@@ -249,8 +253,9 @@ pub(super) fn close_hold(
         .map(ChargeRecord::amount)
         .unwrap_or_default();
     let alerts = debit_meters(transaction, &held, debit, grant)?;
-    if let Some(charged) = &charged {
-        write_charge(transaction, id, charged)?;
+    match &charged {
+        Some(charged) => write_charge(transaction, id, charged)?,
+        None => remember_hold(transaction, id, || HoldFact::Gone { epoch: held.epoch }),
     }
     Ok(ClosedHold {
         debit,
@@ -423,7 +428,7 @@ fn debit_meters(
     Ok(alerts)
 }
 
-fn write_charge(
+pub(super) fn write_charge(
     transaction: &mut Transaction<'_>,
     id: &str,
     charged: &ChargeRecord,
@@ -435,6 +440,7 @@ fn write_charge(
         let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
         transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
     }
+    remember_hold(transaction, id, || HoldFact::Charged(charged.clone()));
     Ok(())
 }
 

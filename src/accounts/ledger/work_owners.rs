@@ -82,7 +82,7 @@ impl WorkOwners {
             transaction.put(key.clone(), epoch.to_be_bytes().to_vec());
             Ok::<_, Error>(())
         });
-        noted.await.map_err(to_store_error)
+        noted.await.map_err(Error::into_store_error)
     }
 
     /// Removes the note of work whose end is stored, unless another server has claimed it.
@@ -150,7 +150,7 @@ impl WorkOwners {
             }
             Ok::<_, Error>(abandoned)
         });
-        listed.await.map_err(to_store_error)
+        listed.await.map_err(Error::into_store_error)
     }
 
     /// Makes abandoned work that of this server. Returns false if another one was first.
@@ -175,7 +175,7 @@ impl WorkOwners {
                 }
                 Ok::<_, Error>(is_abandoned)
             });
-        claimed.await.map_err(to_store_error)
+        claimed.await.map_err(Error::into_store_error)
     }
 
     /// Claims all abandoned work of `kind`.
@@ -219,15 +219,4 @@ fn parse_name(rest: &[u8]) -> Option<(String, String)> {
 
 fn epoch_of(entry: Option<&[u8]>) -> Option<u64> {
     entry?.try_into().ok().map(u64::from_be_bytes)
-}
-
-fn to_store_error(error: Error) -> store::Error {
-    match error {
-        Error::Store(error) | Error::Unreadable(error) => error,
-        error => store::Error::Unreadable {
-            kind: "lease",
-            name: "of a server".to_owned(),
-            reason: error.to_string(),
-        },
-    }
 }

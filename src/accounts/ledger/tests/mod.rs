@@ -9,6 +9,7 @@ mod files;
 mod journal;
 mod kills;
 mod leases;
+mod losses;
 mod measured;
 mod model;
 mod reports;

@@ -1,0 +1,136 @@
+//! Commits that the store has lost.
+
+use super::*;
+use crate::accounts::ledger::records::LeaseRecord;
+use crate::storage::store::testing::SharedBackend;
+
+fn store(backend: &Arc<SharedBackend>) -> Store {
+    Store::inline(Arc::clone(backend) as _, TaskTracker::new())
+}
+
+async fn start(store: Store, node: &str) -> Ledger {
+    let config = Config {
+        keep_charges_days: 92,
+        node: node.to_owned(),
+    };
+    let opened = Ledger::open(store, Clock::new(|| NOW), config);
+    opened.await.unwrap().ledger
+}
+
+async fn begin(ledger: &Ledger, id: &str) -> BudgetHold {
+    let hold = ledger.hold(&daily(1000), amount(20, 5), id);
+    hold.await.unwrap().start()
+}
+
+async fn assert_charged(store: &Store, expected: &[(&str, Amount)]) {
+    let reader = LedgerReader::new(store.clone(), Clock::system());
+    let charges = reader.charges().await.unwrap();
+    let charged: Vec<_> = charges
+        .iter()
+        .map(|charge| (charge.id.as_str(), charge.amount))
+        .collect();
+    assert_eq!(charged, expected);
+    assert_eq!(verify(store).await.unwrap().problems, [""; 0]);
+}
+
+/// Whatever part is lost: all records are as before.
+#[tokio::test]
+async fn holds_and_charges_that_are_lost_are_made_again() {
+    let backend = Arc::new(SharedBackend::default());
+    let mut moments = vec![backend.records()];
+    let ledger = start(store(&backend), "a").await;
+    let settled = begin(&ledger, "settled").await;
+    moments.push(backend.records());
+    let released = begin(&ledger, "released").await;
+    let waiting = ledger.hold(&daily(1000), amount(20, 5), &waiting_id("begun"));
+    let waiting = waiting.await.unwrap();
+    let mut raised = begin(&ledger, "raised").await;
+    let correction = settled.correction();
+    moments.push(backend.records());
+    settled.settle(charge(7, 4)).await.unwrap();
+    moments.push(backend.records());
+    correction.apply(Money::from_nanos(6)).await.unwrap();
+    released.release().await.unwrap();
+    moments.push(backend.records());
+    let begun = waiting.start_as("begun").await.unwrap();
+    moments.push(backend.records());
+    let grant = Arc::clone(&daily(1000).grant);
+    raised.raise(amount(50, 9), grant).await.unwrap();
+    drop(begin(&ledger, "dropped").await);
+    let whole = backend.records();
+    moments.push(whole.clone());
+    for (number, saved) in moments.into_iter().enumerate() {
+        backend.lose_all_but(saved);
+        ledger.renew_lease(false).await;
+        assert_eq!(backend.records(), whole, "moment {number}");
+    }
+    begun.settle(charge(1, 1)).await.unwrap();
+    raised.settle(charge(2, 2)).await.unwrap();
+    let charged = [
+        ("begun", amount(1, 1)),
+        ("dropped", amount(20, 5)),
+        ("raised", amount(2, 2)),
+        ("settled", amount(7, 6)),
+    ];
+    assert_charged(&store(&backend), &charged).await;
+}
+
+/// Both servers remember a charge of the same hold.
+#[tokio::test]
+async fn estimate_for_a_lost_server_does_not_replace_what_that_one_knows() {
+    for is_known_first in [true, false] {
+        let backend = Arc::new(SharedBackend::default());
+        let suspended = start(store(&backend), "a").await;
+        let other = start(store(&backend), "b").await;
+        let hold = begin(&suspended, "1").await;
+        let saved = backend.records();
+        let ended = LeaseRecord {
+            epoch: 1,
+            ends_at: 0,
+        };
+        let end_lease = move |transaction: &mut crate::storage::store::Transaction<'_>| {
+            transaction.put(storage_keys::node("a"), ended.encode());
+            Ok::<_, Error>(())
+        };
+        store(&backend).transaction(end_lease).await.unwrap();
+        other.renew_lease(true).await;
+        assert_charged(&store(&backend), &[("1", amount(20, 5))]).await;
+        hold.settle(charge(7, 4)).await.unwrap();
+        let order = if is_known_first {
+            [&suspended, &other]
+        } else {
+            [&other, &suspended]
+        };
+        backend.lose_all_but(saved);
+        order[0].renew_lease(false).await;
+        // The other one finds the loss later.
+        backend.lose_all_but(backend.records());
+        order[1].renew_lease(false).await;
+        assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+    }
+}
+
+/// Redis comes back with what it had saved, as a replica does that was behind.
+#[tokio::test]
+async fn charge_that_redis_has_lost_is_made_again() {
+    let mut redis = RedisServer::start_with(&[]);
+    let ledger = start(redis.store(TaskTracker::new()), "a").await;
+    let settled = begin(&ledger, "settled").await;
+    redis.run::<()>("SAVE");
+    settled.settle(charge(7, 4)).await.unwrap();
+    let running = begin(&ledger, "running").await;
+    redis.kill();
+    redis.restart();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    ledger.renew_lease(false).await;
+    // On a slow machine the lease of the writer is over, and the first change is refused.
+    while ledger.is_failing() {
+        assert!(Instant::now() < deadline);
+        ledger.renew_lease(false).await;
+    }
+    let other = redis.store(TaskTracker::new());
+    assert_charged(&other, &[("settled", amount(7, 4))]).await;
+    running.settle(charge(3, 2)).await.unwrap();
+    let charged = [("running", amount(3, 2)), ("settled", amount(7, 4))];
+    assert_charged(&other, &charged).await;
+}

@@ -223,7 +223,7 @@ fn read_everything(transaction: &Transaction<'_>) -> Result<IndexUpdate, Error> 
     Ok(update)
 }
 
-fn to_store_error(error: Error) -> store::Error {
+pub(super) fn to_store_error(error: Error) -> store::Error {
     match error {
         Error::Store(error) => error,
         error => store::Error::Unreadable {

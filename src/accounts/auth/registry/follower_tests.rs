@@ -154,6 +154,31 @@ async fn lost_keys_are_unknown_after_the_next_request() {
     assert!(other.authenticate(&fresh).await.is_ok());
 }
 
+/// Redis comes back with what it had saved, as a replica does that was behind.
+#[tokio::test]
+async fn revocation_that_redis_has_lost_holds_again() {
+    let mut redis = RedisServer::start_with(&[]);
+    let (one, other) = (Server::start(&redis).await, Server::start(&redis).await);
+    let (key, text) = one.create_key("default").await;
+    redis.run::<()>("SAVE");
+    one.registry.revoke_key(&key.id()).await.unwrap();
+    assert_eq!(other.authenticate(&text).await, Err(AuthError::Revoked));
+    redis.kill();
+    redis.restart();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    // Any change. On a slow machine the leases are over, and the first one is refused.
+    let change = || {
+        let registry = &one.registry;
+        registry.create_key("default".to_owned(), KeyChange::default())
+    };
+    while change().await.is_err() || other.keys.refresh().await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "Redis is back");
+    }
+    for server in [&one, &other] {
+        assert_eq!(server.authenticate(&text).await, Err(AuthError::Revoked));
+    }
+}
+
 #[tokio::test]
 async fn keys_are_not_trusted_while_redis_is_away() {
     let mut redis = RedisServer::start();

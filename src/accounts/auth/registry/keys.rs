@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Registry;
+use super::follower::to_store_error;
 use crate::accounts::auth::Error;
 use crate::accounts::auth::change::KeyChange;
 use crate::accounts::auth::digest::KeyDigest;
@@ -180,6 +181,9 @@ impl Registry {
             }
             let result = work(&mut stored)?;
             save_key(transaction, &index, prefix, &stored)?;
+            if let Some(revoked_at) = stored.key.revoked_at {
+                remember_revocation(transaction, &index, prefix, revoked_at);
+            }
             Ok(Some((stored.key, result)))
         };
         let edited: Option<(ApiKey, T)> = self.store.transaction(work).await?;
@@ -233,4 +237,36 @@ fn save_key(
         }
     });
     Ok(())
+}
+
+/// Remembers that a key is revoked, so that a shared store that loses commits does not bring it back.
+fn remember_revocation(
+    transaction: &mut Transaction<'_>,
+    index: &Arc<KeyIndex>,
+    prefix: KeyPrefix,
+    revoked_at: u64,
+) {
+    let index = Arc::clone(index);
+    transaction.remember(tables::key(prefix), move |transaction| {
+        revoke_again(transaction, &index, prefix, revoked_at).map_err(to_store_error)
+    });
+}
+
+/// Revokes the key with this prefix. Returns false if it is revoked, or there is none.
+fn revoke_again(
+    transaction: &mut Transaction<'_>,
+    index: &Arc<KeyIndex>,
+    prefix: KeyPrefix,
+    revoked_at: u64,
+) -> Result<bool, Error> {
+    let mut stored = match tables::get_key(transaction, prefix) {
+        Err(Error::UnknownKey(_)) => return Ok(false),
+        stored => stored?,
+    };
+    if stored.key.revoked_at.is_some() {
+        return Ok(false);
+    }
+    stored.key.revoked_at = Some(revoked_at);
+    save_key(transaction, index, prefix, &stored)?;
+    Ok(true)
 }

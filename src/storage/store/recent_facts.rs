@@ -27,7 +27,7 @@ use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::StoreMetrics;
 
 /// Time for which a fact is remembered. Counted at commits, so an outage of the store does not shorten it.
-pub(super) const FACT_MEMORY: Duration = Duration::from_secs(60);
+const FACT_MEMORY: Duration = Duration::from_secs(60);
 /// Maximum number of facts; the oldest are forgotten first.
 const MAX_FACTS: usize = 100_000;
 /// Number of facts that are applied again in one commit.

@@ -1,4 +1,4 @@
-//! What this server has committed about its holds, to be made again if the store loses it.
+//! Facts about holds that this server has committed, to be made again if the store loses them.
 //!
 //! A fact is the state of a hold, not the change that led to it: to apply it again changes nothing where
 //! it is present, and in the order of their commits facts lead to the state before the loss. No budget

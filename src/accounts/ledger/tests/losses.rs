@@ -33,7 +33,7 @@ async fn assert_charged(store: &Store, expected: &[(&str, Amount)]) {
     assert_eq!(verify(store).await.unwrap().problems, [""; 0]);
 }
 
-/// Whatever part is lost: all records are as before.
+/// All records are as before, whatever part of them is lost.
 #[tokio::test]
 async fn holds_and_charges_that_are_lost_are_made_again() {
     let backend = Arc::new(SharedBackend::default());

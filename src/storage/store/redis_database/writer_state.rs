@@ -1,4 +1,4 @@
-//! What a store in Redis remembers for its writer thread.
+//! State of the writer thread of a store in Redis.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const CONFLICTS_BEFORE_SEAT: u32 = 1;
 /// Time for which a writer has the seat after a conflict, unless it is renewed by its reads.
 pub(super) const SEAT_LEASE: Duration = Duration::from_millis(500);
 
-/// What only the writer thread uses.
+/// State that only the writer thread uses.
 #[derive(Debug)]
 pub(super) struct WriterState {
     pub(super) lease: WriterLease,

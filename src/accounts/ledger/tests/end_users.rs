@@ -1,8 +1,6 @@
 //! Usage and budgets of end users.
 
 use super::*;
-use crate::domain::EndUser;
-use crate::domain::EndUserTerms;
 
 /// Caller with the key `a`, whose end users have a daily cap of `tokens` each.
 fn for_end_user(id: &str, tokens: u64, max_per_key: u32) -> Caller {

@@ -54,7 +54,8 @@ async fn start(records: Store, journal: Store) -> OpenedLedger {
 }
 
 async fn begin(server: &OpenedLedger, id: &str) -> BudgetHold {
-    let hold = server.ledger.hold(&daily(1000), amount(20, 5), id);
+    let ann = daily_of("ann", 1000);
+    let hold = server.ledger.hold(&ann, amount(20, 5), id);
     hold.await.unwrap().start()
 }
 
@@ -66,7 +67,7 @@ async fn charge_that_the_store_did_not_take_is_made_at_the_next_start() {
     let released = begin(&server, "2").await;
     let lost = begin(&server, "3").await;
     disks.records.fill(true);
-    settled.settle(charge(7, 4)).await.unwrap_err();
+    settled.settle(charge_of_team(7, 4)).await.unwrap_err();
     released.release().await.unwrap_err();
     lost.forget();
     assert_eq!(disks.count_entries().await, 2);
@@ -80,9 +81,11 @@ async fn charge_that_the_store_did_not_take_is_made_at_the_next_start() {
     ];
     disks.assert_charged(&charged).await;
     assert_eq!(disks.count_entries().await, 0);
-    for (used, _) in budgets(&again.ledger, &daily(1000)).await {
-        assert_eq!(used, amount(7 + 20, 4 + 5));
-    }
+    let used = (amount(7 + 20, 4 + 5), cap(1000));
+    let standings = budgets(&again.ledger, &daily_of("ann", 1000)).await;
+    assert_eq!(standings, [used; 2], "of the key and of its end user");
+    let charges = again.ledger.reader().charges().await.unwrap();
+    assert_eq!(charges[0].sign_in.as_deref(), Some("team"));
 }
 
 #[tokio::test]

@@ -62,7 +62,8 @@ impl SharedStore {
 }
 
 async fn begin(server: &OpenedLedger, id: &str) -> BudgetHold {
-    let hold = server.ledger.hold(&daily(100), amount(20, 5), id);
+    let ann = daily_of("ann", 100);
+    let hold = server.ledger.hold(&ann, amount(20, 5), id);
     hold.await.unwrap().start()
 }
 
@@ -175,9 +176,9 @@ async fn estimate_of_a_run_that_did_not_take_place_is_taken_back() {
         ("3".to_owned(), ChargeOutcome::Unknown),
     ];
     assert_eq!(shared.charges().await, left);
-    for (used, _) in budgets(&other.ledger, &daily(100)).await {
-        assert_eq!(used, amount(7 + 20, 4 + 5));
-    }
+    let used = (amount(7 + 20, 4 + 5), cap(100));
+    let standings = budgets(&other.ledger, &daily_of("ann", 100)).await;
+    assert_eq!(standings, [used; 2], "of the key and of its end user");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@ async fn start(store: Store, node: &str) -> Ledger {
 }
 
 async fn begin(ledger: &Ledger, id: &str) -> BudgetHold {
-    let hold = ledger.hold(&daily(1000), amount(20, 5), id);
+    let ann = daily_of("ann", 1000);
+    let hold = ledger.hold(&ann, amount(20, 5), id);
     hold.await.unwrap().start()
 }
 
@@ -42,19 +43,22 @@ async fn holds_and_charges_that_are_lost_are_made_again() {
     let settled = begin(&ledger, "settled").await;
     moments.push(backend.records());
     let released = begin(&ledger, "released").await;
-    let waiting = ledger.hold(&daily(1000), amount(20, 5), &waiting_id("begun"));
+    let bob = daily_of("bob", 1000);
+    let waiting = ledger.hold(&bob, amount(20, 5), &waiting_id("begun"));
     let waiting = waiting.await.unwrap();
+    let nobody = ledger.hold(&daily(1000), amount(20, 5), "nobody").await;
+    let nobody = nobody.unwrap();
     let mut raised = begin(&ledger, "raised").await;
     let correction = settled.correction();
     moments.push(backend.records());
-    settled.settle(charge(7, 4)).await.unwrap();
+    settled.settle(charge_of_team(7, 4)).await.unwrap();
     moments.push(backend.records());
     correction.apply(Money::from_nanos(6)).await.unwrap();
     released.release().await.unwrap();
     moments.push(backend.records());
     let begun = waiting.start_as("begun").await.unwrap();
     moments.push(backend.records());
-    let grant = Arc::clone(&daily(1000).grant);
+    let grant = Arc::clone(&daily_of("ann", 1000).grant);
     raised.raise(amount(50, 9), grant).await.unwrap();
     drop(begin(&ledger, "dropped").await);
     let whole = backend.records();
@@ -65,10 +69,12 @@ async fn holds_and_charges_that_are_lost_are_made_again() {
         assert_eq!(backend.records(), whole, "moment {number}");
     }
     begun.settle(charge(1, 1)).await.unwrap();
+    nobody.settle(charge(3, 3)).await.unwrap();
     raised.settle(charge(2, 2)).await.unwrap();
     let charged = [
         ("begun", amount(1, 1)),
         ("dropped", amount(20, 5)),
+        ("nobody", amount(3, 3)),
         ("raised", amount(2, 2)),
         ("settled", amount(7, 6)),
     ];

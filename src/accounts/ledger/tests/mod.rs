@@ -38,6 +38,8 @@ use super::verify::verify;
 use super::*;
 use crate::domain::Budget;
 use crate::domain::Cap;
+use crate::domain::EndUser;
+use crate::domain::EndUserTerms;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Backend;
@@ -239,6 +241,28 @@ fn daily(tokens: u64) -> Caller {
     )
 }
 
+/// Caller with the key `a` and the end user `id`, both with a daily cap of `tokens`.
+fn daily_of(id: &str, tokens: u64) -> Caller {
+    let budget = Budget {
+        daily: cap(tokens),
+        ..Budget::default()
+    };
+    let end_users = EndUserTerms {
+        budget,
+        ..EndUserTerms::default()
+    };
+    let grant = Grant {
+        budget,
+        end_users,
+        ..Grant::default()
+    };
+    Caller {
+        grant: Arc::new(grant),
+        end_user: EndUser::new(id),
+        ..Caller::named("a")
+    }
+}
+
 fn cap(tokens: u64) -> Cap {
     Cap {
         tokens: Some(tokens),
@@ -250,6 +274,14 @@ fn amount(tokens: u64, nanos: i64) -> Amount {
     Amount {
         tokens,
         money: Money::from_nanos(nanos),
+    }
+}
+
+/// Charge as [`charge`] creates it, of one sign-in among several.
+fn charge_of_team(tokens: u64, nanos: i64) -> Charge {
+    Charge {
+        sign_in: Some("team".into()),
+        ..charge(tokens, nanos)
     }
 }
 

@@ -585,10 +585,10 @@ fn sign_ins_are_tables_and_are_checked() {
         twice.starts_with("switchboard.toml: sign_ins.list: `eu`: the name is there twice"),
         "{twice}"
     );
-    let unknown = refusal(&format!("[[sign_ins]]\n{sign_in}wieght = 2\n"), &[]);
+    let unknown = refusal(&format!("[[sign_ins]]\n{sign_in}weights = 2\n"), &[]);
     assert_eq!(
         unknown,
-        "switchboard.toml: sign_ins.list[0].wieght is not known\ndid you mean weight?"
+        "switchboard.toml: sign_ins.list[0].weights is not known\ndid you mean weight?"
     );
 }
 

@@ -22,7 +22,7 @@ pub struct MeteredUsage {
     pub output_tokens: u64,
     /// Characters that are spoken.
     pub characters: u64,
-    /// Number of pictures.
+    /// Number of pictures in the answer.
     pub images: u64,
     /// Duration of the audio, in milliseconds.
     pub milliseconds: u64,

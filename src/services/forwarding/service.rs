@@ -53,7 +53,7 @@ pub struct Forwarding(Option<Arc<ForwardingDeps>>);
 
 /// Dependencies of the service.
 pub struct ForwardingDeps {
-    /// Other servers.
+    /// Other servers, by name.
     pub upstreams: Upstreams,
     /// Ledger of spending and budgets.
     pub ledger: Ledger,
@@ -104,7 +104,7 @@ struct AdmittedCall {
 }
 
 impl Forwarding {
-    /// Creates the service.
+    /// Creates the service; without other servers it has none of its parts.
     pub fn new(deps: ForwardingDeps) -> Self {
         let has_upstreams = !deps.upstreams.is_empty();
         Self(has_upstreams.then(|| Arc::new(deps)))

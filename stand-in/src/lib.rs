@@ -89,5 +89,5 @@ mod server_tools;
 mod stream;
 mod values;
 
-pub use record::{Outcome, RecordLimits, RecordedRequest, Stats};
+pub use record::{Outcome, RecordLimits, RecordedRequest, Stats, credential_digest};
 pub use server::{Settings, StandIn};

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use axum::http::{HeaderMap, request::Parts};
+use axum::http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -33,6 +34,9 @@ pub struct RecordedRequest {
     pub query: String,
     /// Headers by lower-case name: a fixed list without credentials.
     pub headers: BTreeMap<String, String>,
+    /// Digest of the API key or token, as [`credential_digest`] returns it; 0 without one.
+    #[serde(default)]
+    pub credential: u64,
     /// Body; a string if it is not JSON, null if it is empty or was too large.
     pub body: Arc<Value>,
     /// State of the answer to this request.
@@ -129,6 +133,7 @@ impl RequestLog {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: recorded_headers(&parts.headers),
+            credential: recorded_credential(&parts.headers),
             body,
             outcome: Outcome::Running,
         };
@@ -241,6 +246,24 @@ impl Drop for RunningAnswer {
     fn drop(&mut self) {
         self.settle(Outcome::ClientGone);
     }
+}
+
+/// Returns a number that tells API keys and tokens apart without showing them; the same for programs of one build.
+pub fn credential_digest(credential: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    credential.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn recorded_credential(headers: &HeaderMap) -> u64 {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let key = headers
+        .get("x-api-key")
+        .and_then(|value| value.to_str().ok());
+    key.or(bearer).map_or(0, credential_digest)
 }
 
 fn recorded_headers(headers: &HeaderMap) -> BTreeMap<String, String> {

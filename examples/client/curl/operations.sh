@@ -10,6 +10,9 @@ ADMIN_AUTH="Authorization: Bearer $SWITCHBOARD_ADMIN_KEY"
 title 'workers, queue, tasks, budgets'
 curl "$ADMIN/status" -H "$ADMIN_AUTH" | jq -c '{ready, problems, workers, waiting, today}'
 
+title 'sign-ins to Claude, and what is left of their plans'
+curl "$ADMIN/sign-ins" -H "$ADMIN_AUTH" | jq -c '.data[] | {name, kind, ready, plan_windows}'
+
 title 'is the setup right?'
 curl "$ADMIN/doctor?quick=true" -H "$ADMIN_AUTH" | jq -r '.checks[] | "\(.status) \(.name): \(.detail)"'
 

@@ -68,6 +68,7 @@ def operate(key: str) -> None:
     """Checks, backups, cache and webhooks, for the operator of the server."""
     admin = {"Authorization": f"Bearer {key}"}
     print(send("GET", "/admin/doctor?quick=true", headers=admin)["status"])
+    print([sign_in["name"] for sign_in in send("GET", "/admin/sign-ins", headers=admin)["data"]])
     print(send("GET", "/admin/cache", headers=admin)["hits"])
     print(send("DELETE", "/admin/cache?project_id=default", headers=admin)["cleared"])
     print(send("GET", "/admin/ledger/verify", headers=admin)["problems"])

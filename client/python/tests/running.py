@@ -55,15 +55,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 @contextmanager
 def started_server(
-    folder: Path, server_bin: Path, stand_in_bin: Path, claude_bin: Path
+    folder: Path, server_bin: Path, stand_in_bin: Path, claude_bin: Path, **settings: str
 ) -> Generator[Server, None, None]:
-    """Server with a stand-in in a private home, both ended at the end."""
+    """Server with further variables and a stand-in in a private home, both ended at the end."""
     work = folder / "work"
     for path in (folder / "home", work):
         path.mkdir()
     plain = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
     with process([str(stand_in_bin), "--quiet", "--exit-with-stdin"], plain, folder / "stand-in.log") as upstream:
-        variables = {**plain, **server_settings(folder, work), "ANTHROPIC_BASE_URL": upstream}
+        variables = {**plain, **server_settings(folder, work), **settings, "ANTHROPIC_BASE_URL": upstream}
         command = [str(server_bin), "serve", "--listen", "127.0.0.1:0", "--claude-bin", str(claude_bin)]
         command += ["--data-dir", str(folder / "data")]
         with process(command, variables, folder / "server.log") as url:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ from documented import (
 )
 from recording_proxy import RecordedRequest, RecordingProxy, recording_proxy
 from running import METRICS_TOKEN, Server, started_server
+from scripted_upstream import scripted_upstream
 
 # In the order in which they are named as the example of an operation.
 CURL = [
@@ -40,6 +42,7 @@ CURL = [
     "files",
     "batches",
     "usage",
+    "other-servers",
     "tasks",
     "admin",
     "operations",
@@ -53,6 +56,7 @@ PYTHON = [
     "tasks",
     "admin",
     "openai_apis",
+    "other_servers",
     "sockets",
     "other_endpoints",
 ]
@@ -138,6 +142,13 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
+    with scripted_upstream() as setting, started_bench(SWITCHBOARD_UPSTREAMS=setting) as bench:
+        yield bench
+
+
+@contextmanager
+def started_bench(**settings: str) -> Iterator[Bench]:
+    """Bench whose server has further variables."""
     programs = [os.environ.get(name) for name in ("SERVER_BIN", "STAND_IN_BIN", "CLAUDE_BIN")]
     if not all(programs):
         pytest.skip("SERVER_BIN, STAND_IN_BIN and CLAUDE_BIN are not set")
@@ -145,7 +156,7 @@ def bench() -> Iterator[Bench]:
     with (
         TemporaryDirectory() as path,
         TemporaryDirectory() as home,
-        started_server(Path(path), server_bin, stand_in_bin, claude_bin) as server,
+        started_server(Path(path), server_bin, stand_in_bin, claude_bin, **settings) as server,
     ):
         host, _, port = server.url.removeprefix("http://").partition(":")
         with recording_proxy(host, int(port)) as proxy:
@@ -206,6 +217,35 @@ def test_all_examples_of_curl_run_in_a_row() -> None:
 
 def test_refused_example_says_so_and_fails(bench: Bench) -> None:
     example = bench.run(EXAMPLES / "curl" / "chat.sh", SWITCHBOARD_API_KEY="no-key")
+    assert example.status != 0
+    assert [request.status for request in example.requests] == [401]
+    assert "401" in example.stderr
+
+
+OTHER_SERVERS = [EXAMPLES / "curl" / "other-servers.sh", EXAMPLES / "python" / "other_servers.py"]
+
+
+def test_examples_of_other_servers_are_left_out_on_a_server_without_one() -> None:
+    with started_bench() as bench:
+        for path in OTHER_SERVERS:
+            example = bench.run(path)
+            assert example.status == 0, example.stderr
+            assert {request.status for request in example.requests} == {404}
+            assert example.stdout.count("left out: ") == len(example.requests) == 4, example.stdout
+
+
+@pytest.mark.parametrize("path", OTHER_SERVERS, ids=["curl", "python"])
+def test_other_server_without_a_model_leaves_out_what_needs_it(path: Path, bench: Bench) -> None:
+    example = bench.run(path, EMBEDDING_MODEL="no-such-model")
+    assert example.status == 0, example.stderr
+    refused = [(request.path, request.status) for request in example.requests if request.status >= 400]
+    assert refused == [("/v1/embeddings", 404)]
+    assert example.stdout.count("left out: ") == 1
+
+
+@pytest.mark.parametrize("path", OTHER_SERVERS, ids=["curl", "python"])
+def test_example_of_other_servers_fails_when_it_is_refused(path: Path, bench: Bench) -> None:
+    example = bench.run(path, SWITCHBOARD_API_KEY="no-key")
     assert example.status != 0
     assert [request.status for request in example.requests] == [401]
     assert "401" in example.stderr

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 
-examples=(health models chat completions messages message-batches responses conversations sessions files batches usage)
+examples=(health models chat completions messages message-batches responses conversations sessions files batches usage other-servers)
 [[ -z ${WORKSPACE:-} ]] || examples+=(tasks)
 [[ -z ${SWITCHBOARD_ADMIN_KEY:-} ]] || examples+=(admin operations)
 for example in "${examples[@]}"; do

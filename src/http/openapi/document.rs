@@ -158,7 +158,7 @@ impl DocumentParts {
                 let forms = forms
                     .iter()
                     .map(|(name, table)| json!({"$ref": self.objects.add_form(name, table)}));
-                let schema = json!({"anyOf": forms.collect::<Vec<_>>()});
+                let schema = any_of(forms.collect());
                 let body = json!({
                     "required": true,
                     "content": {"multipart/form-data": {"schema": schema}},
@@ -169,7 +169,7 @@ impl DocumentParts {
                 let messages = messages.iter().map(
                     |(name, table)| json!({"$ref": self.objects.add((*name).to_owned(), table)}),
                 );
-                let schema = json!({"anyOf": messages.collect::<Vec<_>>()});
+                let schema = any_of(messages.collect());
                 fields.insert("x-websocket-messages".into(), schema);
             }
         }
@@ -190,6 +190,17 @@ impl DocumentParts {
             operation,
         ));
         Value::Object(all)
+    }
+}
+
+/// Returns a schema that allows what any of `schemas` does, of which there is at least one.
+fn any_of(mut schemas: Vec<Value>) -> Value {
+    match (schemas.pop(), schemas.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            schemas.extend(last);
+            json!({"anyOf": schemas})
+        }
     }
 }
 

@@ -45,7 +45,7 @@ if saved moderation moderations -H "$JSON" -d '{"model": "'"$MODERATION_MODEL"'"
 fi
 
 title 'a spoken text, which is then written down, and translated into English'
-if saved speech.mp3 audio/speech -H "$JSON" -d '{"model": "'"$SPEECH_MODEL"'", "voice": "alloy", "input": "Die Donau ist lang."}'; then
+if saved speech.mp3 audio/speech -H "$JSON" -d '{"model": "'"$SPEECH_MODEL"'", "voice": "alloy", "input": "Guten Morgen, Donau!"}'; then
     printf '%s bytes\n' "$(wc -c <"$answers/speech.mp3")"
     for path in audio/transcriptions audio/translations; do
         if saved text "$path" -F model="$TRANSCRIPTION_MODEL" -F "file=@$answers/speech.mp3"; then

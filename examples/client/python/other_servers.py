@@ -34,7 +34,7 @@ def moderate(openai: OpenAI) -> None:
 
 def speak(openai: OpenAI) -> None:
     """A spoken text, which is then written down, and translated into English."""
-    speech = openai.audio.speech.create(model=SPEECH_MODEL, voice="alloy", input="Die Donau ist lang.").read()
+    speech = openai.audio.speech.create(model=SPEECH_MODEL, voice="alloy", input="Guten Morgen, Donau!").read()
     print(len(speech), "bytes")
     recording = ("speech.mp3", speech)
     print(openai.audio.transcriptions.create(model=TRANSCRIPTION_MODEL, file=recording).text)

@@ -32,7 +32,7 @@ pub(super) fn account(key: &str, end_user: &str) -> Option<String> {
     (!end_user.is_empty()).then(|| format!("{key}/{end_user}"))
 }
 
-/// Returns the name of the account of the end user of `caller`, whoever is counted apart.
+/// Returns the name of the account of the end user of `caller`, counted apart or not.
 pub(super) fn account_of(caller: &Caller) -> Option<String> {
     account(&caller.name, caller.end_user.as_ref()?.as_str())
 }

@@ -65,7 +65,7 @@ impl Tasks {
         })
     }
 
-    /// Returns the task with this generated id, whoever created it.
+    /// Returns the task with this generated id, of any owner.
     ///
     /// # Errors
     /// Fails when there is no such task, or the store fails.

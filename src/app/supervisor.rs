@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    /// What the next health checks do.
+    /// Scripted result of the next health checks.
     #[derive(Debug, Clone, Copy)]
     enum Scripted {
         Succeed,

@@ -56,8 +56,8 @@ impl LedgerSnapshot {
 
 /// Verifies one snapshot of the ledger in `store`.
 ///
-/// For days whose charges are all kept, the usage counters of keys and of end users must equal the
-/// sums of the charges. For days and months whose meters are kept, the spent sums must equal those of
+/// The usage counters of keys and of end users must equal the sums of the charges, for days whose
+/// charges are all kept. For days and months whose meters are kept, the spent sums must equal those of
 /// the counters, and the held sums those of the open holds.
 pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let snapshot = LedgerSnapshot(store.snapshot(storage_keys::TABLE.key("")).await?);

@@ -35,7 +35,7 @@ pub(super) struct LimitedScope {
     rates: Rates,
 }
 
-/// What a server asks of the limits. Ids are unique in the server.
+/// Request of a server to the shared limits. Ids are unique in the server.
 #[derive(Debug)]
 pub(super) enum LimitRequest {
     /// Admits a request.

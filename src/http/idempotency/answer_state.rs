@@ -30,14 +30,14 @@ pub(in crate::http) struct SharedHead {
     pub(in crate::http) request_id: String,
 }
 
-/// What new requests with the key may do.
+/// Whether new requests with the key may join the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerStanding {
     /// Wait: the key is being looked up.
     Opening,
     /// Read the answer.
     Open,
-    /// Nothing: the answer is too large to be kept.
+    /// Requests cannot join, because the answer is too large to be kept.
     TooLarge,
     /// Wait: it is not known yet whether the answer, which failed or was cut off, was paid.
     Settling,

@@ -50,13 +50,13 @@ pub(in crate::http) struct FirstRequest {
     pub(in crate::http) may_store: bool,
 }
 
-/// What a new request with the key finds.
+/// Result of joining the answer of an earlier request with the same key.
 pub(in crate::http) enum JoinedAnswer {
     /// The answer, from its beginning.
     Reader(AnswerReader),
     /// An answer that is too large for another reader.
     TooLarge,
-    /// Nothing any more: the key has to be looked up again.
+    /// The answer is gone, and the key has to be looked up again.
     Gone,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel gives on Linux, and what takes its place on macOS.
+//! Calls of the kernel that Linux alone has, and their replacements on macOS.
 //!
 //! | | Linux | macOS |
 //! | --- | --- | --- |

@@ -25,7 +25,7 @@ pub fn unnamed_file() -> io::Result<File> {
 /// Does nothing: there is no such protection here.
 ///
 /// # Errors
-/// None on this system.
+/// Does nothing: this system cannot forbid other processes to inspect this one.
 pub fn forbid_inspection() -> io::Result<()> {
     Ok(())
 }

@@ -44,7 +44,7 @@ struct ClaimProgress {
 /// Cost of a request whose work has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimedCost {
-    /// Nothing was paid, and nothing created.
+    /// The request has paid nothing and created nothing.
     Free,
     /// A run was paid.
     Run,

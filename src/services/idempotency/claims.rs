@@ -54,10 +54,10 @@ pub struct ClaimKey {
     id: String,
 }
 
-/// What is known of a key.
+/// State of a key when a request with it arrives.
 #[derive(Debug)]
 pub enum FoundClaim {
-    /// Nothing: the request is the first, or the earlier ones have cost nothing.
+    /// The request is the first with the key, or the earlier ones have cost nothing.
     Free(ActiveClaim),
     /// An earlier request was answered.
     Answered {

@@ -23,7 +23,7 @@ pub struct AnswerHead {
     pub headers: Vec<(String, String)>,
 }
 
-/// What became of the request that has claimed a key.
+/// Outcome of the request that has claimed a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ClaimState {

@@ -81,7 +81,7 @@ impl Responses {
 
     /// Marks responses as failed that an earlier server left unfinished, and returns their number.
     ///
-    /// Where servers share a store, these are the responses of servers that are gone.
+    /// On a shared store, takes the responses of servers that are gone.
     ///
     /// # Errors
     /// Fails when the store fails.

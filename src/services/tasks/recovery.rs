@@ -24,8 +24,8 @@ impl Tasks {
     /// ones as cancelled. Gives back the shares of tasks that it had not created. Returns the number
     /// of ended tasks.
     ///
-    /// Where servers share a store, these are the tasks of servers that are gone, and no shares are
-    /// given back: another server may be creating their tasks.
+    /// On a shared store, takes the tasks of servers that are gone, and gives no shares back: another
+    /// server may be creating their tasks.
     ///
     /// # Errors
     /// Fails when the store fails.

@@ -35,7 +35,7 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
         .map(|value| String::from_utf8(value).unwrap())
 }
 
-/// What the stores of a test lie in, and must not outlive.
+/// Folder and Redis of the stores of a test, dropped after them.
 struct StorePlaces {
     _folder: tempfile::TempDir,
     _redis: RedisServer,

@@ -1,4 +1,4 @@
-//! What transactions have read, for engines that several servers share.
+//! Records that transactions have read, for engines that several servers share.
 
 use std::collections::BTreeMap;
 

@@ -52,7 +52,7 @@ pub struct Transaction<'a> {
     backend: &'a dyn Backend,
     /// Changes of earlier transactions in this group, not yet written.
     group: &'a WriteSet,
-    /// What the transactions of this group have read.
+    /// Records that the transactions of this group have read, with their versions.
     reads: &'a RefCell<ReadSet>,
     /// Changes of this transaction.
     own: WriteSet,

@@ -29,7 +29,7 @@ use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
 
-/// What runs a try: the gateway, and the turn with its caller.
+/// Runner of tries: the gateway, and the turn with its caller.
 struct TryRunner {
     gateway: Arc<dyn Turns>,
     gate: Gate,

@@ -23,7 +23,7 @@ use super::SignInPool;
 /// Alias of the model that the CLI prefers, which is another one for each kind of sign-in.
 const DEFAULT_ALIAS: &str = "default";
 
-/// What a turn needs of a worker, and the sign-ins that may lend one.
+/// Order for a worker: its requirements, and the sign-ins that may lend it.
 pub(in crate::engine::gateway) struct SourceOrder<L: Launcher> {
     /// Sign-ins, the one to begin with first.
     pub(in crate::engine::gateway) sign_ins: SignInOrder<L>,

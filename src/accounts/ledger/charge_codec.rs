@@ -25,12 +25,7 @@ impl LedgerRecord for ChargeRecord {
             .into_iter()
             .for_each(|text| writer.text(text));
         writer.number(self.outcome.code());
-        let usage = &self.usage;
-        writer.number(usage.input_tokens);
-        writer.number(usage.cache_write_tokens);
-        writer.number(usage.cache_read_tokens);
-        writer.number(usage.output_tokens);
-        writer.number(usage.thinking_tokens);
+        write_usage(writer, &self.usage);
         write_amount(
             writer,
             Amount {
@@ -51,16 +46,7 @@ impl LedgerRecord for ChargeRecord {
         let key = reader.text()?;
         let model = reader.text()?;
         let outcome = ChargeOutcome::from_code(reader.number()?)?;
-        let usage = Usage {
-            input_tokens: reader.number()?,
-            cache_write_tokens: reader.number()?,
-            cache_read_tokens: reader.number()?,
-            output_tokens: reader.number()?,
-            thinking_tokens: reader.number()?,
-            // The cost of web searches is in `money`; their number is not stored.
-            web_searches: 0,
-            cost: None,
-        };
+        let usage = read_usage(reader)?;
         let Amount {
             tokens: estimated_tokens,
             money,
@@ -93,4 +79,27 @@ impl LedgerRecord for ChargeRecord {
             sign_in,
         })
     }
+}
+
+/// Writes the token counts of `usage`.
+pub(super) fn write_usage(writer: &mut RecordWriter, usage: &Usage) {
+    writer.number(usage.input_tokens);
+    writer.number(usage.cache_write_tokens);
+    writer.number(usage.cache_read_tokens);
+    writer.number(usage.output_tokens);
+    writer.number(usage.thinking_tokens);
+}
+
+/// Reads token counts; `None` if the record is damaged.
+pub(super) fn read_usage(reader: &mut RecordReader<'_>) -> Option<Usage> {
+    Some(Usage {
+        input_tokens: reader.number()?,
+        cache_write_tokens: reader.number()?,
+        cache_read_tokens: reader.number()?,
+        output_tokens: reader.number()?,
+        thinking_tokens: reader.number()?,
+        // The cost of web searches is in the money of the record; their number is not stored.
+        web_searches: 0,
+        cost: None,
+    })
 }

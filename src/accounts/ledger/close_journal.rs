@@ -13,7 +13,6 @@ use std::sync::PoisonError;
 
 use crate::domain::Grant;
 use crate::domain::Money;
-use crate::domain::Usage;
 use crate::storage::store;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
@@ -23,6 +22,8 @@ use crate::telemetry::logs::ErrorChain;
 use super::Charge;
 use super::ChargeOutcome;
 use super::Error;
+use super::charge_codec::read_usage;
+use super::charge_codec::write_usage;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
 use super::hold::HoldClosing;
@@ -191,12 +192,7 @@ impl LedgerRecord for JournalRecord {
         };
         writer.number(true);
         writer.text(&charge.model);
-        let usage = &charge.usage;
-        writer.number(usage.input_tokens);
-        writer.number(usage.cache_write_tokens);
-        writer.number(usage.cache_read_tokens);
-        writer.number(usage.output_tokens);
-        writer.number(usage.thinking_tokens);
+        write_usage(writer, &charge.usage);
         writer.number(charge.estimated_tokens);
         writer.number(charge.money.is_some());
         writer.signed(charge.money.unwrap_or(Money::ZERO).nanos().into());
@@ -210,16 +206,7 @@ impl LedgerRecord for JournalRecord {
             return Some(Self(HoldClosing::Released));
         }
         let model = reader.text()?;
-        let usage = Usage {
-            input_tokens: reader.number()?,
-            cache_write_tokens: reader.number()?,
-            cache_read_tokens: reader.number()?,
-            output_tokens: reader.number()?,
-            thinking_tokens: reader.number()?,
-            // Their cost is in `money`.
-            web_searches: 0,
-            cost: None,
-        };
+        let usage = read_usage(reader)?;
         let estimated_tokens = reader.number()?;
         let is_known = reader.flag()?;
         let nanos = i64::try_from(reader.signed()?).ok()?;
@@ -241,6 +228,7 @@ impl LedgerRecord for JournalRecord {
 mod tests {
     use super::*;
     use crate::domain::BaselineCost;
+    use crate::domain::Usage;
 
     #[test]
     fn closes_read_back_as_they_were_noted() {

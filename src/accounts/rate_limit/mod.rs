@@ -118,6 +118,25 @@ impl RateLimits {
         }
     }
 
+    /// Takes about `tokens` for a request of `caller` from all limits, those of its end user too: on the
+    /// permit that was taken when the request came, or on a new one for a further turn of it.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit), and [`take_end_user`](Self::take_end_user), whose refusal refunds the
+    /// tokens.
+    pub async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, AdmitError> {
+        let mut permit = match caller.permit.take::<Permit>() {
+            None => self.admit(caller, tokens).await?,
+            Some(mut permit) => {
+                permit.take_tokens(tokens).await?;
+                permit
+            }
+        };
+        let taken = self.take_end_user(&mut permit, caller, tokens);
+        taken.await.inspect_err(|_| permit.settle(0))?;
+        Ok(permit)
+    }
+
     /// Takes a request of about `tokens` from the limits of the end user of `caller` as well, whom its
     /// body often names, and adds it to `permit`.
     ///

@@ -204,7 +204,8 @@ impl ForwardingDeps {
             &self.prices,
             self.assumed_output_tokens,
         );
-        let mut permit = self.take_permit(caller, estimate.amount.tokens).await?;
+        let permit = self.limits.take_permit(caller, estimate.amount.tokens);
+        let mut permit = permit.await?;
         let limits = permit.state();
         // Ordered by time: random ids touch, and so keep in memory, every page of the store.
         let id = Uuid::now_v7().to_string();
@@ -220,21 +221,6 @@ impl ForwardingDeps {
             limits,
             hold,
         })
-    }
-
-    /// Returns the permit that was taken when the request came, or a new one, with the limits of the
-    /// end user.
-    async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
-        let mut permit = match caller.permit.take::<Permit>() {
-            None => self.limits.admit(caller, tokens).await?,
-            Some(mut permit) => {
-                permit.take_tokens(tokens).await?;
-                permit
-            }
-        };
-        let taken = self.limits.take_end_user(&mut permit, caller, tokens);
-        taken.await.inspect_err(|_| permit.settle(0))?;
-        Ok(permit)
     }
 
     /// Makes an admitted call.

@@ -135,16 +135,7 @@ impl AdmissionDeps {
     /// Returns the permit taken when the request came, or a new one for a further turn of the
     /// request. The limits of its end user are taken here.
     pub(super) async fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
-        let mut permit = match caller.permit.take::<Permit>() {
-            None => self.limits.admit(caller, tokens).await?,
-            Some(mut permit) => {
-                permit.take_tokens(tokens).await?;
-                permit
-            }
-        };
-        let taken = self.limits.take_end_user(&mut permit, caller, tokens);
-        taken.await.inspect_err(|_| permit.settle(0))?;
-        Ok(permit)
+        Ok(self.limits.take_permit(caller, tokens).await?)
     }
 }
 

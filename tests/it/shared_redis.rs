@@ -1,23 +1,16 @@
 //! Two servers on one Redis, as processes of their own: keys, budgets, rate limits and the work of a
 //! server that is killed.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use claude_switchboard::accounts::ledger::{ChargeOutcome, Clock, LedgerReader};
-use claude_switchboard::storage::store::{RedisConfig, Store};
-use claude_switchboard::telemetry::metrics::StoreMetrics;
+use claude_switchboard::accounts::ledger::ChargeOutcome;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
-use crate::support::{ServerProcess, TestServer, eventually, within};
+use crate::support::{Redis, ServerProcess, administer, create_key, send, within};
 
-const ADMIN: &str = "made-up-admin-key";
 /// Number of clients at once, over both servers.
 const CLIENTS: usize = 200;
 /// Tokens of the budget that the clients share.
@@ -26,97 +19,6 @@ const BUDGET: u64 = 3000;
 const LIMIT: u64 = 6;
 /// Maximum wait for what follows the end of a lease of half a minute.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(150);
-
-/// Redis server on a Unix socket. It ends with its value.
-struct Redis {
-    process: Child,
-    folder: TempDir,
-}
-
-impl Redis {
-    #[expect(clippy::disallowed_methods, reason = "the server under the servers")]
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "yes"]);
-        command.arg("--unixsocket").arg(socket_in(&folder));
-        command.arg("--dir").arg(folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| {
-            panic!("redis-server cannot be started: {error}\nhint: tools/install-redis installs it")
-        });
-        let this = Self { process, folder };
-        eventually("redis listens", || {
-            let connected = std::os::unix::net::UnixStream::connect(socket_in(&this.folder));
-            std::future::ready(connected.ok())
-        })
-        .await;
-        this
-    }
-
-    fn url(&self) -> String {
-        format!("unix://{}", socket_in(&self.folder).display())
-    }
-
-    /// Starts a server on this Redis, with a data directory of its own.
-    async fn server(&self) -> ServerProcess {
-        let server = TestServer::fake()
-            .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
-            .set("SWITCHBOARD_STORE__BACKEND", "redis")
-            .set("SWITCHBOARD_REDIS__URL", self.url());
-        server.spawn().await
-    }
-
-    /// Opens the records that the servers share.
-    fn ledger(&self) -> LedgerReader {
-        let config = RedisConfig {
-            url: self.url(),
-            username: String::new(),
-            password_file: PathBuf::new(),
-            ca_file: PathBuf::new(),
-            prefix: "switchboard".to_owned(),
-            response_timeout: Duration::from_secs(20),
-        };
-        let store = Store::open_shared(&config, TaskTracker::new(), StoreMetrics::default());
-        LedgerReader::new(store.unwrap(), Clock::system())
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn socket_in(folder: &TempDir) -> PathBuf {
-    folder.path().join("redis.sock")
-}
-
-/// Sends a request. Returns the status and the body.
-async fn send(
-    server: &ServerProcess,
-    method: Method,
-    path: &str,
-    key: &str,
-    body: &Value,
-) -> (u16, Value) {
-    let request = server.http.request(method, server.url(path));
-    let response = request.bearer_auth(key).json(body).send().await.unwrap();
-    let status = response.status().as_u16();
-    (status, response.json().await.unwrap())
-}
-
-/// Creates a key with `fields`. Returns its id and its text.
-async fn create_key(server: &ServerProcess, fields: &Value) -> (String, String) {
-    let mut body = json!({"name": "shared", "project_id": "default"});
-    let fields = fields.as_object().unwrap().clone();
-    body.as_object_mut().unwrap().extend(fields);
-    let (status, made) = send(server, Method::POST, "/admin/keys", ADMIN, &body).await;
-    assert_eq!(status, 201, "{made}");
-    let text = |field: &str| made[field].as_str().unwrap().to_owned();
-    (text("id"), text("key"))
-}
 
 /// Chat request whose answer is one word, and which takes fewer tokens than are held for it. Each
 /// number makes another one, which no cache answers.
@@ -148,7 +50,7 @@ async fn key_that_one_server_revokes_is_refused_by_the_other() {
         let models = async || send(&other, Method::GET, "/v1/models", &key, &Value::Null).await;
         assert_ne!(models().await.0, 401, "round {round}");
         let path = format!("/admin/keys/{id}");
-        let revoked = send(&one, Method::DELETE, &path, ADMIN, &Value::Null).await;
+        let revoked = administer(&one, Method::DELETE, &path, &Value::Null).await;
         assert_eq!(revoked.0, 200);
         let (status, refused) = models().await;
         assert_eq!(

@@ -24,6 +24,7 @@ mod client;
 mod http;
 mod journal;
 mod processes;
+mod redis;
 #[path = "../../../src/http/openapi/responses.rs"]
 mod response_schemas;
 mod server;
@@ -35,6 +36,7 @@ pub(crate) use client::{Answer, Chat, Events, RawClient};
 pub(crate) use http::{HttpClient, HttpRequest, HttpResponse, serve};
 pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
+pub(crate) use redis::{Redis, administer, create_key, send};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};
 pub(crate) use server_process::ServerProcess;
 pub(crate) use terminal::TerminalSession;

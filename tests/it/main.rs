@@ -54,6 +54,7 @@ mod messages;
 mod metrics;
 mod model_rules;
 mod module_table;
+mod node_full_disk;
 mod node_kills;
 mod one_call;
 mod own_apis;

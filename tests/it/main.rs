@@ -56,6 +56,7 @@ mod model_rules;
 mod module_table;
 mod node_full_disk;
 mod node_kills;
+mod node_suspension;
 mod one_call;
 mod own_apis;
 mod pass_through;

@@ -54,6 +54,7 @@ mod messages;
 mod metrics;
 mod model_rules;
 mod module_table;
+mod node_clocks;
 mod node_full_disk;
 mod node_kills;
 mod node_suspension;

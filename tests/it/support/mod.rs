@@ -30,6 +30,7 @@ mod redis;
 mod response_schemas;
 mod server;
 mod server_process;
+mod shifted_clock;
 mod terminal;
 mod watchdog;
 
@@ -41,4 +42,5 @@ pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use redis::{Redis, administer, create_funded_key, create_key, send};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};
 pub(crate) use server_process::ServerProcess;
+pub(crate) use shifted_clock::ShiftedClock;
 pub(crate) use terminal::TerminalSession;

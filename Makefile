@@ -14,6 +14,7 @@ run: ## Serve on 127.0.0.1:8080: Claude when signed in, else an offline demo (AR
 test: ## Run all tests, with the real CLI and other people's clients
 	@tools/install-cli
 	@tools/install-redis
+	@tools/install-nginx
 	timeout --verbose --kill-after=30 15m cargo test --workspace --lib
 	timeout --verbose --kill-after=30 1h cargo test --workspace --bins --examples --test '*'
 	timeout --verbose --kill-after=30 15m cargo test --workspace --doc

@@ -24,6 +24,7 @@ mod client;
 mod http;
 mod journal;
 mod load;
+mod nginx;
 mod processes;
 mod redis;
 #[path = "../../../src/http/openapi/responses.rs"]
@@ -38,6 +39,7 @@ pub(crate) use client::{Answer, Chat, Events, RawClient};
 pub(crate) use http::{HttpClient, HttpRequest, HttpResponse, serve};
 pub(crate) use journal::Journal;
 pub(crate) use load::{ChargedRequests, FIRST_NUMBER, Load};
+pub(crate) use nginx::Nginx;
 pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use redis::{Redis, administer, create_funded_key, create_key, send};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};

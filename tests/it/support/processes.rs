@@ -1,5 +1,6 @@
 //! Lookup of processes in `/proc`, and signals to them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Finds the processes with the id of the data directory in their environment, except zombies.
@@ -38,6 +39,14 @@ pub(crate) fn is_child(id: i32) -> bool {
 
 fn is_this_process(id: i32) -> bool {
     u32::try_from(id) == Ok(std::process::id())
+}
+
+/// Returns the ids of the children of the process `parent`.
+pub(crate) fn children_of(parent: i32) -> BTreeSet<i32> {
+    let ids = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |id: &i32| state_of(*id).is_some_and(|(_, found)| found == parent);
+    ids.filter(is_child).collect()
 }
 
 /// Sends `SIGKILL` to a process.

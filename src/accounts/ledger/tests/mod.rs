@@ -12,6 +12,7 @@ mod leases;
 mod losses;
 mod measured;
 mod model;
+mod nodes_model;
 mod reports;
 mod savings;
 mod servers;

@@ -311,7 +311,8 @@ async fn compare(test_ledger: TestLedger, steps: Vec<Step>) {
     pair.holds.drain(..).for_each(BudgetHold::forget);
 }
 
-fn run(work: impl Future<Output = ()>) {
+/// Runs `work` to its end.
+pub(super) fn run(work: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

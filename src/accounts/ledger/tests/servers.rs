@@ -12,7 +12,8 @@ use crate::accounts::ledger::records::LeaseRecord;
 const CALLERS: usize = 200;
 const ROUNDS: usize = 100;
 
-async fn server(redis: &RedisServer, node: &str) -> OpenedLedger {
+/// Starts the server `node`, whose lease is not renewed.
+pub(super) async fn server(redis: &RedisServer, node: &str) -> OpenedLedger {
     let config = Config {
         keep_charges_days: 92,
         node: node.to_owned(),
@@ -29,7 +30,7 @@ async fn assert_sound(redis: &RedisServer) {
 }
 
 /// Lets the lease of `node` end now.
-async fn end_lease(redis: &RedisServer, node: &'static str) {
+pub(super) async fn end_lease(redis: &RedisServer, node: &'static str) {
     let store = redis.store(TaskTracker::new());
     let ended = store.transaction(move |transaction| {
         let place = storage_keys::node(node);

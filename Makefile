@@ -52,6 +52,7 @@ check-deploy: ## Check deploy/ with systemd, the schemas of Kubernetes, and a st
 
 bench: ## Measure, with the real CLI
 	@tools/install-cli
+	@tools/install-redis
 	cargo bench --bench serving $(ARGS)
 
 # Some ten minutes more go to the release build where there is none, and to the sums at the end.

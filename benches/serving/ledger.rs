@@ -22,11 +22,11 @@ const MAX_SETTLE_MS: f64 = 2.0;
 
 /// Measurements with one number of callers.
 #[derive(Default)]
-struct LedgerTimes {
-    hold_ms: Sample,
-    settle_ms: Sample,
+pub(crate) struct LedgerTimes {
+    pub(crate) hold_ms: Sample,
+    pub(crate) settle_ms: Sample,
     /// Requests per second of each round.
-    rate: Sample,
+    pub(crate) rate: Sample,
 }
 
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -45,7 +45,9 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     .ledger;
     for round in 0..plan.ledger_rounds {
         for (callers, measured) in CALLERS.into_iter().zip(&mut measured) {
-            run_callers(&ledger, callers, plan.charges, round, measured).await?;
+            let ledgers = std::slice::from_ref(&ledger);
+            let prefix = round.to_string();
+            run_callers(ledgers, callers, plan.charges, &prefix, measured).await?;
         }
         progress(&format!(
             "ledger, round {} of {}",
@@ -85,18 +87,21 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     Ok(())
 }
 
-async fn run_callers(
-    ledger: &Ledger,
+/// Makes `charges` requests of `callers` at once, who take turns at the `ledgers`. Their ids begin with
+/// `prefix`.
+pub(crate) async fn run_callers(
+    ledgers: &[Ledger],
     callers: usize,
     charges: usize,
-    round: usize,
+    prefix: &str,
     measured: &mut LedgerTimes,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for index in 0..callers {
+    for (index, ledger) in (0..callers).zip(ledgers.iter().cycle()) {
         let ledger = ledger.clone();
-        tasks.spawn(async move { spend(&ledger, index, charges / callers, round, callers).await });
+        let prefix = format!("{prefix}-{callers}-{index}");
+        tasks.spawn(async move { spend(&ledger, index, charges / callers, &prefix).await });
     }
     while let Some(times) = tasks.join_next().await {
         let (hold_ms, settle_ms) = times??;
@@ -115,8 +120,7 @@ async fn spend(
     ledger: &Ledger,
     index: usize,
     charges: usize,
-    round: usize,
-    callers: usize,
+    prefix: &str,
 ) -> anyhow::Result<(Sample, Sample)> {
     let cap = Cap {
         tokens: Some(u64::MAX),
@@ -143,13 +147,8 @@ async fn spend(
     let mut settle_ms = Sample::default();
     for number in 0..charges {
         let started = Instant::now();
-        let hold = ledger
-            .hold(
-                &caller,
-                estimate,
-                &format!("{round}-{callers}-{index}-{number}"),
-            )
-            .await?;
+        let id = format!("{prefix}-{number}");
+        let hold = ledger.hold(&caller, estimate, &id).await?;
         hold_ms.push_ms(started.elapsed());
         let usage = Usage {
             input_tokens: 900,

@@ -1,5 +1,5 @@
 //! Performance of the server: `make bench`, or `cargo bench --bench serving -- [--quick]
-//! [real|conversations|ledger|fake|footprint|engines|keys]`.
+//! [real|conversations|ledger|fake|footprint|engines|keys|redis]`.
 //!
 //! 1. The real CLI with the scripted stand-in ([`real_cli`]): spawned for each request, as other
 //!    proxies do, and in warm workers.
@@ -11,6 +11,8 @@
 //!    another server ([`pass_through`]).
 //! 5. Memory, start time and binary size ([`footprint`]).
 //! 6. The cache and the rate limits alone ([`engines`]), and a hundred thousand keys ([`keys`]).
+//! 7. Servers on one Redis ([`shared_store`]): holds and charges of one project, rate limits, and what
+//!    Redis adds to a request.
 //!
 //! Compared candidates alternate within the run, counts are fixed, and a failed request ends the
 //! run without figures. A complete run also writes its tables into docs/PERFORMANCE.md.
@@ -31,9 +33,11 @@ mod pass_through;
 mod plan;
 mod processes;
 mod real_cli;
+mod redis_server;
 mod report;
 mod roles;
 mod server;
+mod shared_store;
 mod statistics;
 
 use std::io::Write as _;
@@ -73,6 +77,7 @@ enum Part {
     Footprint,
     Engines,
     Keys,
+    Redis,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -131,6 +136,13 @@ fn main() -> anyhow::Result<()> {
     if is_wanted(Part::Footprint) {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(footprint::measure(fake, &plan, &mut report))?;
+    }
+    if is_wanted(Part::Redis) {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(shared_store::measure(fake, &plan, &mut report))?;
     }
     if is_wanted(Part::Fake) {
         let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -18,6 +18,10 @@ pub(crate) struct Plan {
     /// Rounds of the ledger part.
     pub(crate) ledger_rounds: usize,
     pub(crate) charges: usize,
+    /// Charges of a round of servers on one Redis.
+    pub(crate) shared_charges: usize,
+    /// Requests through the limits in Redis.
+    pub(crate) limited: usize,
     /// Rounds of CPU measurements with `fake-claude`.
     pub(crate) rounds: usize,
     /// Requests of a round to the echo server.
@@ -50,6 +54,8 @@ pub(crate) const FULL: Plan = Plan {
     pairs: 120,
     ledger_rounds: 5,
     charges: 6_400,
+    shared_charges: 3_200,
+    limited: 20_000,
     rounds: 7,
     echoes: 40_000,
     chats: 6_000,
@@ -74,6 +80,8 @@ pub(crate) const QUICK: Plan = Plan {
     pairs: 10,
     ledger_rounds: 2,
     charges: 256,
+    shared_charges: 128,
+    limited: 500,
     rounds: 2,
     echoes: 2_000,
     chats: 400,

@@ -19,6 +19,12 @@ impl Sample {
         self.0.extend_from_slice(&other.0);
     }
 
+    /// Returns the sums of the values of both, pair by pair.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.map(|(value, added)| value + added).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,6 +8,7 @@ use super::Charge;
 use super::ChargeOutcome;
 use super::Clock;
 use super::Config;
+use super::Error;
 use super::Ledger;
 use super::storage_keys;
 use super::transactions;
@@ -46,6 +47,27 @@ pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<FaultyBackend>) {
     let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, disk)
+}
+
+/// Opens the ledger of the server `node` in `store`, which other servers use, too. Its clock stands
+/// still.
+pub(crate) async fn shared_ledger(store: Store, node: &str) -> Ledger {
+    let config = Config {
+        node: node.to_owned(),
+        ..config()
+    };
+    let opened = Ledger::open(store, Clock::new(|| 1_784_000_000), config);
+    opened.await.unwrap().ledger
+}
+
+/// Removes the lease of the server `node`, as the others do after its end.
+pub(crate) async fn remove_lease(store: &Store, node: &str) {
+    let place = storage_keys::node(node);
+    let removed = store.transaction(move |transaction| {
+        transaction.remove(place.clone());
+        Ok::<_, Error>(())
+    });
+    removed.await.unwrap();
 }
 
 /// Spent and held amount, and cap, of each budget of `caller`.

@@ -4,6 +4,8 @@
 //! removed after its end is stored. An entry whose epoch has no lease is abandoned, as a hold is, and one
 //! of the other servers claims it.
 
+use std::collections::HashSet;
+
 use crate::storage::store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
@@ -176,6 +178,39 @@ impl WorkOwners {
                 Ok::<_, Error>(is_abandoned)
             });
         claimed.await.map_err(Error::into_store_error)
+    }
+
+    /// Returns the epoch of this server, for a note that `transaction` writes of what it runs. Takes a
+    /// new lease first if that of the epoch has ended. 0 on a store that is not shared.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read, or another start of this server has replaced it.
+    pub fn leased_epoch(&self, transaction: &mut Transaction<'_>) -> Result<u64, store::Error> {
+        match &self.0 {
+            Some(ledger) => leased_epoch(ledger, transaction).map_err(Error::into_store_error),
+            None => Ok(0),
+        }
+    }
+
+    /// Returns the epoch of this server, which may have no lease any more. 0 on a store that is not
+    /// shared.
+    pub fn epoch(&self) -> u64 {
+        self.0.as_ref().map_or(0, |ledger| ledger.0.lease.epoch())
+    }
+
+    /// Returns the epochs of the servers that have a lease, and that of this one. What is noted with
+    /// another epoch is abandoned.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub fn live_epochs(&self, transaction: &Transaction<'_>) -> Result<HashSet<u64>, store::Error> {
+        match &self.0 {
+            Some(ledger) => {
+                let live = ledger.0.lease.live_epochs(transaction);
+                live.map_err(Error::into_store_error)
+            }
+            None => Ok(HashSet::from([0])),
+        }
     }
 
     /// Claims all abandoned work of `kind`.

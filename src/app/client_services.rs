@@ -90,6 +90,7 @@ impl StartupContext<'_> {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches resumed after restart"),
         }
+        batches.spawn_assistance();
         let sessions = self.start_sessions(keys);
         Ok(ClientServices {
             conversations,

@@ -58,6 +58,11 @@ impl FairSemaphore {
         }
     }
 
+    /// Returns true if a permit is free, so that the next [`acquire`](Self::acquire) need not wait.
+    pub fn has_free(&self) -> bool {
+        self.lock().free > 0
+    }
+
     fn release(&self) {
         let mut inner = self.lock();
         inner.waiting.retain(|waiter| !waiter.is_closed());

@@ -7,6 +7,7 @@ use super::lines::InputLines;
 use super::records::BatchRecord;
 use super::records::LineOutcome;
 use super::service::BatchesInner;
+use super::slices::remove_plan;
 use crate::api::openai::batches;
 use crate::api::openai::batches::BatchRequestLine;
 use crate::api::openai::batches::BatchStatus;
@@ -33,8 +34,13 @@ impl BatchJob {
     /// gone. Safe to retry: nothing is visible before the final transaction.
     pub(super) async fn finish(&self, end: BatchEnd) -> Result<Option<BatchRecord>, Error> {
         let records = &self.inner.records;
-        // Written after the last outcome, so the outcomes read below are complete.
-        let begin = |record: &mut BatchRecord, _: &mut Transaction<'_>| {
+        let is_shared = self.inner.owners.is_shared();
+        // Written after the last outcome, so the outcomes read below are complete. Other servers write
+        // none without the plan.
+        let begin = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
+            if is_shared {
+                remove_plan(transaction, &record.project, &record.batch.id);
+            }
             if record.batch.status == BatchStatus::InProgress {
                 (record.batch.status, record.batch.finalizing_at) =
                     (BatchStatus::Finalizing, Some(unix_now()));

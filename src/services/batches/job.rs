@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,7 @@ use super::lines::InputLines;
 use super::records::BatchRecord;
 use super::records::LineOutcome;
 use super::service::BatchesInner;
+use super::slices::SliceClaim;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
 use crate::accounts::ledger::WorkKind;
@@ -42,21 +44,33 @@ use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::traces::BatchTraceLink;
 
 /// Delay before a retry after a store or file error.
-const RETRY_DELAY: Duration = Duration::from_secs(10);
+pub(super) const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Maximum number of attempts for a line that failed with an error of unknown duration.
 const MAX_TRIES: u32 = 4;
 /// Delays between the attempts of a line.
 const LINE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(4));
 
-/// A batch being run, from its current state to its end.
+/// A batch being run: from its current state to its end by the server that owns it, or some slices of
+/// its lines by another one.
 pub(super) struct BatchJob {
     pub(super) inner: Arc<BatchesInner>,
     pub(super) project: String,
     pub(super) id: String,
+    /// Part of the server in the batch.
+    pub(super) role: BatchRole,
     /// Cancelled when the client cancels the batch.
     pub(super) cancel: CancellationToken,
     /// Entry among the running batches, which shows the state.
     pub(super) registration: RunGuard<BatchStatus>,
+}
+
+/// Part of a server in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BatchRole {
+    /// Validates the batch, runs its lines and makes its files.
+    Owner,
+    /// Runs slices of its lines while there is room.
+    Assistant,
 }
 
 /// Result of running the lines.
@@ -73,7 +87,7 @@ pub(super) enum BatchEnd {
 }
 
 /// Reason why a line has no outcome.
-enum LineFailure {
+pub(super) enum LineFailure {
     /// Fails the batch: further lines cannot run either.
     Fatal(BatchError),
     /// A retry may succeed.
@@ -175,7 +189,7 @@ impl BatchJob {
         let BatchesInner {
             records, config, ..
         } = &*self.inner;
-        let checked = match self.lines(&record).await {
+        let checked = match self.inner.open_lines(&record).await {
             Ok(mut lines) => {
                 check_input(&mut lines, &record.batch.endpoint, config.max_line_bytes).await?
             }
@@ -210,29 +224,12 @@ impl BatchJob {
             .unwrap_or(record))
     }
 
-    /// Opens the input file at its first line.
-    async fn lines(&self, record: &BatchRecord) -> Result<InputLines, LineFailure> {
-        let BatchesInner { files, config, .. } = &*self.inner;
-        match files
-            .open_content(&self.project, &record.batch.input_file_id)
-            .await
-        {
-            Ok((_, file)) => Ok(InputLines::new(file, config.max_line_bytes)),
-            Err(files::Error::NotFound(_)) => Err(LineFailure::Fatal(BatchError {
-                code: "input_file_not_found".to_owned(),
-                line: None,
-                message:
-                    "The input file was deleted, or its time was over, before all of it was read."
-                        .to_owned(),
-                param: Some("input_file_id".to_owned()),
-            })),
-            Err(error) => Err(LineFailure::Retryable(error.into())),
-        }
-    }
-
     /// Runs the lines that have no outcome yet.
     async fn run(&self, record: &BatchRecord) -> Result<BatchEnd, Error> {
-        let lines = match self.lines(record).await {
+        if self.inner.owners.is_shared() {
+            return self.run_slices_as_owner(record).await;
+        }
+        let lines = match self.inner.open_lines(record).await {
             Ok(lines) => lines,
             Err(LineFailure::Fatal(fault)) => return Ok(BatchEnd::Failed(fault)),
             Err(LineFailure::Retryable(error)) => return Err(error),
@@ -245,20 +242,31 @@ impl BatchJob {
                 .map(|line| (line, lines)))
         });
         let outcomes =
-            lines.map(async |line: Result<_, Error>| self.settle_line(record, line?).await);
-        let mut outcomes = pin!(outcomes.buffer_unordered(self.inner.config.parallel));
+            lines.map(async |line: Result<_, Error>| self.settle_line(record, line?, None).await);
+        let outcomes = outcomes.buffer_unordered(self.inner.config.parallel);
+        self.drive(record, outcomes.boxed()).await
+    }
+
+    /// Runs lines until there are no more, or the batch ends before.
+    pub(super) async fn drive(
+        &self,
+        record: &BatchRecord,
+        mut outcomes: BoxStream<'_, Result<(), LineFailure>>,
+    ) -> Result<BatchEnd, Error> {
         let left = record
             .batch
             .expires_at
             .unwrap_or(u64::MAX)
             .saturating_sub(unix_now());
         let mut deadline = pin!(sleep(Duration::from_secs(left)));
+        let mut stopped = pin!(self.wait_until_stopped());
         loop {
             tokio::select! {
                 // Biased: a cancellation wins over outcomes, and outcomes that are ready win over
                 // the deadline.
                 biased;
                 () = self.cancel.cancelled() => return Ok(BatchEnd::Cancelled),
+                () = &mut stopped => return Ok(BatchEnd::Cancelled),
                 settled = outcomes.next() => match settled {
                     None => return Ok(BatchEnd::Done),
                     Some(Ok(())) => {}
@@ -270,14 +278,20 @@ impl BatchJob {
         }
     }
 
-    /// Produces and records the outcome of a line, unless it has one.
-    async fn settle_line(
+    /// Produces and records the outcome of a line, unless it has one. A line of a slice is run only
+    /// while its `claim` holds.
+    pub(super) async fn settle_line(
         &self,
         record: &BatchRecord,
         line: lines::InputLine,
+        claim: Option<&SliceClaim>,
     ) -> Result<(), LineFailure> {
         let records = &self.inner.records;
-        self.check_owner().await?;
+        if let Some(claim) = claim
+            && !records.is_claim_valid(claim).await?
+        {
+            return Ok(());
+        }
         if records.outcome(&self.id, line.number).await?.is_some() {
             return Ok(());
         }
@@ -305,7 +319,7 @@ impl BatchJob {
         };
         let metrics = &self.inner.metrics;
         records
-            .record_outcome(record, line.number, outcome, usage, metrics)
+            .record_outcome(record, line.number, outcome, usage, claim.cloned(), metrics)
             .await?;
         Ok(())
     }
@@ -374,6 +388,31 @@ impl BatchJob {
                 }
             };
             sleep(pause).await;
+        }
+    }
+}
+
+impl BatchesInner {
+    /// Opens the input file of a batch at its first line.
+    ///
+    /// # Errors
+    /// Fails for good when there is no file, or its content is not on this server.
+    pub(super) async fn open_lines(&self, record: &BatchRecord) -> Result<InputLines, LineFailure> {
+        match self
+            .files
+            .open_content(&record.project, &record.batch.input_file_id)
+            .await
+        {
+            Ok((_, file)) => Ok(InputLines::new(file, self.config.max_line_bytes)),
+            Err(files::Error::NotFound(_)) => Err(LineFailure::Fatal(BatchError {
+                code: "input_file_not_found".to_owned(),
+                line: None,
+                message:
+                    "The input file was deleted, or its time was over, before all of it was read."
+                        .to_owned(),
+                param: Some("input_file_id".to_owned()),
+            })),
+            Err(error) => Err(LineFailure::Retryable(error.into())),
         }
     }
 }

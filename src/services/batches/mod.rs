@@ -6,12 +6,15 @@
 //!    waiting client requests for a limited time.
 //! 3. The outcome of a line and the updated counts are written in one transaction, so an answered
 //!    line never runs again. A line in progress when the server was killed runs again.
-//! 4. When no line is left, or the batch ends early, the output files are made from the outcomes.
+//! 4. Servers that share a store run the lines by [`slices`]: the server that owns the batch, and others
+//!    that have room. An outcome counts only while its slice is that of its server.
+//! 5. When no line is left, or the batch ends early, the output files are made from the outcomes.
 //!    The files and the end of the batch become visible in one transaction.
 //!
 //! Independent of HTTP and of how failures are worded.
 
 mod all_projects;
+mod assist;
 mod check;
 mod cleanup;
 mod config;
@@ -23,6 +26,8 @@ mod messages;
 mod records;
 mod recovery;
 mod service;
+mod sliced_run;
+mod slices;
 mod stored_batch;
 mod throttle;
 

@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::Error;
+use super::slices::ClaimStanding;
+use super::slices::SliceClaim;
 use super::stored_batch::StoredBatch;
 use crate::api::openai::batches::Batch;
 use crate::api::openai::responses;
@@ -133,20 +135,34 @@ impl BatchRecords {
     }
 
     /// Records the outcome of a line, and counts it in the batch and in `metrics`. Idempotent: a second
-    /// outcome of the same line is ignored, and so is one of a batch that is gone.
+    /// outcome of the same line is ignored, and so is one of a batch that is gone. One of a slice is
+    /// refused, too, if its `claim` no longer holds.
     pub(super) async fn record_outcome(
         &self,
         record: &BatchRecord,
         number: u64,
         outcome: LineOutcome,
         usage: Usage,
+        claim: Option<SliceClaim>,
         metrics: &BatchMetrics,
     ) -> Result<(), Error> {
         let metrics = metrics.clone();
         let place = outcome_key(&record.batch.id, number);
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             // Idempotency check, in the same transaction as the counts.
-            if transaction.get(&place)?.is_some() {
+            let is_settled = transaction.get(&place)?.is_some();
+            let standing = match &claim {
+                Some(claim) => claim.standing(transaction)?,
+                None => ClaimStanding::Valid,
+            };
+            if is_settled || standing != ClaimStanding::Valid {
+                // A line that the end of the batch has cut off is counted as not run.
+                let is_cut_off = !is_settled
+                    && standing == ClaimStanding::Ended
+                    && has_lines_left(&record.batch);
+                if claim.is_some() && !is_cut_off {
+                    report_superseded(transaction, &record.batch.id, number, &metrics);
+                }
                 return Ok(());
             }
             let counts = &mut record.batch.request_counts;
@@ -211,6 +227,29 @@ impl BatchRecords {
     }
 }
 
+/// Counts and logs a line that ran twice, once the transaction is written.
+fn report_superseded(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    number: u64,
+    metrics: &BatchMetrics,
+) {
+    let metrics = metrics.clone();
+    let id = id.to_owned();
+    transaction.after_write(move |is_made| {
+        if is_made {
+            metrics.count_lines(BatchLineEnd::Superseded, 1);
+            tracing::warn!(batch.id = id, line = number, "line of a batch ran twice");
+        }
+    });
+}
+
+/// Returns true if lines of `batch` have no outcome.
+fn has_lines_left(batch: &Batch) -> bool {
+    let counts = batch.request_counts;
+    counts.completed + counts.failed < counts.total
+}
+
 /// Returns tokens and cost of the lines of `batch` so far.
 fn usage_of(batch: &Batch) -> Usage {
     // The nearest nano-dollar is the exact sum: one that is rounded up would grow with each line.
@@ -245,6 +284,11 @@ impl LineOutcome {
             line: String::from_utf8(rest.to_vec()).ok()?,
         })
     }
+}
+
+/// Returns the key of a batch.
+pub(super) fn batch_key(project: &str, id: &str) -> Vec<u8> {
+    BATCHES.owned_key(project, id)
 }
 
 fn put(transaction: &mut Transaction<'_>, record: &BatchRecord) -> Result<(), Error> {
@@ -301,7 +345,7 @@ mod tests {
                 ..Usage::default()
             };
             records
-                .record_outcome(&batch, number, outcome, usage, &metrics.batches)
+                .record_outcome(&batch, number, outcome, usage, None, &metrics.batches)
                 .await
                 .unwrap();
         };

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Error;
 use super::config::Config;
 use super::job::BatchJob;
+use super::job::BatchRole;
 use super::records::BatchRecord;
 use super::records::BatchRecords;
 use super::throttle::BatchThrottle;
@@ -98,7 +99,9 @@ pub(super) struct BatchesInner {
     pub(super) owners: WorkOwners,
     /// Registry of the running batches with their states, by project and id. Followers read the
     /// stored records.
-    running: RunRegistry<BatchStatus>,
+    pub(super) running: RunRegistry<BatchStatus>,
+    /// Registry of the batches of other servers that this one runs slices of, by project and id.
+    pub(super) assisted: RunRegistry<BatchStatus>,
 }
 
 impl fmt::Debug for BatchDeps {
@@ -165,6 +168,7 @@ impl Batches {
             hooks: tools.hooks,
             owners: tools.owners,
             running: RunRegistry::default(),
+            assisted: RunRegistry::default(),
         }))
     }
 
@@ -396,6 +400,7 @@ impl Batches {
             inner: Arc::clone(&self.0),
             project,
             id,
+            role: BatchRole::Owner,
             cancel: registration.cancel_token().clone(),
             registration,
         };

@@ -57,6 +57,13 @@ impl BatchThrottle {
             permit
         }
     }
+
+    /// Returns true if one more line could start at once, so that this server may take lines of others.
+    pub(super) fn has_room(&self) -> bool {
+        !self.stopping.is_cancelled()
+            && self.permits.has_free()
+            && is_quiet(&self.turns.readiness())
+    }
 }
 
 /// Returns true if a line would find a free worker that no client waits for.

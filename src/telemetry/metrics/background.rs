@@ -41,6 +41,8 @@ pub enum BatchLineEnd {
     Failed,
     /// Not run: the batch ended before.
     NotRun,
+    /// Run, but without effect: another server had taken the line over, and its outcome counts.
+    Superseded,
 }
 
 /// End of a webhook event.
@@ -72,13 +74,14 @@ struct DecisionLabel {
 }
 
 impl BatchLineEnd {
-    const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::NotRun];
+    const ALL: [Self; 4] = [Self::Answered, Self::Failed, Self::NotRun, Self::Superseded];
 
     fn label(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::Failed => "failed",
             Self::NotRun => "not_run",
+            Self::Superseded => "superseded",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::accounts::auth::KeyChange;
 use crate::telemetry::metrics::testing::assert_series;
 
 /// Turns that answer `count` prompts and hang on all others.
-fn answer_then_hang(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
+pub(super) fn answer_then_hang(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     let left = Mutex::new(count);
     logged_turns(move |_| {
         let mut left = left.lock().unwrap();
@@ -20,11 +20,11 @@ fn answer_then_hang(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     })
 }
 
-fn has_completed(count: u64) -> impl Fn(&Value) -> bool {
+pub(super) fn has_completed(count: u64) -> impl Fn(&Value) -> bool {
     move |batch| batch["request_counts"]["completed"] == count
 }
 
-async fn error_codes(server: &BatchServer, batch: &Value) -> Vec<String> {
+pub(super) async fn error_codes(server: &BatchServer, batch: &Value) -> Vec<String> {
     let errors = server.read_lines(&batch["error_file_id"]).await;
     let reason = |line: &Value| {
         format!(

@@ -5,6 +5,7 @@ mod hooks;
 mod messages;
 mod requests;
 mod running;
+mod shared;
 
 use std::sync::Mutex;
 
@@ -54,7 +55,11 @@ impl BatchStorage {
     /// Starts a server on this state whose batches run `parallel` lines at a time.
     fn start_server(&self, turns: impl Turns + 'static, parallel: usize) -> BatchServer {
         let BatchDeps {
-            files, keys, hooks, ..
+            files,
+            keys,
+            hooks,
+            owners,
+            ..
         } = self.tools.clone();
         let state = app_state(
             &ResponseTables::temporary(),
@@ -66,6 +71,7 @@ impl BatchStorage {
         let tools = BatchDeps {
             metrics: metrics.batches.clone(),
             hooks,
+            owners,
             ..batch_tools(
                 &state.turns,
                 &keys,

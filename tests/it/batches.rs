@@ -22,7 +22,7 @@ impl BatchClient {
         }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         read_json(self.http.get(format!("{}{path}", self.base))).await
     }
 
@@ -62,7 +62,7 @@ impl BatchClient {
         .await
     }
 
-    async fn lines(&self, file: &Value) -> Vec<Value> {
+    pub(crate) async fn lines(&self, file: &Value) -> Vec<Value> {
         let url = format!("{}/v1/files/{}/content", self.base, file.as_str().unwrap());
         let content = self
             .http
@@ -88,7 +88,7 @@ async fn read_json(request: HttpRequest) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn request_line(id: &str, prompt: &str) -> Value {
+pub(crate) fn request_line(id: &str, prompt: &str) -> Value {
     let body = json!({"model": "haiku", "messages": [{"role": "user", "content": prompt}]});
     json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body})
 }

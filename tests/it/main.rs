@@ -75,6 +75,7 @@ mod secrets;
 mod server_tools;
 mod service_manager;
 mod sessions;
+mod shared_batches;
 mod shared_redis;
 mod shutdown;
 mod sign_ins;

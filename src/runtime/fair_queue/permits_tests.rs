@@ -44,3 +44,13 @@ async fn dropped_waiter_does_not_keep_its_permit() {
     drop(leaving);
     drop(permits.acquire(&tenant).await);
 }
+
+#[tokio::test]
+async fn permit_is_free_while_nobody_has_it() {
+    let permits = FairSemaphore::new(1);
+    assert!(permits.has_free());
+    let held = permits.acquire(&Tenant::new("a", 1)).await;
+    assert!(!permits.has_free());
+    drop(held);
+    assert!(permits.has_free());
+}

@@ -199,7 +199,7 @@ async fn plan_that_an_ended_batch_has_left_is_removed() {
 #[tokio::test]
 async fn each_line_has_one_outcome_whatever_servers_are_lost() {
     const LINES: u64 = 130;
-    for seed in 0..50 {
+    for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let backend = Arc::new(SharedBackend::default());
         let mut servers = Vec::new();
@@ -216,8 +216,8 @@ async fn each_line_has_one_outcome_whatever_servers_are_lost() {
         loop {
             let index = random.usize(..servers.len());
             let server = &servers[index];
-            match random.u8(..10) {
-                0 | 1 => match records.claim_slice(&server.owners, &record).await.unwrap() {
+            match random.u8(..100) {
+                0..10 => match records.claim_slice(&server.owners, &record).await.unwrap() {
                     SliceOffer::Claimed(claim) => {
                         let lines = (claim.first()..=claim.last()).collect();
                         running.push((index, claim, lines));
@@ -225,16 +225,21 @@ async fn each_line_has_one_outcome_whatever_servers_are_lost() {
                     SliceOffer::Taken => {}
                     SliceOffer::Finished => break,
                 },
-                2 => remove_lease(&records.0, ["a", "b", "c"][index]).await,
+                10 => remove_lease(&records.0, ["a", "b", "c"][index]).await,
                 _ if running.is_empty() => {}
                 _ => {
                     let chosen = random.usize(..running.len());
                     let (index, claim, lines) = &mut running[chosen];
-                    let server = &servers[*index];
-                    if let Some(number) = lines.pop() {
+                    // The outcome of a lost slice comes late, and the server stops it then.
+                    let is_lost = !records.is_claim_valid(claim).await.unwrap();
+                    let number = lines.pop();
+                    if let Some(number) = number {
+                        let server = &servers[*index];
                         server.record_outcome(&record, number, claim).await;
                     } else {
                         records.finish_slice(claim).await.unwrap();
+                    }
+                    if is_lost || number.is_none() {
                         running.swap_remove(chosen);
                     }
                 }

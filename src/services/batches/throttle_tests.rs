@@ -89,3 +89,16 @@ async fn lines_of_one_key_do_not_delay_the_first_of_another() {
         Some(0)
     );
 }
+
+#[tokio::test]
+async fn there_is_room_while_a_line_may_start_at_once() {
+    let stopping = CancellationToken::new();
+    let share = BatchThrottle::new(1, TurnPipeline::new(IdleTurns), stopping.clone());
+    assert!(share.has_room());
+    let held = share.acquire(&Tenant::new("a", 1)).await;
+    assert!(!share.has_room(), "all permits are taken");
+    drop(held);
+    assert!(share.has_room());
+    stopping.cancel();
+    assert!(!share.has_room(), "the server stops");
+}

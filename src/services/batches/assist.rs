@@ -76,38 +76,34 @@ impl Batches {
         });
     }
 
-    /// Starts to run slices of the batches of other servers, as far as there is room. Returns the number
-    /// of the batches.
+    /// Starts to run slices of a batch of another server, chosen at random, if there is room. Returns
+    /// false if there is none to assist.
     ///
     /// # Errors
     /// Fails when the store fails.
     pub(crate) async fn assist_others(
         &self,
         passed_over: &mut PassedOverBatches,
-    ) -> Result<usize, Error> {
+    ) -> Result<bool, Error> {
         let BatchesInner {
             records, throttle, ..
         } = &*self.0;
         if !throttle.has_room() {
-            return Ok(0);
+            return Ok(false);
         }
-        let planned = records.list_planned().await?;
+        let mut planned = records.list_planned().await?;
         passed_over.retain(|id, _| planned.iter().any(|batch| batch.id == *id));
-        let mut started = 0;
+        // One at a time, so that the room is known when the next one is chosen.
+        fastrand::shuffle(&mut planned);
         for batch in planned {
             let id = batch.id.clone();
             let again = passed_over.get(&id).copied();
             if again.is_some_and(|again| Instant::now() < again) {
                 continue;
             }
-            if !throttle.has_room() {
-                break;
-            }
             match self.assist_with(batch).await {
-                Ok(has_started) => {
-                    passed_over.remove(&id);
-                    started += usize::from(has_started);
-                }
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
                 Err(reason) => {
                     if again.is_none() {
                         tracing::info!(
@@ -120,7 +116,7 @@ impl Batches {
                 }
             }
         }
-        Ok(started)
+        Ok(false)
     }
 
     /// Starts to run slices of a batch if it has open ones. Returns false if there is nothing to do.

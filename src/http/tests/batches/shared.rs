@@ -267,7 +267,7 @@ async fn server_without_the_input_file_runs_no_lines() {
     let waiting = async {
         while passed_over.is_empty() {
             let started = without.batches.assist_others(&mut passed_over).await;
-            assert_eq!(started.unwrap(), 0);
+            assert!(!started.unwrap());
             sleep(Duration::from_millis(1)).await;
         }
     };
@@ -275,8 +275,8 @@ async fn server_without_the_input_file_runs_no_lines() {
     assert!(passed_over.contains_key(&id), "{passed_over:?}");
     let mut passed_over = HashMap::new();
     let started = with.batches.assist_others(&mut passed_over).await;
-    assert_eq!(started.unwrap(), 1);
+    assert!(started.unwrap());
     let again = with.batches.assist_others(&mut passed_over).await;
-    assert_eq!((again.unwrap(), passed_over.len()), (0, 0));
+    assert_eq!((again.unwrap(), passed_over.len()), (false, 0));
     wait_for(|| line_count(&run) == 1).await;
 }

@@ -63,6 +63,7 @@ mod usage;
 mod usage_counters;
 mod verify;
 mod work_owners;
+mod work_queue;
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,6 +133,7 @@ pub use verify::VerifyReport;
 pub use work_owners::AbandonedWork;
 pub use work_owners::WorkKind;
 pub use work_owners::WorkOwners;
+pub use work_queue::WaitingWork;
 
 /// Configuration of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

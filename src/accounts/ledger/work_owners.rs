@@ -22,7 +22,7 @@ const WORK: StoreTable = StoreTable::new("work");
 /// The default one is for a server that shares its store with no other: it writes nothing, and all
 /// work is its own.
 #[derive(Debug, Clone, Default)]
-pub struct WorkOwners(Option<Ledger>);
+pub struct WorkOwners(pub(super) Option<Ledger>);
 
 /// Kind of work that outlives its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct AbandonedWork {
 }
 
 impl WorkKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Response => "response",
             Self::Batch => "batch",
@@ -233,7 +233,10 @@ impl WorkOwners {
 
 /// Returns the epoch of this server. Takes a new lease first if it has expired: without one the work
 /// is abandoned at once.
-fn leased_epoch(ledger: &Ledger, transaction: &mut Transaction<'_>) -> Result<u64, Error> {
+pub(super) fn leased_epoch(
+    ledger: &Ledger,
+    transaction: &mut Transaction<'_>,
+) -> Result<u64, Error> {
     let LedgerInner { clock, lease, .. } = &*ledger.0;
     lease.epoch_of_hold(transaction, clock.now())
 }
@@ -242,12 +245,12 @@ fn kind_prefix(kind: WorkKind) -> Vec<u8> {
     WORK.key(format!("{}\0", kind.name()))
 }
 
-fn work_key(kind: WorkKind, owner: &str, id: &str) -> Vec<u8> {
+pub(super) fn work_key(kind: WorkKind, owner: &str, id: &str) -> Vec<u8> {
     WORK.key(format!("{}\0{owner}\0{id}", kind.name()))
 }
 
 /// Returns owner and id from the end of a key.
-fn parse_name(rest: &[u8]) -> Option<(String, String)> {
+pub(super) fn parse_name(rest: &[u8]) -> Option<(String, String)> {
     let (owner, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
     Some((owner.to_owned(), id.to_owned()))
 }

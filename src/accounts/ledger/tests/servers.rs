@@ -231,3 +231,60 @@ async fn work_of_the_last_start_is_abandoned_at_the_next_one() {
     assert!(!alone.is_shared());
     assert!(alone.is_own(WorkKind::Task, "k", "1").await.unwrap());
 }
+
+/// Waiting work is no server's: it outlives the one that has queued it.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_work_is_taken_by_one_server_and_not_after_it_was_withdrawn() {
+    let redis = RedisServer::start_with(&[]);
+    let lost = WorkOwners::of(&server(&redis, "lost").await.ledger);
+    let store = redis.store(TaskTracker::new());
+    let owners = lost.clone();
+    let queued = store.transaction(move |transaction| {
+        for number in 0..20 {
+            owners.enqueue_in(transaction, WorkKind::Response, "p", &number.to_string());
+        }
+        Ok::<_, Error>(())
+    });
+    queued.await.unwrap();
+    let waiting = lost.list_waiting(WorkKind::Response).await.unwrap();
+    assert_eq!(waiting.len(), 20);
+    assert!(waiting.iter().all(|work| work.is_own));
+    for is_waiting in [true, false] {
+        let owners = lost.clone();
+        let withdrawn = store.transaction(move |transaction| {
+            let withdrawn = owners.withdraw_in(transaction, WorkKind::Response, "p", "7");
+            withdrawn.map_err(Error::from)
+        });
+        assert_eq!(withdrawn.await.unwrap(), is_waiting);
+    }
+    end_lease(&redis, "lost").await;
+    let others = [server(&redis, "a").await, server(&redis, "b").await];
+    let others = [&others[0], &others[1]].map(|other| WorkOwners::of(&other.ledger));
+    let takes = others.iter().map(|other| {
+        let store = redis.store(TaskTracker::new());
+        let waiting = waiting.clone();
+        async move {
+            let mut taken = Vec::new();
+            for work in waiting {
+                let (owners, wanted) = (other.clone(), work.clone());
+                let take =
+                    store.transaction(move |one| owners.take_in(one, &wanted).map_err(Error::from));
+                if take.await.unwrap() {
+                    taken.push(work.id);
+                }
+            }
+            taken
+        }
+    });
+    let mut ids = join_all(takes).await.concat();
+    assert_eq!(ids.len(), 19, "each once, and not what was withdrawn");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 19);
+    for other in &others {
+        let waiting = other.list_waiting(WorkKind::Response).await.unwrap();
+        assert!(waiting.is_empty());
+        let abandoned = other.list_abandoned(WorkKind::Response).await.unwrap();
+        assert!(abandoned.is_empty(), "what is taken has an owner");
+    }
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::labels::CounterFamily;
@@ -23,6 +24,14 @@ pub struct TaskMetrics {
     models: KnownModels,
     ended: CounterFamily<StatusLabel>,
     permission_wait: SecondsFamily<DecisionLabel>,
+}
+
+/// Length of the queue of background responses that several servers share, and what this server took
+/// from it. Clones share them.
+#[derive(Debug, Clone)]
+pub struct QueueMetrics {
+    waiting: Gauge,
+    taken: CounterFamily<ServerLabel>,
 }
 
 /// Numbers of webhook events and of further attempts. Clones share them.
@@ -66,6 +75,11 @@ struct EndLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabel {
+    queued_by: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,6 +129,13 @@ impl Default for TaskMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
         Self::register(&mut Registry::default(), KnownModels::default())
+    }
+}
+
+impl Default for QueueMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
     }
 }
 
@@ -185,6 +206,41 @@ impl TaskMetrics {
     }
 }
 
+impl QueueMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            waiting: Gauge::default(),
+            taken: CounterFamily::default(),
+        };
+        for is_own in [true, false] {
+            drop(metrics.taken.get_or_create(&queued_by(is_own)));
+        }
+        registry.register(
+            "queued_responses",
+            "Background responses that wait for a server with room; the same on each server",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "queued_responses_taken",
+            "Queued background responses that this server has begun, by the server that queued them",
+            metrics.taken.clone(),
+        );
+        metrics
+    }
+
+    /// Sets the number of responses that wait.
+    pub fn set_waiting(&self, responses: usize) {
+        self.waiting
+            .set(i64::try_from(responses).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a response that was taken from the queue, into which this server (`is_own`) or another one
+    /// had put it.
+    pub fn count_taken(&self, is_own: bool) {
+        self.taken.get_or_create(&queued_by(is_own)).inc();
+    }
+}
+
 impl WebhookMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -218,6 +274,11 @@ impl WebhookMetrics {
     pub fn count_retry(&self) {
         self.retries.inc();
     }
+}
+
+fn queued_by(is_own: bool) -> ServerLabel {
+    let queued_by = if is_own { "this" } else { "other" };
+    ServerLabel { queued_by }
 }
 
 /// Creates the series of `ends`, so that the first event of each is an increase.

@@ -55,6 +55,7 @@ use totals::TotalCounters;
 pub use background::BatchLineEnd;
 pub use background::BatchMetrics;
 pub use background::DeliveryEnd;
+pub use background::QueueMetrics;
 pub use background::TaskMetrics;
 pub use background::WebhookMetrics;
 pub use exemplar::RequestExemplar;
@@ -136,6 +137,8 @@ pub struct MetricFamilies {
     pub ledger: LedgerMetrics,
     /// Families of batches and their lines.
     pub batches: BatchMetrics,
+    /// Families of the queue of background responses.
+    pub queue: QueueMetrics,
     /// Families of tasks and their permissions.
     pub tasks: TaskMetrics,
     /// Families of webhook deliveries.
@@ -219,6 +222,7 @@ impl Metrics {
             store: StoreMetrics::register(own),
             ledger: LedgerMetrics::register(own, spending),
             batches: BatchMetrics::register(own),
+            queue: QueueMetrics::register(own),
             tasks: TaskMetrics::register(own, models.clone()),
             webhooks: WebhookMetrics::register(own),
             spans: SpanMetrics::register(own),

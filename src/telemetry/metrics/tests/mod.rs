@@ -67,6 +67,8 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     metrics.pool.record_wait("live", Duration::ZERO);
     metrics.pool.count_retired(RetireReason::WornOut, 2);
     metrics.batches.count_lines(BatchLineEnd::Answered, 3);
+    metrics.queue.set_waiting(5);
+    metrics.queue.count_taken(false);
     metrics.tasks.count_end("completed");
     let wait = Duration::from_secs(40);
     metrics.tasks.record_permission_wait("allow", wait);
@@ -150,6 +152,9 @@ fn every_metric_is_rendered() {
             r#"switchboard_refusals_total{by="requests",scope="key"} 1"#,
             r#"switchboard_batch_lines_total{end="answered"} 3"#,
             r#"switchboard_batches{state="in_progress"} 2"#,
+            "switchboard_queued_responses 5",
+            r#"switchboard_queued_responses_taken_total{queued_by="other"} 1"#,
+            r#"switchboard_queued_responses_taken_total{queued_by="this"} 0"#,
             r#"switchboard_tasks_ended_total{status="completed"} 1"#,
             r#"switchboard_permission_wait_seconds_count{decision="allow"} 1"#,
             r#"switchboard_webhook_deliveries_total{end="given_up"} 1"#,

@@ -75,7 +75,8 @@ impl<'a> StartupContext<'a> {
     }
 
     /// Starts the service of stored and background responses. Marks unfinished ones of an earlier
-    /// start as failed, and those of other servers that are gone, by `owners`.
+    /// start as failed, and those of other servers that are gone, by `owners`. Starts to run those that
+    /// wait for a server with room.
     ///
     /// # Errors
     /// Fails when responses of an earlier start cannot be read.
@@ -110,6 +111,7 @@ impl<'a> StartupContext<'a> {
                 "responses interrupted by last shutdown marked as failed"
             ),
         }
+        responses.spawn_queue(self.metrics.queue.clone(), self.shutdown.started());
         Ok(responses)
     }
 }

@@ -273,7 +273,9 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "telemetry::traces",
             "runtime::backoff",
+            "runtime::compute",
             "runtime::run_registry",
             "api::openai",
             "api::request_schema",

@@ -35,6 +35,16 @@ pub(crate) async fn measured(now: u64, metrics: LedgerMetrics) -> Ledger {
     opened.await.unwrap().ledger
 }
 
+/// Opens the ledger of the server `node` over a store that servers share, at the fixed time `now`.
+pub(crate) async fn shared(store: Store, node: &str, now: u64) -> Ledger {
+    let config = Config {
+        node: node.to_owned(),
+        ..config()
+    };
+    let opened = Ledger::open(store, Clock::new(move || now), config);
+    opened.await.unwrap().ledger
+}
+
 /// Opens a ledger that writes nothing while the returned gate is closed.
 pub(crate) async fn gated(now: u64) -> (Ledger, Arc<BlockingBackend>) {
     let gate = Arc::new(BlockingBackend::default());

@@ -31,6 +31,7 @@ mod refusals;
 mod responses;
 mod route;
 mod sessions;
+mod shared_queue;
 mod status;
 mod stream_probe;
 mod streams;

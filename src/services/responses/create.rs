@@ -38,6 +38,7 @@ use crate::engine::gateway;
 use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
+use crate::engine::gateway::TurnStream;
 use crate::services::conversations::LockedConversation;
 use crate::telemetry::metrics::RequestExemplar;
 
@@ -64,7 +65,7 @@ pub enum ResponseExecution {
     Background {
         /// Initial state of the response.
         response: Box<Response>,
-        /// Reader of its events.
+        /// Reader of its events, which has none for a response that waits in the queue.
         events: ResponseFollower,
         /// Facts about the turn for the client, as far as known before it starts.
         turn_info: TurnInfo,
@@ -80,8 +81,19 @@ impl Responses {
     pub async fn create(
         &self,
         caller: Caller,
+        request: CreateResponseRequest,
+        memory: Option<SocketHistory>,
+    ) -> Result<CreatedResponse, Error> {
+        self.create_with(caller, request, memory, None).await
+    }
+
+    /// Starts the response, or queues it with the `body` of its request, if that is given.
+    pub(super) async fn create_with(
+        &self,
+        caller: Caller,
         mut request: CreateResponseRequest,
         memory: Option<SocketHistory>,
+        body: Option<&[u8]>,
     ) -> Result<CreatedResponse, Error> {
         let owner = self.0.keys.owner_id(&caller);
         let claim = caller.claim.clone();
@@ -103,6 +115,7 @@ impl Responses {
         let names = request.tool_names().clone();
         let shows_thinking = request.shows_thinking;
         let stream = request.stream;
+        let queueable = body.and_then(|body| self.queueable(&caller, &request, &earlier, body));
         let (running, remarks) = self.start_turn(caller, request, &earlier).await?;
         let has_memory = memory.is_some();
         let recorder = ResponseRecorder {
@@ -125,8 +138,13 @@ impl Responses {
         };
         let making = if run.response().background {
             let claimed = claim.begin(ClaimedWork::Object);
-            self.run_in_background(run, claimed, stream, running.info)
-                .await?
+            match queueable.filter(|_| !self.has_room()) {
+                Some(queued) => self.queue(run, claimed, queued, running.info).await?,
+                None => {
+                    self.run_in_background(run, claimed, stream, running.info)
+                        .await?
+                }
+            }
         } else {
             ResponseExecution::Foreground {
                 run: Box::new(run),
@@ -198,7 +216,7 @@ impl Responses {
 
     /// Resolves the references of the request, and returns it with the items before it: those of
     /// its conversation or of the previous response.
-    async fn resolve_request(
+    pub(super) async fn resolve_request(
         &self,
         owner: &str,
         mut request: CreateResponseRequest,
@@ -268,10 +286,15 @@ impl Responses {
             },
             Err(_) => TurnInfo::default(),
         };
+        RunningTurn::new(info, self.deferred_events(caller, turn))
+    }
+
+    /// Returns the events of a turn that asks for a worker only when the first of them is polled.
+    pub(super) fn deferred_events(&self, caller: Caller, turn: Turn) -> TurnStream {
         let turns = self.0.turns.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
         let running = RequestExemplar::keep_current(running);
-        RunningTurn::new(info, Box::pin(running.into_stream().try_flatten()))
+        Box::pin(running.into_stream().try_flatten())
     }
 
     /// Stores the response of `run` and runs it in the background, even if the client disconnects
@@ -295,6 +318,7 @@ impl Responses {
                     // The client may have disconnected.
                     let _ = created.send(Ok(ResponseFollower::new(events, 0)));
                     background.run_to_end(&this.0.tables).await;
+                    this.0.queue_changed.notify_one();
                 }
                 Err(error) => {
                     drop(claimed);

@@ -7,6 +7,8 @@
 //! 3. The response is stored before its last event is sent.
 //! 4. A background response is run by a task of its own. Clients may follow its events from any
 //!    position.
+//! 5. Where several servers share the store, one that has no room for a background response queues it
+//!    with its request, and any server with room runs it.
 //!
 //! Independent of HTTP and of how failures are worded: the error texts are passed in.
 
@@ -14,6 +16,9 @@ mod background;
 mod create;
 mod error;
 mod history;
+mod queue;
+mod queued_request;
+mod queued_tables;
 mod record;
 mod run;
 mod service;

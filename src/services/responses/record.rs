@@ -69,12 +69,26 @@ impl ResponseRecord {
 
     /// Marks the response `id` as failed with `error`, if it is not over.
     pub(super) fn fail(&mut self, id: &str, error: &ResponseError) -> Result<(), store::Error> {
+        self.end(id, ResponseStatus::Failed, Some(error))
+    }
+
+    /// Marks the response `id` as cancelled, if it is not over.
+    pub(super) fn cancel(&mut self, id: &str) -> Result<(), store::Error> {
+        self.end(id, ResponseStatus::Cancelled, None)
+    }
+
+    fn end(
+        &mut self,
+        id: &str,
+        status: ResponseStatus,
+        error: Option<&ResponseError>,
+    ) -> Result<(), store::Error> {
         if self.fields(id)?.status.is_final() {
             return Ok(());
         }
         let mut document: Map<String, Value> = serde_json::from_str(self.response.get())
             .map_err(|error| store::Error::unreadable::<Self>(id, &error))?;
-        document.insert("status".to_owned(), json!(ResponseStatus::Failed));
+        document.insert("status".to_owned(), json!(status));
         document.insert("error".to_owned(), json!(error));
         self.response = to_document(&document)?;
         Ok(())

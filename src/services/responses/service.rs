@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,8 @@ pub(super) struct ResponsesInner {
     pub(super) tables: ResponseTables,
     pub(super) conversations: Conversations,
     pub(super) running: BackgroundResponses,
+    /// Notified when the queue of several servers may have work that this one has room for.
+    pub(super) queue_changed: Notify,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
     pub(super) explain: ResponseErrorMapper,
@@ -73,6 +76,7 @@ impl Responses {
             tables,
             conversations,
             running,
+            queue_changed: Notify::new(),
             tracker,
             stop,
             explain,
@@ -183,6 +187,9 @@ impl Responses {
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<String, Error> {
         let owner = self.0.keys.owner_id(caller);
         self.0.running.cancel_and_wait(&owner, id).await;
+        let name = id.to_owned();
+        let cancel = move |record: &mut ResponseRecord| record.cancel(&name);
+        self.0.tables.end_queued(&owner, id, cancel).await?;
         let record = self.load_record(&owner, id).await?;
         if !record.fields(id)?.background {
             let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
@@ -204,6 +211,7 @@ impl Responses {
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let owner = self.0.keys.owner_id(caller);
         self.0.running.cancel_and_wait(&owner, id).await;
+        self.0.tables.end_queued(&owner, id, |_| Ok(())).await?;
         self.0.tables.streams.remove(&owner, id).await?;
         if self.0.tables.records.remove(&owner, id).await? {
             return Ok(());

@@ -18,7 +18,9 @@ pub struct ResponseTables {
     pub(super) streams: TtlTable,
     /// Markers of unfinished background responses, for recovery after a restart.
     pub(super) unfinished: TtlTable,
-    /// Servers that run the background responses.
+    /// Requests of the background responses that wait in the queue of several servers.
+    pub(super) requests: TtlTable,
+    /// Servers that run the background responses, and those that wait.
     pub(super) owners: WorkOwners,
 }
 
@@ -30,6 +32,7 @@ impl ResponseTables {
             records: table("responses"),
             streams: table("response-events"),
             unfinished: table("responses-unfinished"),
+            requests: table("response-requests"),
             owners: WorkOwners::default(),
         }
     }
@@ -76,7 +79,14 @@ impl ResponseTables {
 
     /// Starts tasks that remove expired records, until `stop` is cancelled.
     pub fn spawn_cleanup(&self, stop: &CancellationToken) {
-        for table in [&self.records, &self.streams, &self.unfinished] {
+        let Self {
+            records,
+            streams,
+            unfinished,
+            requests,
+            ..
+        } = self;
+        for table in [records, streams, unfinished, requests] {
             table.spawn_cleanup(stop.clone());
         }
     }

@@ -11,6 +11,7 @@ use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 
 use super::answer::describe;
 use super::answer::json;
@@ -43,11 +44,14 @@ pub(in crate::http) async fn create_response(
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
+    let bytes = body.bytes().clone();
     let request = body.decode_by(config.policy, responses::decode).await?;
+    // Only a background response may wait for a server, and needs its body for that.
+    let bytes = Some(bytes).filter(|_| request.response.background);
     if let Some(id) = responses.find_resumed(&caller).await? {
         return resume(&responses, &config, &caller, notes, &id, request.stream).await;
     }
-    let answer = Box::pin(answer(&responses, &config, caller, notes, request));
+    let answer = Box::pin(answer(&responses, &config, caller, notes, request, bytes));
     drain_expired
         .0
         .run_until_cancelled(answer)
@@ -81,9 +85,13 @@ async fn answer(
     caller: Caller,
     notes: RequestNotes,
     request: CreateResponseRequest,
+    body: Option<Bytes>,
 ) -> Result<Response, ApiError> {
     let stream = request.stream;
-    let created = responses.create(caller, request, None).await?;
+    let created = match body {
+        Some(body) => responses.create_or_queue(caller, request, &body).await?,
+        None => responses.create(caller, request, None).await?,
+    };
     let (mut response, turn_info) = match created.execution {
         ResponseExecution::Foreground { mut run, turn_info } if stream => {
             let first = run.first_step(config.first_event_wait).await?;

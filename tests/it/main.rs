@@ -76,6 +76,7 @@ mod server_tools;
 mod service_manager;
 mod sessions;
 mod shared_batches;
+mod shared_queue;
 mod shared_redis;
 mod shutdown;
 mod sign_ins;

@@ -44,6 +44,11 @@ pub(super) enum LimitRequest {
         id: u64,
         tokens: u64,
     },
+    /// Admits a request that has been counted before: it takes none from the limits of requests.
+    AdmitCounted {
+        scopes: Arc<[LimitedScope]>,
+        id: u64,
+    },
     /// Takes tokens in place of the estimate.
     Take {
         scopes: Arc<[LimitedScope]>,
@@ -92,6 +97,7 @@ impl LimitRequest {
     fn scopes(&self) -> &[LimitedScope] {
         match self {
             Self::Admit { scopes, .. }
+            | Self::AdmitCounted { scopes, .. }
             | Self::Take { scopes, .. }
             | Self::Settle { scopes, .. }
             | Self::End { scopes, .. } => scopes,
@@ -129,6 +135,7 @@ impl Batch {
     fn push_request(&mut self, request: &LimitRequest) {
         let (kind, id, has_limits) = match request {
             LimitRequest::Admit { id, .. } => ("a", id, true),
+            LimitRequest::AdmitCounted { id, .. } => ("c", id, true),
             LimitRequest::Take { id, .. } => ("t", id, true),
             LimitRequest::Settle { id, .. } => ("s", id, false),
             LimitRequest::End { id, .. } => ("e", id, false),
@@ -139,6 +146,7 @@ impl Batch {
             LimitRequest::Admit { tokens, .. } | LimitRequest::Take { tokens, .. } => {
                 self.push(&tokens.to_string());
             }
+            LimitRequest::AdmitCounted { .. } => self.push("0"),
             LimitRequest::Settle { tokens, .. } => self.push_optional(*tokens),
             LimitRequest::End { .. } => {}
         }
@@ -178,6 +186,7 @@ pub(super) fn decode_outcomes(
         LimitRequest::Admit { scopes, tokens, .. } | LimitRequest::Take { scopes, tokens, .. } => {
             decode_outcome(&mut numbers, scopes, *tokens)
         }
+        LimitRequest::AdmitCounted { scopes, .. } => decode_outcome(&mut numbers, scopes, 0),
         LimitRequest::Settle { .. } | LimitRequest::End { .. } => None,
     });
     decoded.collect()

@@ -118,6 +118,19 @@ impl RateLimits {
         }
     }
 
+    /// Admits a request of `caller` that was admitted and counted before, and runs only now: it takes
+    /// nothing from the limits of requests, and counts as concurrent. Limits of one server, which has no
+    /// such requests, count it again.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit), but for limits of requests.
+    pub async fn admit_counted(&self, caller: &Caller) -> Result<Permit, AdmitError> {
+        match &self.0 {
+            LimitsPlace::Here(limits) => Ok(limits.admit(caller, 0)?.into()),
+            LimitsPlace::Shared(limits) => Ok(limits.admit_counted(caller).await?.into()),
+        }
+    }
+
     /// Takes about `tokens` for a request of `caller` from all limits, those of its end user too: on the
     /// permit that was taken when the request came, or on a new one for a further turn of it.
     ///

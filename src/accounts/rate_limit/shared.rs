@@ -139,10 +139,24 @@ impl SharedLimits {
         caller: &Caller,
         estimated_tokens: u64,
     ) -> Result<SharedPermit, AdmitError> {
-        let scopes = limited_scopes(self.0.config, caller)
+        self.admit_by(self.scopes_of(caller), estimated_tokens)
+            .await
+    }
+
+    /// Admits a request of `caller` that has been counted before, as
+    /// [`RateLimits::admit_counted`](super::RateLimits::admit_counted) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn admit_counted(&self, caller: &Caller) -> Result<SharedPermit, AdmitError> {
+        let request = |scopes, id| LimitRequest::AdmitCounted { scopes, id };
+        self.admit_as(self.scopes_of(caller), request).await
+    }
+
+    fn scopes_of(&self, caller: &Caller) -> Arc<[LimitedScope]> {
+        limited_scopes(self.0.config, caller)
             .map(|(whose, name, rates)| LimitedScope::new(whose, name, rates))
-            .collect();
-        self.admit_by(scopes, estimated_tokens).await
+            .collect()
     }
 
     /// Admits a request by the limits `rates` of the end user `name` alone.
@@ -164,6 +178,19 @@ impl SharedLimits {
         scopes: Arc<[LimitedScope]>,
         estimated_tokens: u64,
     ) -> Result<SharedPermit, AdmitError> {
+        let request = |scopes, id| LimitRequest::Admit {
+            scopes,
+            id,
+            tokens: estimated_tokens,
+        };
+        self.admit_as(scopes, request).await
+    }
+
+    async fn admit_as(
+        &self,
+        scopes: Arc<[LimitedScope]>,
+        request: impl FnOnce(Arc<[LimitedScope]>, u64) -> LimitRequest,
+    ) -> Result<SharedPermit, AdmitError> {
         let id = self.next_debit();
         let mut permit = SharedPermit {
             limits: self.clone(),
@@ -178,11 +205,7 @@ impl SharedLimits {
             permit.is_settled = true;
             return Ok(permit);
         }
-        let request = LimitRequest::Admit {
-            scopes,
-            id,
-            tokens: estimated_tokens,
-        };
+        let request = request(scopes, id);
         let (sender, outcome) = oneshot::channel();
         self.send(request, Some(OutcomeWaiter::Admission(permit, sender)));
         outcome.await.unwrap_or_else(|_| Err(closed()))

@@ -159,6 +159,26 @@ async fn refusal_of_the_project_takes_nothing_from_the_key() {
 }
 
 #[tokio::test]
+async fn request_that_was_counted_before_is_only_concurrent() {
+    let redis = RedisServer::start_with(&[]);
+    let (one, other) = (server(&redis), server(&redis));
+    let rates = Rates {
+        concurrent_requests: Some(1),
+        ..requests(1)
+    };
+    let caller = caller("k", rates, NONE);
+    drop(one.admit(&caller, 0).await.unwrap());
+    let refused = refusal(one.admit(&caller, 0).await);
+    assert_eq!(refused.kind, LimitKind::Requests);
+    let permit = other.admit_counted(&caller).await.unwrap();
+    let refused = refusal(one.admit_counted(&caller).await);
+    assert_eq!(refused.kind, LimitKind::ConcurrentRequests);
+    drop(permit);
+    flush(&other).await;
+    drop(one.admit_counted(&caller).await.unwrap());
+}
+
+#[tokio::test]
 async fn tokens_are_corrected_for_both_servers() {
     let redis = RedisServer::start_with(&[]);
     let (one, other) = (server(&redis), server(&redis));

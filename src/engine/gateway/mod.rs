@@ -266,6 +266,15 @@ pub trait Turns: Send + Sync {
         Box::pin(std::future::ready(Ok(caller)))
     }
 
+    /// Checks the caller's rate limits as [`enter`](Self::enter) does, for a request that was counted
+    /// before and begins only now.
+    ///
+    /// # Errors
+    /// [`Error::Limited`] if a limit of tokens or of concurrent requests is reached.
+    fn enter_again(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
+        Box::pin(std::future::ready(Ok(caller)))
+    }
+
     /// Checks, without waiting, if `turn` would be refused now: by a missing sign-in, an unknown
     /// model, the circuit breaker or a full queue. [`run`](Self::run) checks all of it again.
     ///

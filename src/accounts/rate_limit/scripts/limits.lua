@@ -3,12 +3,13 @@
 -- KEYS: leases of the servers, last batch of the server, then the scopes (keys and projects) that the operations name.
 -- ARGV: name of the server, number of the batch, lease of the server in ms, then the operations:
 --   'a' id tokens n, n times (place of the scope in KEYS, requests, tokens, concurrent requests): admits a request, or refuses it
+--   'c' id tokens n, as above: admits a request that has been counted before, so that it takes none from the limits of requests
 --   't' id tokens n, as above: takes tokens for an admitted request in place of its estimate, or refuses it and gives all back
 --   's' id tokens n, n places: settles the tokens of a request; '' for what was taken
 --   'e' id n, n places: ends a request
 -- A limit is '' for none.
 --
--- Returns numbers: for each 'a' and 't' whether it is admitted (1 or 0), and for a refused one which scope refuses it (1, 2), by
+-- Returns numbers: for each 'a', 'c' and 't' whether it is admitted (1 or 0), and for a refused one which scope refuses it (1, 2), by
 -- which limit (0 requests, 1 tokens, 2 concurrent requests), its value and the wait in ns (-1: for ever); then for each scope
 -- limit, remaining amount and time until it is full in ns, of requests and of tokens (limit -1: none).
 --
@@ -229,7 +230,7 @@ local function count_running(scope)
 end
 
 -- Returns the limits that an operation exceeds, as {wait, kind, limit}.
-local function hits(scope, tokens, is_new_request)
+local function hits(scope, tokens, is_new_request, takes_request)
   local found = {}
   local limits = scope.limits
   local function add(kind, limit, wait)
@@ -237,7 +238,7 @@ local function hits(scope, tokens, is_new_request)
       found[#found + 1] = {wait, kind, limit}
     end
   end
-  if is_new_request then
+  if takes_request then
     add(0, limits.requests, shortage(scope.requests, 1, scope.now))
   end
   add(1, limits.tokens, shortage(scope.tokens, tokens, scope.now))
@@ -252,10 +253,10 @@ local function hits(scope, tokens, is_new_request)
   return found
 end
 
-local function worst_hit(named, tokens, is_new_request)
+local function worst_hit(named, tokens, is_new_request, takes_request)
   local worst
   for place, scope in ipairs(named) do
-    for _, hit in ipairs(hits(scope, tokens, is_new_request)) do
+    for _, hit in ipairs(hits(scope, tokens, is_new_request, takes_request)) do
       if not worst or hit[1] >= worst[1] then
         worst = {hit[1], hit[2], hit[3], place}
       end
@@ -323,16 +324,16 @@ local function limited_scopes(is_new_request)
   return named
 end
 
-local function admit()
+local function admit_by(takes_request)
   local id, tokens = number(), number()
   local named = limited_scopes(true)
-  local worst = worst_hit(named, tokens, true)
+  local worst = worst_hit(named, tokens, true, takes_request)
   if not worst then
     for _, scope in ipairs(named) do
       local ids = scope.running[server] or {}
       ids[format(id)] = 1
       scope.running[server] = ids
-      if scope.requests then
+      if scope.requests and takes_request then
         take(scope.requests, id, 1, scope.now)
       end
       if scope.tokens then
@@ -343,10 +344,18 @@ local function admit()
   say_outcome(named, worst)
 end
 
+local function admit()
+  admit_by(true)
+end
+
+local function admit_counted()
+  admit_by(false)
+end
+
 local function take_tokens()
   local id, tokens = number(), number()
   local named = limited_scopes(false)
-  local worst = worst_hit(named, tokens, false)
+  local worst = worst_hit(named, tokens, false, false)
   for _, scope in ipairs(named) do
     if worst then
       for _, bucket in ipairs({scope.requests or scope.tokens, scope.tokens}) do
@@ -384,7 +393,7 @@ local function finish()
   end
 end
 
-local operations = {a = admit, t = take_tokens, s = settle, e = finish}
+local operations = {a = admit, c = admit_counted, t = take_tokens, s = settle, e = finish}
 while place_of_argument < #ARGV do
   operations[text()]()
 end

@@ -38,6 +38,17 @@ impl Turns for PipelineSteps {
         entered.boxed()
     }
 
+    fn enter_again(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
+        let entered = async move {
+            let permit = self.admission.limits.admit_counted(&caller).await?;
+            Ok(Caller {
+                permit: RequestPermit::new(permit),
+                ..caller
+            })
+        };
+        entered.boxed()
+    }
+
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         self.measure(caller, turn).boxed()
     }

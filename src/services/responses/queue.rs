@@ -193,7 +193,7 @@ impl Responses {
             None => return Ok(false),
         };
         // A caller over its rate limits waits in the queue, and the others do not wait for it.
-        let Ok(caller) = turns.enter(caller).await else {
+        let Ok(caller) = turns.enter_again(caller).await else {
             return Ok(false);
         };
         match self.prepare(work, &request, caller).await {

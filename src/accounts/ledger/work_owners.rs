@@ -255,6 +255,6 @@ pub(super) fn parse_name(rest: &[u8]) -> Option<(String, String)> {
     Some((owner.to_owned(), id.to_owned()))
 }
 
-fn epoch_of(entry: Option<&[u8]>) -> Option<u64> {
+pub(super) fn epoch_of(entry: Option<&[u8]>) -> Option<u64> {
     entry?.try_into().ok().map(u64::from_be_bytes)
 }

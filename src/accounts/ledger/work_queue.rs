@@ -13,6 +13,7 @@ use crate::storage::store::Transaction;
 use super::Error;
 use super::WorkKind;
 use super::WorkOwners;
+use super::work_owners::epoch_of;
 use super::work_owners::leased_epoch;
 use super::work_owners::parse_name;
 use super::work_owners::work_key;
@@ -94,6 +95,31 @@ impl WorkOwners {
         }
         let epoch = leased_epoch(ledger, transaction).map_err(Error::into_store_error)?;
         transaction.put(work_key(*kind, owner, id), epoch.to_be_bytes().to_vec());
+        Ok(true)
+    }
+
+    /// Puts work of this server, which has not begun, back into the queue, within `transaction`. Returns
+    /// false if it is not this server's any more.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub fn requeue_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        kind: WorkKind,
+        owner: &str,
+        id: &str,
+    ) -> Result<bool, store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(false);
+        };
+        let key = work_key(kind, owner, id);
+        let epoch = epoch_of(transaction.get(&key)?.as_deref());
+        if epoch != Some(ledger.0.lease.epoch()) {
+            return Ok(false);
+        }
+        transaction.remove(key);
+        self.enqueue_in(transaction, kind, owner, id);
         Ok(true)
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::Notify;
+
 use super::*;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
@@ -251,6 +253,53 @@ async fn queued_response_whose_previous_one_is_deleted_fails() {
         (&json!("failed"), &json!("invalid_prompt"))
     );
     assert_eq!(full.count_waiting().await, 0);
+}
+
+#[tokio::test]
+async fn response_that_waits_for_a_worker_is_left_to_others_at_a_shutdown() {
+    let store = shared_store();
+    let turns = ScriptedTurns::queueing();
+    let mut asked = turns.watch_running();
+    let stopping = QueueServer::new(&store, "stopping", turns).await;
+    let path = stopping.create(json!({})).await;
+    asked.wait_for(|turns| *turns == 1).await.unwrap();
+    stopping.state.drain_expired.0.cancel();
+    asked.wait_for(|turns| *turns == 0).await.unwrap();
+    let (turns, runs) = counted();
+    let free = QueueServer::new(&store, "free", turns).await;
+    let returned = async {
+        while free.count_waiting().await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MAX_TEST_WAIT, returned)
+        .await
+        .expect("it waits again");
+    assert_eq!(free.get(&path).await["status"], "queued");
+    assert_eq!(free.take().await, 1);
+    free.wait_for(&path, "completed").await;
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn response_whose_answer_has_begun_fails_at_a_shutdown() {
+    let store = shared_store();
+    let begun = Arc::new(Notify::new());
+    let signal = Arc::clone(&begun);
+    let turns = ScriptedTurns::new(move |_, _| {
+        let signal = Arc::clone(&signal);
+        let rest = stream::once(async move {
+            signal.notify_one();
+            std::future::pending().await
+        });
+        Ok(play(vec![started(), text("a")]).chain(rest).boxed())
+    });
+    let stopping = QueueServer::new(&store, "stopping", turns).await;
+    let path = stopping.create(json!({})).await;
+    begun.notified().await;
+    stopping.state.drain_expired.0.cancel();
+    stopping.wait_for(&path, "failed").await;
+    assert_eq!(stopping.count_waiting().await, 0);
 }
 
 /// Its bytes may be on the disk of the server that took the request.

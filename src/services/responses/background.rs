@@ -10,6 +10,7 @@ use super::ResponseStep;
 use super::record;
 use super::store_attempts::StoreAttempts;
 use super::tables::ResponseTables;
+use super::unstarted_turn::UnstartedTurn;
 use crate::accounts::ledger::WorkKind;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
@@ -56,6 +57,9 @@ impl BackgroundResponse {
                 log_failure(id, &failure, (self.run.explain)(&failure).code);
             }
         }
+        if self.run.is_unstarted() {
+            return self.return_to_queue(tables).await;
+        }
         let id = self.run.response().id.clone();
         let events = self.keeps_events.then(|| self.events());
         let owner = self.registration.owner();
@@ -68,6 +72,34 @@ impl BackgroundResponse {
             }
         }
         // The registration ends last, so that later lookups use the stored record.
+        drop(self.registration);
+    }
+
+    /// Puts the response, whose turn has not begun, back into the queue for the other servers.
+    async fn return_to_queue(self, tables: &ResponseTables) {
+        let ResponseRun {
+            writer,
+            recorder,
+            events,
+            unstarted,
+            ..
+        } = self.run;
+        // Ends the wait for a worker.
+        drop(events);
+        let Some(UnstartedTurn { request, .. }) = unstarted else {
+            return;
+        };
+        let (response, owner) = (writer.response(), self.registration.owner());
+        let returned = tables.return_to_queue(owner, response, recorder.input, &request);
+        match returned.await {
+            Ok(()) => tracing::info!(response.id = response.id, "response left to other servers"),
+            // Its note is left, by which it is ended as failed.
+            Err(error) => tracing::warn!(
+                response.id = response.id,
+                error = %ErrorChain(&error),
+                "response not left to other servers"
+            ),
+        }
         drop(self.registration);
     }
 

@@ -17,6 +17,8 @@ use super::record::ResponseRecord;
 use super::run::ResponseRecorder;
 use super::run::ResponseRun;
 use super::service::ResponsesInner;
+use super::unstarted_turn::TurnStart;
+use super::unstarted_turn::UnstartedTurn;
 
 use crate::accounts::ledger::WorkKind;
 use crate::api::openai::responses::CreateResponseRequest;
@@ -30,7 +32,6 @@ use crate::domain::ClaimGuard;
 use crate::domain::ClaimedWork;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
-use crate::domain::RequestClaim;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -116,7 +117,8 @@ impl Responses {
         let shows_thinking = request.shows_thinking;
         let stream = request.stream;
         let queueable = body.and_then(|body| self.queueable(&caller, &request, &earlier, body));
-        let (running, remarks) = self.start_turn(caller, request, &earlier).await?;
+        let start = TurnStart::default();
+        let (running, remarks) = self.start_turn(caller, request, &earlier, &start).await?;
         let has_memory = memory.is_some();
         let recorder = ResponseRecorder {
             records: response.store.then(|| self.0.tables.records.clone()),
@@ -128,19 +130,23 @@ impl Responses {
             earlier: if has_memory { earlier } else { Vec::new() },
             retry_until: response.background.then(|| self.0.stop.clone()),
         };
-        let run = ResponseRun {
+        let mut run = ResponseRun {
             writer: ResponseWriter::new(response, names, shows_thinking),
             events: running.events,
             recorder,
             stop: self.0.stop.clone(),
             cancel: CancellationToken::new(),
             explain: self.0.explain,
+            unstarted: None,
         };
         let making = if run.response().background {
             let claimed = claim.begin(ClaimedWork::Object);
-            match queueable.filter(|_| !self.has_room()) {
-                Some(queued) => self.queue(run, claimed, queued, running.info).await?,
-                None => {
+            match queueable {
+                Some(request) if !self.has_room() => {
+                    self.queue(run, claimed, request, running.info).await?
+                }
+                queueable => {
+                    run.unstarted = queueable.map(|request| UnstartedTurn { request, start });
                     self.run_in_background(run, claimed, stream, running.info)
                         .await?
                 }
@@ -250,6 +256,7 @@ impl Responses {
         caller: Caller,
         request: CreateResponseRequest,
         earlier: &[Value],
+        start: &TurnStart,
     ) -> Result<(RunningTurn, Remarks), Error> {
         let generates = request.generates;
         let is_background = request.response.background;
@@ -263,16 +270,16 @@ impl Responses {
         }
         // Errors that would otherwise appear only in the background are reported right away.
         self.0.turns.resolve(caller.clone(), turn.clone()).await?;
-        Ok((self.deferred_turn(caller, turn).await, remarks))
+        Ok((self.deferred_turn(caller, turn, start).await, remarks))
     }
 
     /// Creates a turn that asks for a worker only when its first event is polled, with background
     /// priority.
-    async fn deferred_turn(&self, caller: Caller, turn: Turn) -> RunningTurn {
+    async fn deferred_turn(&self, caller: Caller, turn: Turn, start: &TurnStart) -> RunningTurn {
         let caller = Caller {
             in_background: true,
             // The request claims the creation of the response, which its client gets an answer to.
-            claim: RequestClaim::default(),
+            claim: start.claim(),
             ..caller
         };
         // An unspecified model is not chosen yet.

@@ -24,6 +24,7 @@ mod run;
 mod service;
 mod store_attempts;
 mod tables;
+mod unstarted_turn;
 
 pub use background::ResponseFollower;
 pub use create::CreatedResponse;

@@ -4,7 +4,8 @@
 //!    begun: no limit, hold or hook was asked.
 //! 2. Each server with room looks for such responses each second, and when one of its own has ended. It
 //!    takes one by the same transaction that makes it its own, so that one server runs it.
-//! 3. From then on it is a background response like any other of that server.
+//! 3. From then on it is a background response like any other of that server. If the server stops before
+//!    the turn has begun, it goes back into the queue.
 //!
 //! A response of a conversation, one that is streamed, and one that names files are run by the server
 //! that took the request: it has the lock, the client or the files.
@@ -27,6 +28,8 @@ use super::record::ResponseRecord;
 use super::run::ResponseRecorder;
 use super::run::ResponseRun;
 use super::service::ResponsesInner;
+use super::unstarted_turn::TurnStart;
+use super::unstarted_turn::UnstartedTurn;
 
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
@@ -248,6 +251,11 @@ impl Responses {
         let names = request.tool_names().clone();
         let shows_thinking = request.shows_thinking;
         let (turn, _) = request.into_turn(&earlier)?;
+        let start = TurnStart::default();
+        let caller = Caller {
+            claim: start.claim(),
+            ..caller
+        };
         let recorder = ResponseRecorder {
             owner: work.owner.clone(),
             records: Some(self.0.tables.records.clone()),
@@ -264,6 +272,10 @@ impl Responses {
             stop: self.0.stop.clone(),
             cancel: CancellationToken::new(),
             explain: self.0.explain,
+            unstarted: Some(UnstartedTurn {
+                request: queued.clone(),
+                start,
+            }),
         })
     }
 

@@ -40,6 +40,37 @@ impl ResponseTables {
         Ok(stored.await?)
     }
 
+    /// Puts `response`, which this server has not begun, back into the queue with its `request`. Does
+    /// nothing if another server has ended it meanwhile.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub(super) async fn return_to_queue(
+        &self,
+        owner: &str,
+        response: &Response,
+        input: Vec<Value>,
+        request: &QueuedRequest,
+    ) -> Result<(), Error> {
+        let (tables, owner, id) = (self.clone(), owner.to_owned(), response.id.clone());
+        let waiting = Response {
+            status: ResponseStatus::Queued,
+            ..response.clone()
+        };
+        let record = ResponseRecord::new(&waiting, input)?.to_bytes()?;
+        let request = encode_record(request)?;
+        let returned = self.records.transaction(move |transaction| {
+            let owners = &tables.owners;
+            if owners.requeue_in(transaction, WorkKind::Response, &owner, &id)? {
+                tables.unfinished.remove_in(transaction, &owner, &id)?;
+                tables.requests.put_in(transaction, &owner, &id, &request)?;
+                tables.records.put_in(transaction, &owner, &id, &record)?;
+            }
+            Ok::<_, store::Error>(())
+        });
+        Ok(returned.await?)
+    }
+
     /// Returns the request of a queued response: `None` if there is none any more, and `Some(None)` for
     /// one that another version of the server has to read.
     ///

@@ -12,6 +12,7 @@ use super::Error;
 use super::history::SocketHistory;
 use super::record::ResponseRecord;
 use super::store_attempts::StoreAttempts;
+use super::unstarted_turn::UnstartedTurn;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
@@ -42,6 +43,8 @@ pub struct ResponseRun {
     /// Cancelled when the client cancels the response.
     pub(super) cancel: CancellationToken,
     pub(super) explain: ResponseErrorMapper,
+    /// Set while the turn may be left to another server at a shutdown.
+    pub(super) unstarted: Option<UnstartedTurn>,
 }
 
 /// Client events that result from one event of a turn.
@@ -91,7 +94,8 @@ impl ResponseRun {
         futures::stream::iter([first]).chain(rest)
     }
 
-    /// Returns the next step, or `None` when the response is over.
+    /// Returns the next step, or `None` when the response is over. Returns `None` as well when the server
+    /// stops before the turn has begun, and another server may run it.
     pub async fn next(&mut self) -> Option<ResponseStep> {
         if self.writer.is_over() {
             return None;
@@ -107,6 +111,11 @@ impl ResponseRun {
             event = self.events.next() => event.unwrap_or_else(|| Err(ended_early())),
             () = self.stop.cancelled() => Err(gateway::Error::ShuttingDown),
         };
+        // A pool that closes may be noticed before the shutdown.
+        if event.is_err() && self.stop.is_cancelled() && self.is_unstarted() {
+            return None;
+        }
+        self.unstarted = None;
         let (events, failure) = match event {
             Ok(event) => (self.writer.event(&event), None),
             Err(error) => {
@@ -115,6 +124,13 @@ impl ResponseRun {
             }
         };
         Some(self.step(events, failure).await)
+    }
+
+    /// Returns true if the turn has not begun, and another server may run it.
+    pub(super) fn is_unstarted(&self) -> bool {
+        let unstarted = self.unstarted.as_ref();
+        // One that was cancelled is over, also if it has not begun.
+        !self.writer.is_over() && unstarted.is_some_and(UnstartedTurn::is_waiting)
     }
 
     /// Runs the turn to its end and returns the response.

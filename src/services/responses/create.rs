@@ -79,13 +79,13 @@ impl Responses {
     ///
     /// # Errors
     /// Fails when the request is invalid, or the turn cannot be started.
-    pub async fn create(
+    pub fn create(
         &self,
         caller: Caller,
         request: CreateResponseRequest,
         memory: Option<SocketHistory>,
-    ) -> Result<CreatedResponse, Error> {
-        self.create_with(caller, request, memory, None).await
+    ) -> impl Future<Output = Result<CreatedResponse, Error>> + Send {
+        self.create_with(caller, request, memory, None)
     }
 
     /// Starts the response, or queues it with the `body` of its request, if that is given.

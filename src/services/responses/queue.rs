@@ -56,13 +56,13 @@ impl Responses {
     ///
     /// # Errors
     /// Fails when the request is invalid, or the turn cannot be started.
-    pub async fn create_or_queue(
+    pub fn create_or_queue(
         &self,
         caller: Caller,
         request: CreateResponseRequest,
         body: &[u8],
-    ) -> Result<CreatedResponse, Error> {
-        self.create_with(caller, request, None, Some(body)).await
+    ) -> impl Future<Output = Result<CreatedResponse, Error>> + Send {
+        self.create_with(caller, request, None, Some(body))
     }
 
     /// Starts to run queued responses while there is room, until `stop`. Does nothing if this server

@@ -94,22 +94,28 @@ impl Responses {
     /// Starts the queued responses that this server has room for, and returns their number.
     ///
     /// # Errors
-    /// Fails when the store fails.
+    /// Fails when the store fails, after those that it did not fail for.
     pub async fn take_waiting(&self, metrics: &QueueMetrics) -> Result<usize, Error> {
         let owners = &self.0.tables.owners;
         let waiting = owners.list_waiting(WorkKind::Response).await?;
         let mut taken = 0;
+        let mut failed = None;
         for work in &waiting {
             if !self.has_room() {
                 break;
             }
-            if self.take(work).await? {
-                metrics.count_taken(work.is_own);
-                taken += 1;
+            match self.take(work).await {
+                Ok(true) => {
+                    metrics.count_taken(work.is_own);
+                    taken += 1;
+                }
+                Ok(false) => {}
+                // A record that cannot be read does not delay the others.
+                Err(error) => failed = Some(error),
             }
         }
         metrics.set_waiting(waiting.len() - taken);
-        Ok(taken)
+        failed.map_or(Ok(taken), Err)
     }
 
     /// Returns what a run of `request` at another server needs; `None` if it has to be run here.

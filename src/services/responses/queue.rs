@@ -187,6 +187,14 @@ impl Responses {
     /// was first, it has to wait, or it has failed.
     async fn take(&self, work: &WaitingWork) -> Result<bool, Error> {
         let ResponsesInner { tables, turns, .. } = &*self.0;
+        let Some(caller) = self.authenticate_queued(work).await? else {
+            return Ok(false);
+        };
+        // A caller over its rate limits waits in the queue, and the others do not wait for it.
+        let Ok(caller) = turns.enter_again(caller).await else {
+            return Ok(false);
+        };
+        // Read last: it may be large, and what cannot be run here is looked at each second.
         let request = match tables.load_request(&work.owner, &work.id).await? {
             Some(Some(request)) => request,
             // A later version of the server has queued it, and can run it.
@@ -197,14 +205,7 @@ impl Responses {
                 return self.fail_queued(work, server_error(message)).await;
             }
         };
-        let caller = match self.authenticate_queued(work).await? {
-            Some(caller) => request.caller_of_run(caller),
-            None => return Ok(false),
-        };
-        // A caller over its rate limits waits in the queue, and the others do not wait for it.
-        let Ok(caller) = turns.enter_again(caller).await else {
-            return Ok(false);
-        };
+        let caller = request.caller_of_run(caller);
         match self.prepare(work, &request, caller).await {
             Ok(run) => self.begin(work, run).await,
             Err(Error::Store(error)) => Err(error.into()),

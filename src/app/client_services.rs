@@ -20,6 +20,7 @@ use crate::services::responses::Responses;
 use crate::services::sessions::Sessions;
 use crate::services::tasks::Tasks;
 use crate::storage::files;
+use crate::storage::files::ContentLocation;
 use crate::storage::files::Files;
 
 /// Services that store data for clients.
@@ -139,10 +140,18 @@ impl StartupContext<'_> {
         let folder = self.settings.server.data_dir.join(records::FILES_FOLDER);
         let config = files::Config {
             min_free_bytes_for_server: self.settings.store.min_free_bytes * 2,
-            ..self.settings.files
+            ..self.settings.files.clone()
         };
+        let common = match config.location {
+            ContentLocation::Folder => Some(config.folder.clone()),
+            ContentLocation::DataDir | ContentLocation::Store => None,
+        };
+        if config.location == ContentLocation::DataDir && self.store.is_shared() {
+            tracing::info!("contents of files stay on this server");
+        }
         let files = Files::open(self.store.clone(), &folder, config).await;
-        let files = files.with_context(|| format!("cannot use {}", folder.display()))?;
+        let place = common.as_ref().unwrap_or(&folder);
+        let files = files.with_context(|| format!("cannot use {}", place.display()))?;
         files.spawn_cleanup(&self.tracker, self.shutdown.started());
         Ok(files)
     }

@@ -10,6 +10,7 @@ use super::layers::SettingLayers;
 
 const BINARY: &str = "claude.binary";
 const DATA_DIR: &str = "server.data_dir";
+const FILES_FOLDER: &str = "files.folder";
 const PROGRAMS: &str = "hooks.programs";
 
 /// Makes the paths in `layers` absolute, and fills in the default data directory.
@@ -23,11 +24,13 @@ pub(super) fn resolve(layers: &mut SettingLayers, environment: &Environment) -> 
     if !is_bare_name && let Some(path) = environment.absolute(&binary) {
         layers.replace(BINARY, path_value(&path)?);
     }
-    let programs = layers.text(PROGRAMS);
-    if !programs.is_empty()
-        && let Some(path) = environment.absolute(Path::new(programs))
-    {
-        layers.replace(PROGRAMS, path_value(&path)?);
+    for key in [PROGRAMS, FILES_FOLDER] {
+        let named = layers.text(key);
+        if !named.is_empty()
+            && let Some(path) = environment.absolute(Path::new(named))
+        {
+            layers.replace(key, path_value(&path)?);
+        }
     }
     let data_dir = match layers.text(DATA_DIR) {
         "" => default_data_dir(environment),

@@ -38,6 +38,7 @@ use crate::services::tasks;
 use crate::storage::files;
 use crate::storage::store;
 use crate::storage::store::RedisConfig;
+use crate::storage::store::StoreEngine;
 use crate::storage::store::TtlLimits;
 use crate::telemetry::logs;
 
@@ -92,7 +93,7 @@ pub struct Settings {
     pub idempotency: idempotency::Config,
     /// Retention of their answers, in `[idempotency]`.
     pub kept_answers: TtlLimits,
-    /// Limits of uploaded files.
+    /// Place and limits of uploaded files.
     pub files: files::Config,
     /// Tasks: agents that work in folders of this machine.
     pub tasks: tasks::Config,
@@ -232,6 +233,8 @@ impl Settings {
         let sign_ins = self.sign_ins.check(self.pool.max_workers, passed);
         sign_ins.map_err(refused("sign_ins"))?;
         self.hooks.check().map_err(refused("hooks"))?;
+        let is_shared = self.store.backend == StoreEngine::Redis;
+        self.files.check(is_shared).map_err(refused("files"))?;
         self.check_baseline().map_err(refused("routing"))?;
         self.fallbacks.check().map_err(refused("fallbacks"))?;
         self.upstreams.check().map_err(|refusal| Error::Refused {

@@ -29,6 +29,18 @@ impl From<Error> for ApiError {
                 ),
             )
             .at("file"),
+            Error::StoreFull { limit } => Self::new(
+                ErrorKind::FilesFull,
+                format!(
+                    "The files of all projects would exceed the {limit} bytes that this server keeps with this one. \
+                     Delete some: GET /v1/files lists those of this project."
+                ),
+            )
+            .at("file"),
+            Error::Abandoned => Self::new(
+                ErrorKind::BodyTimeout,
+                "The file was not continued for an hour, and its beginning was removed. Upload it again.",
+            ),
             Error::Folder(error) => Self::unreachable("files", error),
             Error::DiskFull(error) => Self::unreachable("files", error),
             Error::Store(error) => Self::of_store(error),

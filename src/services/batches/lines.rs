@@ -2,9 +2,10 @@
 
 use std::io;
 
-use tokio::fs::File;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
+
+use crate::storage::files::FileContent;
 
 /// Byte order mark (BOM) that some editors write first.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -12,7 +13,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// A file that is read line by line.
 #[derive(Debug)]
 pub(super) struct InputLines {
-    reader: BufReader<File>,
+    reader: BufReader<FileContent>,
     number: u64,
     max_line_bytes: usize,
 }
@@ -29,7 +30,7 @@ pub(super) struct InputLine {
 impl InputLines {
     /// Creates a reader of `file`. Lines above `longest` bytes are skipped over and reported as too
     /// long.
-    pub(super) fn new(file: File, longest: usize) -> Self {
+    pub(super) fn new(file: FileContent, longest: usize) -> Self {
         Self {
             reader: BufReader::new(file),
             number: 0,

@@ -1,8 +1,6 @@
 //! Batches of the Anthropic API. Their requests arrive in one body, and their files are hidden from
 //! clients.
 
-use tokio::fs;
-
 use super::Batches;
 use super::Error;
 use super::records::BatchRecord;
@@ -19,6 +17,7 @@ use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::services::answers::ApiEndpoint;
 use crate::storage::files;
+use crate::storage::files::FileContent;
 
 /// Name of the input file.
 const FILE: &str = "requests.jsonl";
@@ -111,7 +110,7 @@ impl Batches {
         caller: &Caller,
         family: BatchFamily,
         id: &str,
-    ) -> Result<Vec<fs::File>, Error> {
+    ) -> Result<Vec<FileContent>, Error> {
         let batch = self.get(caller, family, id).await?;
         if !batch.status.is_final() {
             let message = "The batch is still being processed. Ask again when its `processing_status` is `ended`.";

@@ -9,8 +9,8 @@ use crate::telemetry::logs::ErrorChain;
 impl Batches {
     /// Resumes batches that an earlier server left unfinished, and returns their number.
     ///
-    /// On a shared store, takes the batches of servers that are gone and whose input is on this
-    /// machine.
+    /// On a shared store, takes the batches of servers that are gone and whose input this server
+    /// reaches.
     ///
     /// # Errors
     /// Fails when the store fails.

@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 use super::Error;
+use super::content_parts::PartWriter;
 use super::folder::ContentFolder;
 use super::folder::ContentGuard;
 use super::record;
@@ -25,23 +26,44 @@ const DEFAULT_BATCH_FILE_TTL: u64 = 2_592_000;
 #[derive(Debug)]
 pub struct FileDraft {
     pub(super) id: String,
-    pub(super) file: fs::File,
-    pub(super) bytes: ContentGuard,
+    pub(super) content: DraftContent,
     pub(super) reservation: SpaceReservation,
-    pub(super) folder: ContentFolder,
-    /// Maximum size of the file and of all files of its project, in bytes; `u64::MAX` for no limit.
+    /// Maximum size of the file, in bytes; `u64::MAX` for no limit.
     pub(super) file_limit: u64,
-    pub(super) project_limit: u64,
     /// Required free space on the disk; `None` disables the check.
     pub(super) floor: Option<FreeSpaceFloor>,
 }
 
-/// A complete file on disk that no record references yet. Deleted on drop unless it is recorded.
+/// Content that is being written.
+#[derive(Debug)]
+pub(super) enum DraftContent {
+    /// File in a folder.
+    Folder {
+        /// File under its temporary name.
+        file: fs::File,
+        /// Guard that deletes the file.
+        guard: ContentGuard,
+        /// Folder of the file.
+        folder: ContentFolder,
+    },
+    /// Records of the store. The reservation of the file removes them.
+    Store(PartWriter),
+}
+
+/// A complete file that no record references yet. Deleted on drop unless it is recorded.
 #[derive(Debug)]
 pub struct FinishedFile {
     file: File,
-    bytes: ContentGuard,
+    content: FinishedContent,
     reservation: SpaceReservation,
+}
+
+/// Content that is complete.
+#[derive(Debug)]
+enum FinishedContent {
+    Folder(ContentGuard),
+    /// Record of the header, by which the parts in the store are found.
+    Store((Vec<u8>, Vec<u8>)),
 }
 
 impl FileDraft {
@@ -61,16 +83,15 @@ impl FileDraft {
                 limit: self.file_limit,
             });
         }
-        if !self.reservation.reserve_more(more, self.project_limit) {
-            return Err(Error::Full {
-                limit: self.project_limit,
-            });
-        }
+        self.reservation.reserve_more(more).await?;
         self.floor
             .as_ref()
             .map_or(Ok(()), |floor| floor.check(more))
             .map_err(Error::DiskFull)?;
-        Ok(self.file.write_all(bytes).await?)
+        match &mut self.content {
+            DraftContent::Folder { file, .. } => Ok(file.write_all(bytes).await?),
+            DraftContent::Store(parts) => parts.write(bytes).await,
+        }
     }
 
     /// Returns true if nothing was written.
@@ -91,14 +112,12 @@ impl FileDraft {
     ) -> Result<FinishedFile, Error> {
         let Self {
             id,
-            mut file,
-            mut bytes,
-            reservation: room,
-            folder,
+            content,
+            reservation: mut room,
             ..
         } = self;
-        file.flush().await?;
-        folder.finish(&id, file, &mut bytes).await?;
+        let content = content.finish(&id).await?;
+        room.settle().await?;
         let is_of_batch = matches!(
             purpose,
             Purpose::Batch | Purpose::BatchOutput | Purpose::MessageBatch
@@ -120,9 +139,48 @@ impl FileDraft {
         };
         Ok(FinishedFile {
             file,
-            bytes,
+            content,
             reservation: room,
         })
+    }
+}
+
+impl DraftContent {
+    /// Completes the content `id`, so that a record may reference it.
+    async fn finish(self, id: &str) -> Result<FinishedContent, Error> {
+        match self {
+            Self::Folder {
+                mut file,
+                mut guard,
+                folder,
+            } => {
+                file.flush().await?;
+                folder.finish(id, file, &mut guard).await?;
+                Ok(FinishedContent::Folder(guard))
+            }
+            Self::Store(parts) => {
+                let header = parts.finish().await?;
+                Ok(FinishedContent::Store(header.to_record(id)?))
+            }
+        }
+    }
+}
+
+impl FinishedContent {
+    /// Makes the content that of the file which `transaction` records.
+    fn enter(&self, transaction: &mut Transaction<'_>) {
+        match self {
+            Self::Folder(_) => {}
+            Self::Store((key, header)) => transaction.put(key.clone(), header.clone()),
+        }
+    }
+
+    /// Keeps the content after the drop.
+    fn keep(&self) {
+        match self {
+            Self::Folder(guard) => guard.keep(),
+            Self::Store(_) => {}
+        }
     }
 }
 
@@ -142,14 +200,16 @@ impl FinishedFile {
     ) -> Result<(File, impl Fn(&mut Transaction<'_>) + Send + 'static), Error> {
         let Self {
             file,
-            bytes,
+            content,
             reservation: room,
         } = self;
         let (file, value) = record::encode_file(file)?;
         let key = record::TABLE.owned_key(room.project(), &file.id);
-        let guards = Arc::new((bytes, room));
+        let guards = Arc::new((content, room));
         let enter = move |transaction: &mut Transaction<'_>| {
             transaction.put(key.clone(), value.clone());
+            guards.0.enter(transaction);
+            guards.1.enter(transaction);
             let guards = Arc::clone(&guards);
             transaction.after_write(move |is_made| {
                 let (content, reservation) = &*guards;

@@ -24,6 +24,15 @@ pub enum Error {
         /// Maximum total size of the project's files, in bytes.
         limit: u64,
     },
+    /// The contents in the store exceed their total size limit.
+    #[error("the contents of files in the store have more than {limit} bytes")]
+    StoreFull {
+        /// Maximum total size of the contents in the store, in bytes.
+        limit: u64,
+    },
+    /// The file stood still for so long that the servers have removed its beginning.
+    #[error("the file was not continued for too long, and its beginning is removed")]
+    Abandoned,
     /// The disk has less free space than [`Config`](super::Config) requires.
     #[error(transparent)]
     DiskFull(store::Error),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::fs;
 use tokio::fs::File;
@@ -88,8 +89,13 @@ impl ContentFolder {
         }
     }
 
-    /// Deletes every file that is not in `ids`, and returns the number of deleted files.
-    pub(super) async fn remove_unknown(&self, ids: &HashSet<String>) -> io::Result<usize> {
+    /// Deletes every file that is not in `ids` and was not written for `min_age`, and returns the number
+    /// of deleted files.
+    pub(super) async fn remove_unknown(
+        &self,
+        ids: &HashSet<String>,
+        min_age: Duration,
+    ) -> io::Result<usize> {
         let mut entries = fs::read_dir(&self.0).await?;
         let mut removed = 0;
         while let Some(entry) = entries.next_entry().await? {
@@ -97,13 +103,31 @@ impl ContentFolder {
                 .file_name()
                 .to_str()
                 .is_some_and(|name| ids.contains(name));
-            if !is_known && entry.file_type().await?.is_file() {
-                fs::remove_file(entry.path()).await?;
-                removed += 1;
+            if !is_known && is_old_file(&entry, min_age).await? {
+                match fs::remove_file(entry.path()).await {
+                    Ok(()) => removed += 1,
+                    // Another server that shares the folder was first.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(removed)
     }
+}
+
+/// Returns true if `entry` is a file that was not written for `min_age`.
+async fn is_old_file(entry: &fs::DirEntry, min_age: Duration) -> io::Result<bool> {
+    let metadata = match entry.metadata().await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata?,
+    };
+    if min_age.is_zero() {
+        return Ok(metadata.is_file());
+    }
+    // A time in the future, of another clock, is no age.
+    let age = metadata.modified()?.elapsed().unwrap_or_default();
+    Ok(metadata.is_file() && age >= min_age)
 }
 
 impl ContentGuard {

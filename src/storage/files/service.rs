@@ -1,29 +1,32 @@
 //! Operations on client files.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use tokio::fs;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Config;
+use super::ContentLocation;
 use super::Error;
+use super::FileContent;
 use super::FileDraft;
 use super::FinishedFile;
-use super::folder::ContentFolder;
+use super::content_parts::remove_content;
+use super::contents::ContentPlaces;
 use super::record::TABLE;
 use super::record::decode_file;
 use super::record::read_file;
+use super::space_records;
 use super::usage::ProjectUsage;
+use super::usage::SpaceCounter;
+use super::usage::SpaceLimits;
 use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
-use crate::runtime::setting;
 use crate::storage::store;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
@@ -37,27 +40,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// content goes with the record.
 const HOLDER_SECONDS: u64 = 24 * 60 * 60;
 
-/// Size limits of client files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct Config {
-    /// Maximum size of a file, in bytes.
-    #[serde(rename = "max_file_mib")]
-    #[serde(deserialize_with = "setting::mebibytes::<1, { u32::MAX as u64 }, _, _>")]
-    pub max_file_bytes: u64,
-    /// Maximum total size of a project's files, in bytes.
-    #[serde(rename = "max_project_mib")]
-    #[serde(deserialize_with = "setting::mebibytes::<1, { u32::MAX as u64 }, _, _>")]
-    pub max_project_bytes: u64,
-    /// Free space to leave on the disk, in bytes. Uploads that would leave less are rejected.
-    #[serde(rename = "min_free_mib")]
-    #[serde(deserialize_with = "setting::mebibytes::<0, { u32::MAX as u64 }, _, _>")]
-    pub min_free_bytes: u64,
-    /// Free space to leave on the disk when the server itself writes a file, in bytes. Leaves room
-    /// for the store's own writes. No setting: twice what the store leaves.
-    #[serde(skip)]
-    pub min_free_bytes_for_server: u64,
-}
-
 /// The files of all projects. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Files(Arc<FilesInner>);
@@ -65,53 +47,79 @@ pub struct Files(Arc<FilesInner>);
 #[derive(Debug)]
 struct FilesInner {
     store: Store,
-    folder: ContentFolder,
-    space: ProjectUsage,
+    places: ContentPlaces,
+    space: SpaceCounter,
     config: Config,
-    floor: FreeSpaceFloor,
-    server_floor: FreeSpaceFloor,
+    /// Required free space for uploads and for files of the server; `None` for contents in the store.
+    floors: Option<(FreeSpaceFloor, FreeSpaceFloor)>,
 }
 
 impl Files {
-    /// Opens the files with records in `store` and contents in the folder at `path`, and removes
-    /// contents without a record.
+    /// Opens the files with records in `store` and contents at the place of `config`, or in the folder at
+    /// `path`, and removes contents without a record.
     ///
     /// # Errors
-    /// Fails when the store or the folder cannot be used.
+    /// Fails when the store or a folder cannot be used.
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
-        let folder = ContentFolder::open(path).await?;
-        let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
-        let server_floor = FreeSpaceFloor::new(path, config.min_free_bytes_for_server);
-        let inner = FilesInner {
-            store,
-            folder,
-            space: ProjectUsage::default(),
-            config,
-            floor,
-            server_floor,
+        let places = ContentPlaces::open(store.clone(), path, &config).await?;
+        let folder = match config.location {
+            ContentLocation::DataDir => Some(path),
+            ContentLocation::Folder => Some(config.folder.as_path()),
+            ContentLocation::Store => None,
         };
-        let files = Self(Arc::new(inner));
-        let records = files.0.store.scan(TABLE.key("")).await?;
-        // The ids come from the keys, so that the content of an unreadable record stays.
-        let mut ids = HashSet::new();
-        for entry in &records {
-            let (project, id) = TABLE
-                .owner_and_id(&entry.0)
-                .ok_or_else(|| unknown_key(&entry.0))?;
-            ids.insert(id);
-            if let Some(file) = skip_unreadable(read_file(entry))? {
-                let mut room = files.0.space.begin_reservation(&project);
-                room.reserve_more(file.bytes, u64::MAX);
-                room.keep();
-            }
-        }
-        match files.0.folder.remove_unknown(&ids).await? {
+        let floors = folder.map(|folder| {
+            let floor = |bytes| FreeSpaceFloor::new(folder, bytes);
+            (
+                floor(config.min_free_bytes),
+                floor(config.min_free_bytes_for_server),
+            )
+        });
+        let space = if store.is_shared() || places.is_store() {
+            SpaceCounter::Stored(store.clone())
+        } else {
+            SpaceCounter::Local(ProjectUsage::default())
+        };
+        let files = Self(Arc::new(FilesInner {
+            store,
+            places,
+            space,
+            config,
+            floors,
+        }));
+        let ids = files.count_files().await?;
+        match files.0.places.remove_unknown(&ids).await? {
             0 => {}
             removed => {
                 tracing::warn!(removed, "incomplete files removed");
             }
         }
         Ok(files)
+    }
+
+    /// Counts the space of all files, and returns their ids.
+    async fn count_files(&self) -> Result<HashSet<String>, Error> {
+        let FilesInner { store, space, .. } = &*self.0;
+        // The ids come from the keys, so that the content of an unreadable record stays.
+        let mut ids = HashSet::new();
+        for entry in &store.scan(TABLE.key("")).await? {
+            let (project, id) = TABLE
+                .owner_and_id(&entry.0)
+                .ok_or_else(|| unknown_key(&entry.0))?;
+            ids.insert(id);
+            if let Some(file) = skip_unreadable(read_file(entry))?
+                && let SpaceCounter::Local(space) = space
+            {
+                space.add(&project, file.bytes);
+            }
+        }
+        if let SpaceCounter::Stored(store) = space {
+            match space_records::recount(store).await {
+                // The other servers change files all the time, and have counted them.
+                Err(store::Error::Conflict) => {}
+                counted => counted?,
+            }
+        }
+        Ok(ids)
     }
 
     /// Opens files with an in-memory store and contents in `path`.
@@ -132,17 +140,13 @@ impl Files {
     #[cfg(test)]
     pub(crate) fn unwritable() -> Self {
         let store = Store::in_memory(TaskTracker::new());
-        let folder = ContentFolder::missing();
         let floor = FreeSpaceFloor::new(Path::new("/nonexistent"), 0);
-        let config = Config::default();
-        let server_floor = floor.clone();
         Self(Arc::new(FilesInner {
+            places: ContentPlaces::missing(store.clone()),
             store,
-            folder,
-            space: ProjectUsage::default(),
-            config,
-            floor,
-            server_floor,
+            space: SpaceCounter::Local(ProjectUsage::default()),
+            config: Config::default(),
+            floors: Some((floor.clone(), floor)),
         }))
     }
 
@@ -182,12 +186,28 @@ impl Files {
                 self.remove(&project, &id).await?;
             }
         }
+        if let SpaceCounter::Stored(store) = &self.0.space {
+            match space_records::remove_abandoned(store).await? {
+                0 => {}
+                removed => {
+                    tracing::warn!(removed, "incomplete files removed");
+                }
+            }
+        }
         Ok(())
     }
 
-    /// True if this server has the content of the file `id`, so that no other one removes it.
+    /// True if this server reaches the content of the file `id`, so that it is the one to remove it.
     async fn holds_content(&self, id: &str) -> bool {
-        !self.0.store.is_shared() || self.0.folder.read(id).await.is_ok()
+        let FilesInner {
+            store,
+            places,
+            config,
+            ..
+        } = &*self.0;
+        !store.is_shared()
+            || config.is_reached_by_all()
+            || matches!(places.read(id).await, Ok(Some(_)))
     }
 
     /// Creates a file of `project`, subject to the size limits.
@@ -195,19 +215,17 @@ impl Files {
     /// # Errors
     /// Fails when the disk lacks free space or the file cannot be created.
     pub async fn draft(&self, project: &str) -> Result<FileDraft, Error> {
-        let Config {
-            max_file_bytes,
-            max_project_bytes,
-            ..
-        } = self.0.config;
-        self.0.floor.check(0).map_err(Error::DiskFull)?;
-        let floor = Some(self.0.floor.clone());
-        Ok(FileDraft {
-            floor,
-            ..self
-                .create_draft(project, max_file_bytes, max_project_bytes)
-                .await?
-        })
+        let FilesInner { config, floors, .. } = &*self.0;
+        let floor = floors.as_ref().map(|(uploads, _)| uploads.clone());
+        if let Some(floor) = &floor {
+            floor.check(0).map_err(Error::DiskFull)?;
+        }
+        let limits = SpaceLimits {
+            project_bytes: config.max_project_bytes,
+            store_bytes: config.max_store_bytes,
+        };
+        self.create_draft(project, config.max_file_bytes, limits, floor)
+            .await
     }
 
     /// Creates a file of `project` that the server writes itself. Subject to free space only, not
@@ -216,33 +234,30 @@ impl Files {
     /// # Errors
     /// Fails when the file cannot be created.
     pub async fn draft_for_server(&self, project: &str) -> Result<FileDraft, Error> {
-        let floor = Some(self.0.server_floor.clone());
-        Ok(FileDraft {
-            floor,
-            ..self.create_draft(project, u64::MAX, u64::MAX).await?
-        })
+        let floors = self.0.floors.as_ref();
+        let floor = floors.map(|(_, server)| server.clone());
+        let limits = SpaceLimits {
+            project_bytes: u64::MAX,
+            store_bytes: u64::MAX,
+        };
+        self.create_draft(project, u64::MAX, limits, floor).await
     }
 
     async fn create_draft(
         &self,
         project: &str,
         file_limit: u64,
-        project_limit: u64,
+        limits: SpaceLimits,
+        floor: Option<FreeSpaceFloor>,
     ) -> Result<FileDraft, Error> {
-        let FilesInner { folder, space, .. } = &*self.0;
+        let FilesInner { places, space, .. } = &*self.0;
         let id = FileDraft::new_id();
-        let (file, bytes) = folder.create(&id).await?;
-        let room = space.begin_reservation(project);
-        let folder = folder.clone();
         Ok(FileDraft {
+            content: places.create(&id).await?,
+            reservation: space.begin_reservation(&id, project, places.is_store(), limits),
             id,
-            file,
-            bytes,
-            reservation: room,
-            folder,
             file_limit,
-            project_limit,
-            floor: None,
+            floor,
         })
     }
 
@@ -275,14 +290,15 @@ impl Files {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none or it has expired.
-    pub async fn open_content(&self, project: &str, id: &str) -> Result<(File, fs::File), Error> {
+    pub async fn open_content(
+        &self,
+        project: &str,
+        id: &str,
+    ) -> Result<(File, FileContent), Error> {
         let file = self.get(project, id).await?;
-        match self.0.folder.read(&file.id).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::NotFound(id.to_owned()))
-            }
-            bytes => Ok((file, bytes?)),
-        }
+        let content = self.0.places.read(&file.id).await?;
+        let content = content.ok_or_else(|| Error::NotFound(id.to_owned()))?;
+        Ok((file, content))
     }
 
     /// Returns a page of the files of `project`, filtered by `purpose` if given, and whether there
@@ -322,7 +338,7 @@ impl Files {
         self.remove(project, id).await
     }
 
-    /// Removes the record before the content, so that no record is left without content.
+    /// Removes the record before a content in a folder, so that no record is left without content.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let key = TABLE.owned_key(project, id);
         let space = self.0.space.clone();
@@ -334,18 +350,12 @@ impl Files {
             };
             let file = decode_file(&name, &record)?;
             transaction.remove(key.clone());
-            let space = space.clone();
-            let owner = owner.clone();
-            let bytes = file.bytes;
-            transaction.after_write(move |is_made| {
-                if is_made {
-                    space.release(&owner, bytes);
-                }
-            });
+            let stored_bytes = remove_content(transaction, &name)?.unwrap_or_default();
+            space.release(transaction, &owner, file.bytes, stored_bytes)?;
             Ok::<_, Error>(Some(file))
         };
         match self.0.store.transaction(work).await? {
-            Some(file) => Ok(self.0.folder.remove(&file.id).await?),
+            Some(file) => Ok(self.0.places.remove_from_folders(&file.id).await?),
             None => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use super::Clock;
 use super::Config;
 use super::Error;
 use super::Ledger;
+use super::SharedLocks;
 use super::storage_keys;
 use super::transactions;
 use crate::domain::Amount;
@@ -99,6 +100,16 @@ fn config() -> Config {
         keep_charges_days: 92,
         node: "server".to_owned(),
     }
+}
+
+/// Opens a ledger in `store` for the server `node`, and returns its locks.
+pub(crate) async fn locks_of(store: Store, node: &str) -> SharedLocks {
+    let config = Config {
+        node: node.to_owned(),
+        ..config()
+    };
+    let opened = Ledger::open(store, Clock::system(), config);
+    SharedLocks::of(&opened.await.unwrap().ledger)
 }
 
 /// Number of open holds that a crash would charge now.

@@ -9,6 +9,7 @@ mod files;
 mod journal;
 mod kills;
 mod leases;
+mod locks;
 mod losses;
 mod measured;
 mod model;

@@ -13,6 +13,7 @@ use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::ledger::OpenedLedger;
+use crate::accounts::ledger::SharedLocks;
 use crate::accounts::ledger::WorkOwners;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit::RateLimits;
@@ -30,6 +31,8 @@ use crate::storage::store::Store;
 /// Services that meter and bound what callers spend.
 pub(super) struct Accounting {
     pub(super) ledger: Ledger,
+    /// Locks over the servers that share its records.
+    pub(super) locks: SharedLocks,
     pub(super) cache: AnswerCache,
     pub(super) prices: Arc<Prices>,
     pub(super) limits: RateLimits,
@@ -96,6 +99,8 @@ impl Accounting {
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
+        let locks = SharedLocks::of(&ledger);
+        locks.spawn_cleanup(tracker, shutdown.drain_expired());
         let cache = AnswerCache::new(settings.cache, context.hooks.version());
         tracker.spawn(alerts::forward_alerts(
             alerts,
@@ -113,6 +118,7 @@ impl Accounting {
         let prices = Arc::new(config_map::prices(settings));
         Ok(Self {
             ledger,
+            locks,
             cache,
             prices,
             limits,

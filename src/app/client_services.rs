@@ -8,6 +8,7 @@ use super::accounting::Accounting;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::SharedLocks;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::http::ApiServices;
@@ -63,7 +64,7 @@ impl StartupContext<'_> {
         accounting: &Accounting,
     ) -> anyhow::Result<ClientServices> {
         let owners = &accounting.work_owners();
-        let conversations = self.start_conversations(keys);
+        let conversations = self.start_conversations(keys, &accounting.locks);
         let responses = self
             .start_responses(turns, keys, &conversations, owners)
             .await?;
@@ -92,7 +93,7 @@ impl StartupContext<'_> {
             unfinished => tracing::info!(unfinished, "batches resumed after restart"),
         }
         batches.spawn_assistance();
-        let sessions = self.start_sessions(keys);
+        let sessions = self.start_sessions(keys, &accounting.locks);
         Ok(ClientServices {
             conversations,
             responses,
@@ -104,16 +105,18 @@ impl StartupContext<'_> {
     }
 
     /// Starts the conversation service and its cleanup.
-    fn start_conversations(&self, keys: &Arc<Keys>) -> Conversations {
+    fn start_conversations(&self, keys: &Arc<Keys>, locks: &SharedLocks) -> Conversations {
         let limits = self.settings.conversations;
-        let conversations = Conversations::new(&self.store, Arc::clone(keys), limits);
+        let conversations =
+            Conversations::with_locks(&self.store, Arc::clone(keys), limits, locks.clone());
         conversations.spawn_cleanup(self.shutdown.started());
         conversations
     }
 
     /// Starts the session service and its cleanup.
-    fn start_sessions(&self, keys: &Arc<Keys>) -> Sessions {
-        let sessions = Sessions::new(&self.store, Arc::clone(keys), self.settings.sessions);
+    fn start_sessions(&self, keys: &Arc<Keys>, locks: &SharedLocks) -> Sessions {
+        let config = self.settings.sessions;
+        let sessions = Sessions::with_locks(&self.store, Arc::clone(keys), config, locks.clone());
         sessions.spawn_cleanup(self.shutdown.started());
         sessions
     }

@@ -36,7 +36,9 @@ impl StartupContext<'_> {
         }
         let owners = accounting.work_owners();
         let store = TaskStore::new(&self.store, self.settings.stored_tasks);
-        let store = store.with_owners(owners.clone());
+        let store = store
+            .with_owners(owners.clone())
+            .with_locks(accounting.locks.clone());
         store.spawn_cleanup(&self.shutdown.started());
         let tasks = Tasks::new(TaskDeps {
             runner: agents,

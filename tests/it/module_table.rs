@@ -231,6 +231,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "api::request_schema",
             "storage::store",
             "accounts::auth",
+            "accounts::ledger",
         ],
     ),
     (
@@ -297,6 +298,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "api::request_schema",
             "storage::store",
             "accounts::auth",
+            "accounts::ledger",
             "engine::gateway",
         ],
     ),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Error;
 use super::record::ConversationRecord;
 use super::record::lines;
+use crate::accounts::ledger::SharedLock;
 use crate::api::openai::responses::stored_items;
 use crate::domain::unix_now;
 use crate::runtime::run_registry::RunGuard;
@@ -21,6 +22,8 @@ pub struct LockedConversation {
     pub(super) id: String,
     /// Items of the conversation, oldest first.
     pub items: Vec<Value>,
+    /// Lock over all servers, released before that of this one.
+    pub(super) shared: SharedLock,
     pub(super) lock: RunGuard,
 }
 
@@ -62,6 +65,7 @@ impl LockedConversation {
             owner,
             id,
             items: known,
+            shared,
             lock: guard,
         } = self;
         let known = known
@@ -74,6 +78,7 @@ impl LockedConversation {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock.
             let _ = &guard;
+            shared.release_in(transaction)?;
             let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
                 return Err(AppendError::Gone(id.clone()));
             };

@@ -15,6 +15,8 @@ use super::record::ConversationRecord;
 use super::record::WholeConversation;
 use super::record::lines;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::LockKind;
+use crate::accounts::ledger::SharedLocks;
 use crate::api::openai::PageRequest;
 use crate::api::openai::conversations::Conversation;
 use crate::api::openai::conversations::CreateConversation;
@@ -42,6 +44,8 @@ struct ConversationsInner {
     table: TtlTable,
     /// Registry of the conversations that are being continued or changed.
     changes: RunRegistry,
+    /// Locks of the same over all servers.
+    locks: SharedLocks,
     time_to_live: Duration,
 }
 
@@ -57,11 +61,23 @@ impl Conversations {
     /// Creates the service on the conversations in `store`. Each belongs to the key in `keys` that
     /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, limits: TtlLimits) -> Self {
+        Self::with_locks(store, keys, limits, SharedLocks::default())
+    }
+
+    /// Creates the service as [`new`](Self::new) does, for several servers that share `store`: each locks
+    /// a conversation in `locks`, too.
+    pub fn with_locks(
+        store: &Store,
+        keys: Arc<Keys>,
+        limits: TtlLimits,
+        locks: SharedLocks,
+    ) -> Self {
         let table = TtlTable::new(store.clone(), TABLE, limits);
         Self(Arc::new(ConversationsInner {
             keys,
             table,
             changes: RunRegistry::default(),
+            locks,
             time_to_live: limits.time_to_live,
         }))
     }
@@ -212,6 +228,7 @@ impl Conversations {
             owner,
             id,
             mut items,
+            shared,
             lock: locked,
         } = conversation;
         let all = items.len();
@@ -225,6 +242,7 @@ impl Conversations {
             // The closure lives until the write is done and holds the lock, so that no one continues
             // from the deleted item.
             let _ = &locked;
+            shared.release_in(transaction)?;
             let Some(bytes) = table.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id.clone()));
             };
@@ -270,6 +288,12 @@ impl Conversations {
             .changes
             .try_register(&owner, id, ())
             .ok_or_else(|| Error::Locked(id.to_owned()))?;
+        let shared = self
+            .0
+            .locks
+            .try_take(LockKind::Conversation, &owner, id)
+            .await?
+            .ok_or_else(|| Error::Locked(id.to_owned()))?;
         // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.extend_for_change(&owner, id, &whole.head).await?;
@@ -281,6 +305,7 @@ impl Conversations {
                 owner,
                 id: id.to_owned(),
                 items,
+                shared,
                 lock,
             },
             whole.lines.len(),

@@ -12,6 +12,8 @@ use super::Error;
 use super::record::SessionRecord;
 use super::session_turn::SessionTurn;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::LockKind;
+use crate::accounts::ledger::SharedLocks;
 use crate::api::openai::PageRequest;
 use crate::api::openai::sessions::ChatSession;
 use crate::api::openai::sessions::CreateSessionRequest;
@@ -54,6 +56,8 @@ pub(super) struct SessionsInner {
     pub(super) table: TtlTable,
     /// Registry of the sessions whose message is being answered.
     turns: RunRegistry,
+    /// Locks of the same over all servers.
+    locks: SharedLocks,
     pub(super) config: Config,
 }
 
@@ -70,6 +74,12 @@ impl Sessions {
     /// Creates the service on the sessions in `store`. Each belongs to the key in `keys` that
     /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, config: Config) -> Self {
+        Self::with_locks(store, keys, config, SharedLocks::default())
+    }
+
+    /// Creates the service as [`new`](Self::new) does, for several servers that share `store`: each locks
+    /// a session in `locks`, too.
+    pub fn with_locks(store: &Store, keys: Arc<Keys>, config: Config, locks: SharedLocks) -> Self {
         let limits = TtlLimits {
             time_to_live: config.idle,
             max_records: u64::from(u32::MAX),
@@ -80,6 +90,7 @@ impl Sessions {
             keys,
             table,
             turns: RunRegistry::default(),
+            locks,
             config,
         }))
     }
@@ -191,6 +202,12 @@ impl Sessions {
             .turns
             .try_register(&owner, id, ())
             .ok_or_else(|| Error::Busy(id.to_owned()))?;
+        let shared = self
+            .0
+            .locks
+            .try_take(LockKind::Session, &owner, id)
+            .await?
+            .ok_or_else(|| Error::Busy(id.to_owned()))?;
         // Read under the lock: an answer may have been appended in between.
         let mut record = SessionRecord::load(&self.0.table, &owner, id).await?;
         self.extend_for_turn(&owner, &mut record).await?;
@@ -198,6 +215,7 @@ impl Sessions {
             inner: Arc::clone(&self.0),
             owner,
             record,
+            shared,
             lock,
         })
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Error;
 use super::record::SessionRecord;
 use super::service::SessionsInner;
+use crate::accounts::ledger::SharedLock;
 use crate::api::openai::chat::ChatAnswer;
 use crate::api::openai::sessions::MessageRequest;
 use crate::api::openai::sessions::SessionContext;
@@ -39,6 +40,8 @@ pub struct SessionTurn {
     pub(super) inner: Arc<SessionsInner>,
     pub(super) owner: String,
     pub(super) record: SessionRecord,
+    /// Lock over all servers, released before that of this one.
+    pub(super) shared: SharedLock,
     pub(super) lock: RunGuard,
 }
 
@@ -117,6 +120,7 @@ impl SessionTurn {
             inner,
             owner,
             mut record,
+            shared,
             lock: guard,
         } = self;
         let now = unix_now();
@@ -141,6 +145,7 @@ impl SessionTurn {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock: the next message must see it.
             let _ = &guard;
+            shared.release_in(transaction)?;
             table.append_in(transaction, &owner, &name, &bytes, &messages)
         };
         let appended: Result<bool, store::Error> = inner.table.transaction(work).await;

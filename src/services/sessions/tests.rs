@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::testing::locks_of;
 use crate::api::openai::PageRequest;
 use crate::api::openai::sessions::ChatSession;
 use crate::api::openai::sessions::CreateSessionRequest;
@@ -21,6 +22,7 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::storage::store::MemoryBackend;
+use crate::storage::store::RedisServer;
 use crate::storage::store::Store;
 use crate::storage::store::testing::BlockingBackend;
 use crate::storage::store::testing::FaultyBackend;
@@ -331,4 +333,32 @@ async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored()
         2,
         "it goes on from what was said"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_that_is_answered_at_one_server_is_busy_at_the_other() {
+    let redis = RedisServer::start();
+    let server = async |node: &str| {
+        let store = redis.store(TaskTracker::new());
+        let config = Config {
+            idle: Duration::from_secs(60),
+            max_sessions: 2,
+            max_bytes: 1 << 20,
+        };
+        let locks = locks_of(store.clone(), node).await;
+        Sessions::with_locks(&store, Arc::new(Keys::none()), config, locks)
+    };
+    let servers = [server("one").await, server("other").await];
+    let session = servers[0].create(&caller(), new()).await.unwrap();
+    let turn = servers[0].begin_turn(&caller(), &session.id).await.unwrap();
+    let busy = servers[1].begin_turn(&caller(), &session.id).await;
+    assert!(matches!(busy, Err(Error::Busy(_))), "{busy:?}");
+    drop(turn);
+    // Each turn begins right after the last one has ended at the other server.
+    for round in 0..6 {
+        let server = &servers[round % 2];
+        run_turn(server, &session, "hi", Some(FinishReason::Stop)).await;
+        let now = server.get(&caller(), &session.id).await.unwrap();
+        assert_eq!(now.message_count, 2 * (round + 1));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -14,12 +15,15 @@ use super::error::Error;
 use super::service::Tasks;
 use super::spec::TaskSpec;
 use super::task::Task;
+use crate::accounts::ledger::LockKind;
 use crate::domain::Caller;
 use crate::telemetry::metrics::RequestExemplar;
 
 /// Prefix of generated task ids; 32 hexadecimal digits follow.
 const GENERATED_PREFIX: &str = "task_";
 const GENERATED_DIGITS: usize = 32;
+/// Maximum wait for another server that creates a task with the same chosen id.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Task id chosen by a caller: an idempotency key, unique among the tasks of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,11 +86,16 @@ impl Tasks {
         // Owned by the spawned task until the new task is on disk, even if the client disconnects:
         // two concurrent requests never create a task with the same id.
         let lock = self.0.chosen_ids.register(&owner, &chosen.id, ()).await;
+        let locks = &self.0.deps.store.locks;
+        let shared = locks
+            .take_within(MAX_LOCK_WAIT, LockKind::TaskId, &owner, &chosen.id)
+            .await?
+            .ok_or(Error::IdInUse)?;
         let this = self.clone();
         let caller = caller.clone();
         let making = async move {
             let made = this.find_or_start(&caller, spec, &chosen).await;
-            drop(lock);
+            drop((shared, lock));
             made
         };
         let making = RequestExemplar::keep_current(making);

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::task::Task;
 use super::task_event::TaskEvent;
+use crate::accounts::ledger::SharedLocks;
 use crate::accounts::ledger::WorkKind;
 use crate::accounts::ledger::WorkOwners;
 use crate::domain::Money;
@@ -36,6 +37,8 @@ pub struct TaskStore {
     session_costs: TtlTable,
     /// Servers that run the tasks.
     pub(super) owners: WorkOwners,
+    /// Locks of chosen ids over all servers.
+    pub(super) locks: SharedLocks,
 }
 
 /// Average number of events per stored task, for the limit on stored events.
@@ -58,7 +61,14 @@ impl TaskStore {
             events: TtlTable::new(store.clone(), StoreTable::new("task-events"), of_events),
             session_costs: TtlTable::new(store.clone(), StoreTable::new("task-sessions"), limits),
             owners: WorkOwners::default(),
+            locks: SharedLocks::default(),
         }
+    }
+
+    /// Locks chosen ids in `locks`, too, while their tasks are created.
+    #[must_use]
+    pub fn with_locks(self, locks: SharedLocks) -> Self {
+        Self { locks, ..self }
     }
 
     /// Notes in `owners` which server runs a task.

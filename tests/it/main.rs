@@ -77,6 +77,7 @@ mod service_manager;
 mod sessions;
 mod shared_batches;
 mod shared_queue;
+mod shared_files;
 mod shared_redis;
 mod shutdown;
 mod sign_ins;

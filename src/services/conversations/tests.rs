@@ -6,9 +6,11 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accounts::auth::Keys;
+use crate::accounts::ledger::testing::locks_of;
 use crate::api::openai::conversations::decode_create_conversation;
 use crate::api::request_schema::Policy;
 use crate::domain::Caller;
+use crate::storage::store::RedisServer;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::TtlLimits;
@@ -182,4 +184,36 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         ids(&conversations, &id).await[1..],
         ["msg_2", "msg_4", "msg_5"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_that_is_changed_at_one_server_is_locked_at_the_other() {
+    let redis = RedisServer::start();
+    let server = async |node: &str| {
+        let store = redis.store(TaskTracker::new());
+        let limits = TtlLimits {
+            time_to_live: std::time::Duration::from_secs(60),
+            max_records: 100,
+            max_bytes: 1 << 20,
+        };
+        let locks = locks_of(store.clone(), node).await;
+        Conversations::with_locks(&store, Arc::new(Keys::none()), limits, locks)
+    };
+    let (one, other) = (server("one").await, server("other").await);
+    let id = create_conversation(&one).await;
+    let locked = one.lock(&caller(), &id).await.unwrap();
+    let refused = other
+        .add_items(&caller(), &id, vec![message("msg_2")])
+        .await;
+    assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    let refused = other.delete_item(&caller(), &id, "msg_1").await;
+    assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    locked.append(vec![message("msg_1")], None).await.unwrap();
+    // What is changed is unlocked at once, at each server.
+    let added = other
+        .add_items(&caller(), &id, vec![message("msg_2")])
+        .await;
+    added.unwrap();
+    one.delete_item(&caller(), &id, "msg_1").await.unwrap();
+    assert_eq!(ids(&other, &id).await, ["msg_2"]);
 }

@@ -1,4 +1,5 @@
-//! Persistent storage.
+//! Persistent storage, and answers that servers share.
 
 pub mod files;
+pub mod shared_cache;
 pub mod store;

@@ -65,6 +65,10 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "storage::shared_cache",
+        &["runtime::setting", "storage::store"],
+    ),
+    (
         "storage::store",
         &[
             "domain",
@@ -111,7 +115,17 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine::agent", &["domain"]),
-    ("engine::cache", &["domain", "runtime::setting"]),
+    (
+        "engine::cache",
+        &[
+            "domain",
+            "telemetry::logs",
+            "runtime::compute",
+            "runtime::setting",
+            "storage::shared_cache",
+            "storage::store",
+        ],
+    ),
     (
         "engine::claude",
         &[
@@ -392,6 +406,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "runtime::setting",
             "api::request_schema",
             "storage::files",
+            "storage::shared_cache",
             "storage::store",
             "accounts::auth",
             "accounts::ledger",

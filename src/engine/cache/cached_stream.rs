@@ -9,7 +9,7 @@ use futures::Stream;
 
 use crate::domain::TurnEvent;
 
-use super::CachedAnswer;
+use super::cached_answer::CachedAnswer;
 use super::shared_run::SharedRun;
 use super::shared_run::SharedRunReader;
 
@@ -77,9 +77,14 @@ impl<E> CachedStream<E> {
         }
     }
 
-    /// True for a cache hit: the answer takes no run of its own.
+    /// True for a cache hit: the answer takes no run of its own. Where servers share their answers,
+    /// this is known once the answer has [`started`](Self::started).
     pub fn is_hit(&self) -> bool {
         self.is_hit
+            || match &self.source {
+                CachedStreamSource::Stored(_) => true,
+                CachedStreamSource::Shared(reader) => reader.is_reused(),
+            }
     }
 }
 

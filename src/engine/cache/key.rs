@@ -52,6 +52,12 @@ impl CacheKey {
         writer.turn(turn);
         Self(writer.0.finalize().into())
     }
+
+    /// Returns the key in hexadecimal digits, by which other servers know it.
+    pub(super) fn to_hex(self) -> String {
+        let digits = |byte: &u8| format!("{byte:02x}");
+        self.0.iter().map(digits).collect()
+    }
 }
 
 /// Feeds values into the hash unambiguously: each text and list is preceded by its length, each

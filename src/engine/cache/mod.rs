@@ -8,12 +8,23 @@
 //! each waiting reader drives it, so it needs no task of its own, a slow reader does not hold up
 //! the others, and the run is cancelled as soon as the last reader is dropped.
 //!
+//! Several servers may share their answers ([`SharedLevel`]): a run begins with a look at what others
+//! have, or with a wait for what another one makes, and only then runs the turn.
+//!
 //! Cached: answers that finished or hit the token limit. Not cached: refusals, which may turn out
 //! otherwise the next time, and tool calls, since a worker is parked for their results.
 
+mod cached_answer;
 mod cached_stream;
+mod clearing;
 mod key;
+mod shared_fill;
+mod shared_level;
 mod shared_run;
+mod shared_start;
+mod stored_answer;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -32,18 +43,20 @@ use futures::Stream;
 use serde::Deserialize;
 
 use crate::domain::CacheControl;
-use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::runtime::setting;
 
+use cached_answer::CachedAnswer;
 use shared_run::SharedRun;
+use shared_run::SharedRunEvents;
+use shared_run::SharedRunStart;
+use shared_start::SharedRunLink;
+use shared_start::SharedStart;
 
 pub use cached_stream::CachedStream;
 pub use key::CacheKey;
-
-/// Approximate memory of an entry besides its events.
-const ENTRY_BYTES: usize = 256;
+pub use shared_level::SharedLevel;
 
 /// Settings of the response cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -78,6 +91,12 @@ pub struct CacheStats {
     pub hits: u64,
     /// Turns among the hits that joined the run of another caller.
     pub joined: u64,
+    /// Turns among the hits whose answer another server has made.
+    pub shared_hits: u64,
+    /// Waits for answers that another server was making.
+    pub shared_waits: u64,
+    /// Failures to reach the answers that servers share.
+    pub shared_errors: u64,
     /// Turns that were run and could be cached.
     pub misses: u64,
     /// Turns that bypassed the cache.
@@ -98,6 +117,8 @@ struct CacheInner<E> {
     /// Version of the hooks, part of each key.
     version: u64,
     stored: moka::sync::Cache<CacheKey, Arc<CachedAnswer>>,
+    /// Answers that servers share; `None` if each has its own.
+    shared: Option<SharedLevel>,
     /// Shared runs that have a reader and are not over. An answer is stored before its shared run
     /// is removed, so a lookup here first, and in `kept` next, misses none.
     shared_runs: Mutex<SharedRuns<E>>,
@@ -119,12 +140,6 @@ struct SharedRunKey {
     in_background: bool,
     /// Distinguishes runs in which other models may answer.
     variant: u64,
-}
-
-#[derive(Debug)]
-struct CachedAnswer {
-    project: Box<str>,
-    events: Box<[TurnEvent]>,
 }
 
 /// Mark of an answer that must not be stored, because it is not that of the turn's own model. Clones
@@ -201,6 +216,15 @@ impl<E> std::fmt::Debug for MissGuard<E> {
 impl<E: Clone + Send + 'static> Cache<E> {
     /// Creates an empty cache of a server whose hooks have this `version`; 0 without hooks.
     pub fn new(config: Config, version: u64) -> Self {
+        Self::with_level(config, version, None)
+    }
+
+    /// Creates an empty cache as [`new`](Self::new) does, with the answers of `shared` behind it.
+    pub fn with_shared(config: Config, version: u64, shared: SharedLevel) -> Self {
+        Self::with_level(config, version, Some(shared))
+    }
+
+    fn with_level(config: Config, version: u64, shared: Option<SharedLevel>) -> Self {
         let evicted = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&evicted);
         let stored = moka::sync::Cache::builder()
@@ -220,6 +244,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             mode: config.mode,
             version,
             stored,
+            shared,
             shared_runs: Mutex::default(),
             hits: AtomicU64::new(0),
             joined: AtomicU64::new(0),
@@ -288,8 +313,8 @@ impl<E: Clone + Send + 'static> Cache<E> {
         }
     }
 
-    /// Evicts the answers of `project`, or of all projects. Running answers go on for their readers
-    /// and are not cached.
+    /// Evicts the answers of `project`, or of all projects, from the memory of this server. Running
+    /// answers go on for their readers and are not cached.
     pub fn clear(&self, project: Option<&str>) {
         // Hazard: dropping the last reference removes the shared run from the table, which takes
         // this lock. The references live until the lock is released.
@@ -320,9 +345,14 @@ impl<E: Clone + Send + 'static> Cache<E> {
     pub fn stats(&self) -> CacheStats {
         // Applies pending inserts and evictions, so that the counts are exact.
         self.0.stored.run_pending_tasks();
+        let shared = self.0.shared.as_ref();
+        let shared = shared.map(SharedLevel::counts).unwrap_or_default();
         CacheStats {
             hits: self.0.hits.load(Relaxed),
             joined: self.0.joined.load(Relaxed),
+            shared_hits: shared.hits,
+            shared_waits: shared.waits,
+            shared_errors: shared.errors,
             misses: self.0.misses.load(Relaxed),
             bypassed: self.0.bypassed.load(Relaxed),
             evicted: self.0.evicted.load(Relaxed),
@@ -343,7 +373,10 @@ impl<E: Clone + Send + 'static> Cache<E> {
                 self.0.joined.fetch_add(1, Relaxed);
                 CachedStream::follower(flight)
             }
-            None => CachedStream::from_stored(self.0.stored.get(&key.turn)?),
+            None => {
+                let stored = self.0.stored.get(&key.turn);
+                CachedStream::from_stored(stored.filter(|answer| answer.is_fresh())?)
+            }
         };
         self.0.hits.fetch_add(1, Relaxed);
         Some(answer)
@@ -358,8 +391,8 @@ impl<E> Cache<E> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store(&self, key: CacheKey, answer: CachedAnswer) {
-        self.0.stored.insert(key, Arc::new(answer));
+    fn store(&self, key: CacheKey, answer: Arc<CachedAnswer>) {
+        self.0.stored.insert(key, answer);
     }
 }
 
@@ -400,51 +433,35 @@ impl<E: Clone + Send + 'static> MissGuard<E> {
         if let Some(answer) = found {
             return answer;
         }
-        self.cache.0.misses.fetch_add(1, Relaxed);
+        let link = Arc::new(SharedRunLink::default());
+        let start: SharedRunStart<E> = match self.cache.0.shared.clone() {
+            None => {
+                self.cache.0.misses.fetch_add(1, Relaxed);
+                Box::pin(async {
+                    run.await
+                        .map(|events| Box::pin(events) as SharedRunEvents<E>)
+                })
+            }
+            Some(level) => {
+                let fill = level.prepare(&self.key, &self.project);
+                let start = SharedStart {
+                    cache: self.cache.clone(),
+                    level,
+                    link: Arc::clone(&link),
+                    ignores_stored: self.ignores_stored,
+                };
+                Box::pin(start.answer(fill, run))
+            }
+        };
         let flight = Arc::new(SharedRun::new(
             self.cache.clone(),
             self.key,
             self.project,
             keep_out,
-            run,
+            link,
+            start,
         ));
         flights.insert(self.key, Arc::downgrade(&flight));
         CachedStream::leader(flight)
-    }
-}
-
-impl CachedAnswer {
-    fn bytes(&self) -> usize {
-        let texts: usize = self.events.iter().map(text_bytes).sum();
-        ENTRY_BYTES + self.project.len() + size_of_val(&*self.events) + texts
-    }
-}
-
-fn text_bytes(event: &TurnEvent) -> usize {
-    match event {
-        TurnEvent::Started { model, native, .. } => model.capacity() + native.bytes(),
-        TurnEvent::Thinking(text)
-        | TurnEvent::ThinkingSignature(text)
-        | TurnEvent::ThinkingRedacted(text)
-        | TurnEvent::Text(text)
-        | TurnEvent::ToolInput(text) => text.capacity(),
-        TurnEvent::ServerBlock(block) => block.json.capacity(),
-        TurnEvent::BlockDelta(delta) => delta.json.capacity(),
-        TurnEvent::Citation(citation) => citation.json.capacity(),
-        TurnEvent::NextText => 0,
-        TurnEvent::ToolCall { id, name, caller } => {
-            id.capacity() + name.capacity() + caller.as_ref().map_or(0, String::capacity)
-        }
-        TurnEvent::Finished(finish) => {
-            finish.stop_sequence.as_ref().map_or(0, String::capacity) + finish.native.bytes()
-        }
-    }
-}
-
-/// True if an answer with this finish reason may be stored.
-fn is_cacheable(reason: FinishReason) -> bool {
-    match reason {
-        FinishReason::Stop | FinishReason::Length => true,
-        FinishReason::ToolCalls | FinishReason::ContentFilter | FinishReason::Paused => false,
     }
 }

@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::TryLockError;
 use std::sync::atomic::AtomicBool;
@@ -29,13 +28,18 @@ use futures::Stream;
 use crate::domain::TurnEvent;
 
 use super::Cache;
-use super::CachedAnswer;
 use super::KeepOut;
 use super::SharedRunKey;
-use super::is_cacheable;
+use super::cached_answer::CachedAnswer;
+use super::cached_answer::is_cacheable;
+use super::shared_fill::FillOutcome;
+use super::shared_start::SharedRunLink;
 
-type SharedRunEvents<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
-type SharedRunStart<E> = Pin<Box<dyn Future<Output = Result<SharedRunEvents<E>, E>> + Send>>;
+/// Events of a run.
+pub(super) type SharedRunEvents<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
+/// Future that yields the events of a run once it has started.
+pub(super) type SharedRunStart<E> =
+    Pin<Box<dyn Future<Output = Result<SharedRunEvents<E>, E>> + Send>>;
 
 /// Lock order: the state of a shared run, then the cache's table of shared runs; never the other
 /// way round.
@@ -44,8 +48,8 @@ pub(super) struct SharedRun<E> {
     key: SharedRunKey,
     project: Box<str>,
     state: Mutex<SharedRunState<E>>,
-    /// Copy of the first event, readable without the lock.
-    first: OnceLock<TurnEvent>,
+    /// Part of the run that the level of several servers fills.
+    link: Arc<SharedRunLink>,
     /// Set when the answer must not be cached, however it ends.
     is_invalidated: AtomicBool,
     /// Says at the end of the answer that it must not be cached.
@@ -89,20 +93,14 @@ pub(super) struct SharedRunReader<E> {
 }
 
 impl<E> SharedRun<E> {
-    pub(super) fn new<S>(
+    pub(super) fn new(
         cache: Cache<E>,
         key: SharedRunKey,
         project: Box<str>,
         keep_out: KeepOut,
-        run: impl Future<Output = Result<S, E>> + Send + 'static,
-    ) -> Self
-    where
-        S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
-    {
-        let start: SharedRunStart<E> = Box::pin(async {
-            run.await
-                .map(|events| Box::pin(events) as SharedRunEvents<E>)
-        });
+        link: Arc<SharedRunLink>,
+        start: SharedRunStart<E>,
+    ) -> Self {
         Self {
             cache,
             key,
@@ -111,7 +109,7 @@ impl<E> SharedRun<E> {
                 run: SharedRunPhase::Starting(start),
                 events: Vec::new(),
             }),
-            first: OnceLock::new(),
+            link,
             is_invalidated: AtomicBool::new(false),
             keep_out,
             waiting: Arc::default(),
@@ -176,27 +174,30 @@ impl<E> SharedRun<E> {
             TurnEvent::Finished(finish) => Some(finish.reason),
             _ => None,
         };
-        self.first.get_or_init(|| event.clone());
+        self.link.set_first(&event);
         state.events.push(event);
         let Some(reason) = reason else { return };
         // Stored before the shared run leaves the table, so that a lookup finds it in one of the
         // two.
-        let is_kept_out = self.is_invalidated.load(Relaxed) || self.keep_out.is_set();
-        if is_cacheable(reason) && !is_kept_out {
-            let events = state.events.iter().cloned().collect();
-            self.cache.store(
-                self.key.turn,
-                CachedAnswer {
-                    project: self.project.clone(),
-                    events,
-                },
-            );
+        if self.is_invalidated.load(Relaxed) {
+            self.link.end_fill(None);
+        } else if is_cacheable(reason) && !self.keep_out.is_set() {
+            let answer = Arc::new(CachedAnswer {
+                project: self.project.clone(),
+                events: state.events.iter().cloned().collect(),
+                ends_at: self.link.ends_at(),
+            });
+            self.cache.store(self.key.turn, Arc::clone(&answer));
+            self.link.end_fill(Some(FillOutcome::Answer(answer)));
+        } else {
+            self.link.end_fill(Some(FillOutcome::Unshared));
         }
         self.end_run(state, SharedRunPhase::Over);
     }
 
     fn end_run(&self, state: &mut SharedRunState<E>, run: SharedRunPhase<E>) {
         state.run = run;
+        self.link.end_fill(None);
         self.deregister();
     }
 }
@@ -217,7 +218,12 @@ impl<E> SharedRunReader<E> {
 impl<E> SharedRunReader<E> {
     /// Returns the first event, if it has come.
     pub(super) fn first(&self) -> Option<TurnEvent> {
-        self.flight.first.get().cloned()
+        self.flight.link.first()
+    }
+
+    /// True if the answer turned out to be one that another server has made.
+    pub(super) fn is_reused(&self) -> bool {
+        self.flight.link.is_reused()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Cache tests with scripted runs.
 
+mod shared_level;
 mod shared_runs;
 mod stored;
 

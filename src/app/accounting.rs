@@ -49,12 +49,14 @@ const SINGLE_NODE: &str = "server";
 
 impl Accounting {
     /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
-    /// alerts. `instance` is the name of this server where others share its records.
+    /// alerts. `cache` is the response cache. `instance` is the name of this server where others share
+    /// its records.
     ///
     /// # Errors
     /// Fails when the records cannot be read; the error has a hint for the operator.
     pub(super) async fn open(
         context: &StartupContext<'_>,
+        cache: AnswerCache,
         instance: &str,
     ) -> Result<Self, RecordsError> {
         let StartupContext {
@@ -101,7 +103,6 @@ impl Accounting {
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
         let locks = SharedLocks::of(&ledger);
         locks.spawn_cleanup(tracker, shutdown.drain_expired());
-        let cache = AnswerCache::new(settings.cache, context.hooks.version());
         tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),

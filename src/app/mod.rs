@@ -15,6 +15,7 @@ mod hooks;
 mod live_rules;
 mod records;
 mod reload;
+mod response_cache;
 mod restore;
 mod sign_ins;
 mod startup_context;
@@ -103,6 +104,7 @@ pub use restore::restore_ledger;
 pub use restore::restore_store;
 
 pub use crate::services::tasks::AGENT_TOOLS;
+pub use crate::storage::shared_cache::Error as SharedCacheError;
 
 /// Maximum wait for ended workers to be reaped. They are killed, so only a stuck kernel takes
 /// longer.
@@ -182,7 +184,8 @@ impl App {
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &context.registry).await?));
-        let accounting = Accounting::open(&context, &data_dir.instance).await?;
+        let cache = response_cache::open_cache(&context)?;
+        let accounting = Accounting::open(&context, cache, &data_dir.instance).await?;
         let Workers {
             sign_ins,
             agents,

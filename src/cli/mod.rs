@@ -46,6 +46,7 @@ use clap_complete::Shell;
 use crate::app::AdminClientError;
 use crate::app::RecordsElsewhere;
 use crate::app::RecordsError;
+use crate::app::SharedCacheError;
 use crate::config;
 use crate::config::CommandLineFlags;
 use crate::config::Environment;
@@ -259,6 +260,8 @@ fn find_advice(error: &anyhow::Error) -> Option<String> {
         error.hint()
     } else if let Some(error) = error.downcast_ref::<RecordsElsewhere>() {
         error.hint()
+    } else if let Some(error) = error.downcast_ref::<SharedCacheError>() {
+        error.hint()?
     } else {
         let error = error.downcast_ref::<std::io::Error>()?;
         if error.kind() != std::io::ErrorKind::ResourceBusy {

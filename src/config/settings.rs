@@ -36,6 +36,7 @@ use crate::services::idempotency;
 use crate::services::sessions;
 use crate::services::tasks;
 use crate::storage::files;
+use crate::storage::shared_cache;
 use crate::storage::store;
 use crate::storage::store::RedisConfig;
 use crate::storage::store::StoreEngine;
@@ -109,6 +110,8 @@ pub struct Settings {
     pub ledger: ledger::Config,
     /// Response cache: selection, size and time to live.
     pub cache: cache::Config,
+    /// Answers that servers share, in `[cache]`.
+    pub shared_cache: shared_cache::Config,
     /// Hooks before and after turns.
     pub hooks: hooks::Config,
     /// Web searches by Anthropic.
@@ -193,6 +196,7 @@ impl Settings {
             redis: layers.section("redis")?,
             ledger: layers.section("ledger")?,
             cache: layers.section("cache")?,
+            shared_cache: layers.section("cache")?,
             hooks: layers.section("hooks")?,
             web_search: layers.section("web_search")?,
             server_tools: layers.section("server_tools")?,

@@ -103,6 +103,9 @@ fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -
     MetricsSnapshot {
         cache_hits: cache.hits,
         cache_joined: cache.joined,
+        cache_shared_hits: cache.shared_hits,
+        cache_shared_waits: cache.shared_waits,
+        cache_shared_errors: cache.shared_errors,
         cache_evicted: cache.evicted,
         cache_misses: cache.misses,
         cache_bypassed: cache.bypassed,

@@ -78,6 +78,7 @@ mod sessions;
 mod shared_batches;
 mod shared_queue;
 mod shared_files;
+mod shared_cache;
 mod shared_redis;
 mod shutdown;
 mod sign_ins;

@@ -141,9 +141,12 @@ fn damaged_or_incomplete_stored_answer_is_not_used() {
 fn stored_answer_of_the_first_version_is_read() {
     let usage = r#"{"input":1,"cache_write":0,"cache_read":0,"output":2,"thinking":0,"web_searches":0,"cost_nanos":null}"#;
     let native = r#"{"stop_reason":null,"message":[],"beside":[],"usage":[]}"#;
-    let json = format!(
-        r#"{{"key":"k","project":"p","events":[{{"started":{{"model":"m","usage":{usage},"native":{native}}}}},{{"text":"Hi"}},"next_text",{{"finished":{{"reason":"stop","stop_sequence":null,"usage":{usage},"native":{native}}}}}]}}"#
+    let started = format!(r#"{{"started":{{"model":"m","usage":{usage},"native":{native}}}}}"#);
+    let finished = format!(
+        r#"{{"finished":{{"reason":"stop","stop_sequence":null,"usage":{usage},"native":{native}}}}}"#
     );
+    let events = format!(r#"[{started},{{"text":"Hi"}},"next_text",{finished}]"#);
+    let json = format!(r#"{{"key":"k","project":"p","events":{events}}}"#);
     let bytes = [b"\x01".as_slice(), json.as_bytes()].concat();
     let used = Usage {
         input_tokens: 1,

@@ -1,5 +1,7 @@
 //! `/admin/cache`: statistics and clearing of the response cache.
 
+use std::time::Duration;
+
 use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,7 +14,11 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::engine::gateway::AnswerCache;
 use crate::http::error::ApiError;
+use crate::http::error::ErrorKind;
 use crate::http::report::QueryParameters;
+
+/// `Retry-After` while the Redis of the shared answers does not answer: it is tried once a second.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Returns hits, misses and size of the response cache since the start of the server.
 pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
@@ -35,7 +41,7 @@ pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
     json(StatusCode::OK, &body)
 }
 
-/// Clears the cached answers of one project, or of all.
+/// Clears the cached answers of one project, or of all, at all servers that share them.
 pub(super) async fn clear(
     State(cache): State<AnswerCache>,
     Query(parameters): Query<QueryParameters>,
@@ -48,7 +54,13 @@ pub(super) async fn clear(
             return Err(InvalidRequest::at(printable(name), code::UNKNOWN, message).into());
         }
     };
-    cache.clear(project);
+    if let Err(cause) = cache.clear_everywhere(project).await {
+        let message = "The answers of this server are cleared. Those that it shares with other servers are not, because their Redis \
+                       did not answer. Try again later. Operator: see its log.";
+        return Err(ApiError::new(ErrorKind::StorageUnavailable, message)
+            .retry_after(RETRY_AFTER)
+            .caused_by(cause));
+    }
     let body = object!({"object": "cache.cleared", "project_id": project, "cleared": true});
     Ok(json(StatusCode::OK, &body))
 }

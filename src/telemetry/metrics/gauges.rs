@@ -25,6 +25,9 @@ pub(super) struct ScrapeGauges {
     breaker: Family<ModelLabel, Gauge>,
     cache_hits: Counter,
     cache_joined: Counter,
+    cache_shared_hits: Counter,
+    cache_shared_waits: Counter,
+    cache_shared_errors: Counter,
     cache_evicted: Counter,
     cache_misses: Counter,
     cache_bypassed: Counter,
@@ -72,6 +75,9 @@ impl ScrapeGauges {
             breaker: Family::default(),
             cache_hits: Counter::default(),
             cache_joined: Counter::default(),
+            cache_shared_hits: Counter::default(),
+            cache_shared_waits: Counter::default(),
+            cache_shared_errors: Counter::default(),
             cache_evicted: Counter::default(),
             cache_misses: Counter::default(),
             cache_bypassed: Counter::default(),
@@ -103,6 +109,21 @@ impl ScrapeGauges {
                 "cache_joined",
                 "Turns among the hits that joined the run of an equal turn",
                 &self.cache_joined,
+            ),
+            (
+                "cache_shared_hits",
+                "Turns among the hits whose answer another server has made",
+                &self.cache_shared_hits,
+            ),
+            (
+                "cache_shared_waits",
+                "Waits for answers that another server was making",
+                &self.cache_shared_waits,
+            ),
+            (
+                "cache_shared_errors",
+                "Failures to reach the answers that servers share",
+                &self.cache_shared_errors,
             ),
             (
                 "cache_misses",
@@ -182,6 +203,9 @@ impl ScrapeGauges {
     pub(super) fn set(&self, snapshot: &MetricsSnapshot) {
         raise(&self.cache_hits, snapshot.cache_hits);
         raise(&self.cache_joined, snapshot.cache_joined);
+        raise(&self.cache_shared_hits, snapshot.cache_shared_hits);
+        raise(&self.cache_shared_waits, snapshot.cache_shared_waits);
+        raise(&self.cache_shared_errors, snapshot.cache_shared_errors);
         raise(&self.cache_misses, snapshot.cache_misses);
         raise(&self.cache_bypassed, snapshot.cache_bypassed);
         raise(&self.cache_evicted, snapshot.cache_evicted);

@@ -7,6 +7,12 @@ pub struct MetricsSnapshot {
     pub cache_hits: u64,
     /// Turns among them that joined the run of an equal turn.
     pub cache_joined: u64,
+    /// Turns among them whose answer another server has made.
+    pub cache_shared_hits: u64,
+    /// Waits for answers that another server was making.
+    pub cache_shared_waits: u64,
+    /// Failures to reach the answers that servers share.
+    pub cache_shared_errors: u64,
     /// Cached answers that were removed for their age or to make room.
     pub cache_evicted: u64,
     /// Cacheable turns that were run.

@@ -9,6 +9,7 @@ mod files;
 mod hooks;
 mod measured;
 mod server_tools;
+mod shared_answers;
 mod traced;
 mod tracked;
 

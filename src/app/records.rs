@@ -133,8 +133,8 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
     let data_dir = &settings.server.data_dir;
     let folder = backups_folder(data_dir);
     let daily = match settings.store.backend {
-        StoreEngine::Sled => settings.store.backups,
-        StoreEngine::Memory | StoreEngine::Redis => 0,
+        StoreEngine::Sled | StoreEngine::Redis => settings.store.backups,
+        StoreEngine::Memory => 0,
     };
     Backups::new(
         store.clone(),

@@ -159,6 +159,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Calls `visit` with each record as of one moment, in no particular order. Other servers may write
+    /// meanwhile; this one may not, unless the engine is shared. Returns the number of commits since that
+    /// moment.
+    ///
+    /// # Errors
+    /// Fails when a record cannot be read, or `visit` fails.
+    fn visit_snapshot(
+        &self,
+        visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
+    ) -> Result<u64, Error> {
+        for_each_record(self, &[], visit).map(|()| 0)
+    }
+
     /// Writes a consistent backup of all records to `folder`. Writes continue meanwhile.
     ///
     /// # Errors
@@ -173,8 +186,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Errors
 /// Fails when a record cannot be read, or `visit` fails.
-pub(super) fn for_each_record(
-    backend: &dyn Backend,
+pub(super) fn for_each_record<B: Backend + ?Sized>(
+    backend: &B,
     prefix: &[u8],
     mut visit: impl FnMut(StoreRecord) -> Result<(), Error>,
 ) -> Result<(), Error> {

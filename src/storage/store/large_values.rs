@@ -152,9 +152,9 @@ impl<B: Backend> LargeValues<B> {
             let Some(content) = value.as_mut().filter(|value| is_large(value)) else {
                 continue;
             };
-            let name = Uuid::now_v7().simple().to_string();
-            let content = std::mem::replace(content, [REFERENCE, name.as_bytes()].concat());
-            let written = self.write_file(&name, &content);
+            let (name, reference) = new_reference();
+            let content = std::mem::replace(content, reference);
+            let written = write_file(&self.folder, &name, &content);
             names.push(name);
             if let Err(error) = written {
                 self.remove_files(&names);
@@ -166,12 +166,6 @@ impl<B: Backend> LargeValues<B> {
             File::open(&self.folder)?.sync_all()?;
         }
         Ok(())
-    }
-
-    fn write_file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
-        let mut file = File::create_new(self.folder.join(name))?;
-        file.write_all(content)?;
-        Ok(file.sync_all()?)
     }
 
     /// Records the old values of `changes` for a running backup, and returns the files they
@@ -256,8 +250,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns the name of a new file, and the reference to it.
+pub(super) fn new_reference() -> (String, Vec<u8>) {
+    let name = Uuid::now_v7().simple().to_string();
+    let reference = [REFERENCE, name.as_bytes()].concat();
+    (name, reference)
+}
+
+/// Writes the new file `name` to `folder`. It is on disk when this returns, its name once the folder
+/// is synced.
+///
+/// # Errors
+/// Fails when it cannot be written.
+pub(super) fn write_file(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
+    let mut file = File::create_new(folder.join(name))?;
+    file.write_all(content)?;
+    Ok(file.sync_all()?)
+}
+
 /// Returns true if `value` belongs in a file.
-fn is_large(value: &[u8]) -> bool {
+pub(super) fn is_large(value: &[u8]) -> bool {
     value.len() > MAX_INLINE || value.starts_with(REFERENCE)
 }
 

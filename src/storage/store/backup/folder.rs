@@ -6,11 +6,13 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::archive::BackupContents;
 use super::files::copy_files;
@@ -22,6 +24,7 @@ use crate::domain::day_from_unix;
 use crate::domain::unix_now_ms;
 use crate::storage::store::Backend;
 use crate::storage::store::Error;
+use crate::storage::store::RedisScript;
 use crate::storage::store::Store;
 use crate::storage::store::backend::for_each_record;
 use crate::storage::store::large_values::MAX_INLINE;
@@ -31,6 +34,13 @@ use crate::telemetry::logs::ErrorChain;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Delay of the first check, so that a short-lived server makes no backup.
 const FIRST_CHECK: Duration = Duration::from_secs(60);
+/// Script by which one of the servers that share a store claims the backup of a day, with its text.
+static CLAIM: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/claim.lua")));
+/// Name of the claim of the backup of a day.
+const CLAIM_NAME: &str = "daily-backup";
+/// Time for which the backup of a day is claimed.
+const CLAIM_TIME: Duration = Duration::from_secs(SECONDS_A_DAY);
 /// Name prefix of a daily backup.
 const DAILY_PREFIX: &str = "daily-";
 /// File extension of an unfinished backup.
@@ -62,6 +72,8 @@ pub(super) struct BackupFolder {
     max_daily: usize,
     /// Held while a backup is made or removed.
     running: Mutex<()>,
+    /// Random name by which this server claims the backup of a day.
+    claimant: String,
 }
 
 impl Backups {
@@ -74,6 +86,7 @@ impl Backups {
             extra_folders: beside,
             max_daily: daily,
             running: Mutex::new(()),
+            claimant: Uuid::new_v4().simple().to_string(),
         }))
     }
 
@@ -187,7 +200,8 @@ impl BackupFolder {
         Ok(())
     }
 
-    /// Makes a backup if the newest daily one is a day old, then removes the oldest.
+    /// Makes a backup if the newest daily one is a day old, then removes the oldest. Of the servers that
+    /// share a store, one makes it each day.
     pub(super) fn make_daily(&self) -> Result<(), Error> {
         let a_day_ago = name_at(unix_now_ms().saturating_sub(SECONDS_A_DAY * 1000));
         if self
@@ -197,10 +211,32 @@ impl BackupFolder {
         {
             return Ok(());
         }
-        let Backup { path, contents } = self.create(DAILY_PREFIX)?;
+        if !self.claim_day(CLAIM_TIME)? {
+            return self.remove_old();
+        }
+        let created = self.create(DAILY_PREFIX);
+        if created.is_err() {
+            // Another server may do better.
+            let _ = self.claim_day(Duration::from_millis(1));
+        }
+        let Backup { path, contents } = created?;
         let records = contents.records;
         tracing::info!(path = %path.display(), records, "daily backup made");
         self.remove_old()
+    }
+
+    /// Claims the backup of a day for `time`. Returns false if another server has claimed it.
+    fn claim_day(&self, time: Duration) -> Result<bool, Error> {
+        if !self.store.is_shared() {
+            return Ok(true);
+        }
+        let arguments = vec![
+            self.claimant.clone().into_bytes(),
+            time.as_millis().to_string().into_bytes(),
+        ];
+        let backend = &self.store.backend;
+        let claimed = backend.run_script(&CLAIM, &[CLAIM_NAME.to_owned()], arguments)?;
+        Ok(claimed == [1])
     }
 
     /// Removes the oldest daily backups beyond the number to retain, and unfinished daily backups

@@ -6,6 +6,7 @@
 mod archive;
 mod files;
 mod folder;
+mod inline;
 mod restore;
 mod snapshot;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(super) use archive::ArchiveWriter;
 pub(super) use archive::LARGE_VALUES;
 pub(super) use files::link_or_copy;
 pub(super) use files::remove_if_there;
+pub(super) use inline::write_inline_backup;
 pub(super) use snapshot::NextRecord;
 pub(super) use snapshot::SnapshotRecords;
 

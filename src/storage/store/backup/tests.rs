@@ -12,6 +12,7 @@ use super::*;
 use crate::storage::store::Config;
 use crate::storage::store::Error;
 use crate::storage::store::FreeSpaceFloor;
+use crate::storage::store::RedisServer;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
@@ -249,6 +250,35 @@ async fn daily_backups_beyond_the_retention_are_removed() {
         "one was made, once: {names_left:?}"
     );
     assert_eq!(verify(&folder.join(new_backups[0])).unwrap().records, 1);
+}
+
+#[tokio::test]
+async fn daily_backup_of_a_shared_store_is_made_by_one_server() {
+    let server = RedisServer::start_with(&[]);
+    let data = tempfile::tempdir().unwrap();
+    let servers = ["one", "other"].map(|name| {
+        let folder = data.path().join(name);
+        let store = server.store(TaskTracker::new());
+        (
+            backups(&store, &folder, &data.path().join("files"), 2),
+            folder,
+        )
+    });
+    put(&server.store(TaskTracker::new()), &[("a", 10)], 1).await;
+    for (backups, _) in servers.iter().rev().chain(&servers) {
+        backups.blocking(|inner| inner.make_daily()).await.unwrap();
+    }
+    assert!(!servers[0].1.exists(), "the other one was first");
+    assert_eq!(names(&servers[1].1).len(), 1);
+    let left: i64 = server.run("PTTL {test}:daily-backup");
+    assert!(left > 80_000_000, "{left}");
+    // A backup that fails is left to another server.
+    server.run::<u64>("DEL {test}:daily-backup");
+    server.run::<u64>("HSET {test}:snapshot name other");
+    let failed = servers[0].0.blocking(|inner| inner.make_daily()).await;
+    assert!(failed.is_err());
+    let left: i64 = server.run("PTTL {test}:daily-backup");
+    assert!(left <= 1, "{left}");
 }
 
 #[derive(Debug, Clone)]

@@ -114,6 +114,7 @@ impl CommitCall {
             names.sequence(),
             names.head(),
             names.index(),
+            names.snapshot(),
         ];
         keys.extend(compared.iter().map(|(key, _)| names.record(key)));
         keys.extend(removed.iter().map(|(key, _)| names.record(key)));
@@ -290,7 +291,7 @@ mod tests {
         ];
         let call = CommitCall::new(&request(&names, &reads, &changes));
         assert_eq!(
-            shown(&call.script.keys[5..]),
+            shown(&call.script.keys[6..]),
             ["{p}:record:a", "{p}:record:c", "{p}:record:b"]
         );
         assert_eq!(

@@ -48,6 +48,11 @@ impl KeyNames {
         self.named("index")
     }
 
+    /// Old values of the records that change while a snapshot is read.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        self.named("snapshot")
+    }
+
     /// Number of the last commit of the writer `name`, which ends with its lease.
     pub(super) fn writer(&self, name: &str) -> Vec<u8> {
         self.named(&format!("writer:{name}"))

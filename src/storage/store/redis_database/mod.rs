@@ -20,6 +20,7 @@ mod failure;
 mod key_names;
 mod record_cache;
 mod script_call;
+mod snapshot;
 mod start_checks;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,6 +30,7 @@ mod writer_lease;
 mod writer_state;
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -41,6 +43,9 @@ use super::Error;
 use super::backend::Backend;
 use super::backend::RecordPage;
 use super::backend::StoreChange;
+use super::backend::StoreRecord;
+use super::backup::BackupContents;
+use super::backup::write_inline_backup;
 use super::read_set::ReadRange;
 use super::read_set::ReadSet;
 use crate::telemetry::logs::ErrorChain;
@@ -57,6 +62,7 @@ use key_names::KeyNames;
 use key_names::range_bounds;
 use script_call::RANGE;
 use script_call::ScriptCall;
+use snapshot::RedisSnapshot;
 use versioned_page::VersionedPage;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
@@ -440,6 +446,17 @@ impl Backend for RedisDatabase {
 
     fn shared_seconds(&self) -> Option<u64> {
         Some(self.lock_writer().clock.now())
+    }
+
+    fn visit_snapshot(
+        &self,
+        visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
+    ) -> Result<u64, Error> {
+        RedisSnapshot::begin(&self.readers, &self.names)?.visit(visit)
+    }
+
+    fn back_up(&self, folder: &Path) -> Result<BackupContents, Error> {
+        write_inline_backup(self, folder)
     }
 
     fn max_group_bytes(&self) -> u64 {

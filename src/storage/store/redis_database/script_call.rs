@@ -22,6 +22,18 @@ pub(super) static REGISTER: LazyLock<RedisScript> =
 /// Script that ends the wait for a commit without an answer, with its text.
 pub(super) static SETTLE: LazyLock<RedisScript> =
     LazyLock::new(|| RedisScript::new(include_str!("scripts/settle.lua")));
+/// Script that begins a snapshot, with its text.
+pub(super) static SNAPSHOT_BEGIN: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/snapshot_begin.lua")));
+/// Script that reads consecutive records of a snapshot, with its text.
+pub(super) static SNAPSHOT_PAGE: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/snapshot_page.lua")));
+/// Script that tells what a snapshot has counted, with its text.
+pub(super) static SNAPSHOT_CHECK: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/snapshot_check.lua")));
+/// Script that ends a snapshot, with its text.
+pub(super) static SNAPSHOT_RELEASE: LazyLock<RedisScript> =
+    LazyLock::new(|| RedisScript::new(include_str!("scripts/snapshot_release.lua")));
 
 /// Script of Redis, and the digest by which Redis knows it.
 #[derive(Debug)]

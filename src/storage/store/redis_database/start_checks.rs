@@ -133,6 +133,18 @@ pub(super) fn check_layout(connections: &Connections, names: &KeyNames) -> Resul
     })
 }
 
+/// Returns the name of the present run of Redis, which changes with each start and fail-over.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn run_id(connections: &Connections) -> Result<String, Error> {
+    let info: String = connections.run(|connection| {
+        let mut info = redis::cmd("INFO");
+        info.arg("server").query(connection)
+    })?;
+    Ok(field(&info, "run_id").unwrap_or_default().to_owned())
+}
+
 /// Returns the name of the records, and gives them one if they have none.
 ///
 /// # Errors

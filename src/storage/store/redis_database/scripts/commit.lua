@@ -1,6 +1,6 @@
 -- Commits a group of transactions, if what they have read still holds.
 --
--- KEYS: writer, seat, sequence, head, index, then the keys that are compared, that are removed and that are set.
+-- KEYS: writer, seat, sequence, head, index, snapshot, then the keys that are compared, that are removed and that are set.
 -- ARGV: number of the commit, name of the writer, lease of the writer in ms, lease of the seat in ms (0: not wanted), head that
 -- must not have changed ('*': any), length of the prefix of keys, then the numbers of keys that are compared, of ranges that are
 -- compared, of keys that are removed and of keys that are set, number of the last commit that the writer was told is made, number of
@@ -17,12 +17,14 @@
 --   {'lost', head, last, sequence}: commits that the writer was told of are lost: by a fail-over, or with the end of the log. With
 --     the number of its last one that is left, and of all commits
 --
+-- While a snapshot is read, it keeps what each changed key had before its first change, as 'NUMBER OF COMMITS:VALUE'.
+--
 -- The only arithmetic is on places and numbers of commits: amounts are bytes inside of values.
 
 local VERSION_BYTES = 17
 local MAX_RETURNED = 64
 local MAX_RETURNED_BYTES = 65536
-local FIXED_KEYS = 5
+local FIXED_KEYS = 6
 local FIXED_ARGUMENTS = 12
 
 local number = tonumber(ARGV[1])
@@ -96,15 +98,33 @@ if not is_valid then
   return {'conflict', head, conflicts, others}
 end
 
+-- Keeps what a key has for the snapshot that is being read. If the memory of Redis is full, the snapshot ends: its reader notices, and
+-- what makes room is not refused for it.
+local has_snapshot = removed + set > 0 and redis.call('EXISTS', KEYS[6]) == 1
+local function keep_old_value(key)
+  if not has_snapshot then
+    return
+  end
+  local old = redis.call('GET', key) or ''
+  local field = 'record:' .. string.sub(key, prefix_bytes + 1)
+  local kept = redis.pcall('HSETNX', KEYS[6], field, string.format('%.0f', sequence) .. ':' .. old)
+  if type(kept) == 'table' and kept.err then
+    redis.call('DEL', KEYS[6])
+    has_snapshot = false
+  end
+end
+
 -- Removals come first: Redis allows them when its memory is full, and then allows the rest of the script.
 local place = FIXED_KEYS + compared
 for _ = 1, removed do
   place = place + 1
+  keep_old_value(KEYS[place])
   redis.call('DEL', KEYS[place])
   redis.call('ZREM', KEYS[5], string.sub(KEYS[place], prefix_bytes + 1))
 end
 for count = 1, set do
   place = place + 1
+  keep_old_value(KEYS[place])
   redis.call('SET', KEYS[place], ARGV[argument + count])
   redis.call('ZADD', KEYS[5], 0, string.sub(KEYS[place], prefix_bytes + 1))
 end
@@ -113,6 +133,9 @@ if removed + set > 0 then
   head = writer .. ':' .. ARGV[1]
   redis.call('SET', KEYS[4], head)
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+  if has_snapshot then
+    redis.call('HINCRBY', KEYS[6], 'commits', 1)
+  end
 else
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end

@@ -1,0 +1,37 @@
+//! Backups of engines that keep large values among the others, and restores into them.
+
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+
+use super::archive::ArchiveWriter;
+use super::archive::BackupContents;
+use super::archive::LARGE_VALUES;
+use crate::storage::store::Backend;
+use crate::storage::store::Error;
+use crate::storage::store::large_values::is_large;
+use crate::storage::store::large_values::new_reference;
+use crate::storage::store::large_values::write_file;
+
+/// Writes all records of `backend` to `folder`, as of one moment. Large values get files there.
+///
+/// # Errors
+/// Fails when a record cannot be read, or the backup cannot be written.
+pub(in crate::storage::store) fn write_inline_backup(
+    backend: &dyn Backend,
+    folder: &Path,
+) -> Result<BackupContents, Error> {
+    let large = folder.join(LARGE_VALUES);
+    fs::create_dir(&large)?;
+    let mut archive = ArchiveWriter::create(folder)?;
+    backend.visit_snapshot(&mut |(key, value)| {
+        if !is_large(&value) {
+            return archive.add(&key, &value, None);
+        }
+        let (name, reference) = new_reference();
+        write_file(&large, &name, &value)?;
+        archive.add(&key, &reference, Some(value.len() as u64))
+    })?;
+    File::open(&large)?.sync_all()?;
+    archive.finish()
+}

@@ -1,5 +1,7 @@
 //! Servers that share one Redis.
 
+use std::sync::atomic::AtomicBool;
+
 use futures::future::join_all;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -7,6 +9,8 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::accounts::ledger::node_lease::LEASE_SECONDS;
 use crate::accounts::ledger::records::LeaseRecord;
+use crate::storage::store::Backups;
+use crate::storage::store::restore_backup;
 
 /// Number of requests at once, over both servers.
 const CALLERS: usize = 200;
@@ -287,4 +291,40 @@ async fn waiting_work_is_taken_by_one_server_and_not_after_it_was_withdrawn() {
         let abandoned = other.list_abandoned(WorkKind::Response).await.unwrap();
         assert!(abandoned.is_empty(), "what is taken has an owner");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_while_two_servers_charge_has_figures_that_agree() {
+    let redis = RedisServer::start_with(&[]);
+    let servers = [server(&redis, "a").await, server(&redis, "b").await];
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut charging = JoinSet::new();
+    for (number, server) in servers.iter().enumerate() {
+        let (ledger, is_over) = (server.ledger.clone(), Arc::clone(&is_over));
+        charging.spawn(async move {
+            let caller = caller("key", Budget::default(), Budget::default());
+            let mut made = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let id = format!("{number}-{made}");
+                let hold = ledger.hold(&caller, amount(10, 2), &id).await.unwrap();
+                hold.settle(charge(7, 1)).await.unwrap();
+                made += 1;
+            }
+            made
+        });
+    }
+    let data = tempfile::tempdir().unwrap();
+    let store = redis.store(TaskTracker::new());
+    let backups = Backups::new(store, data.path().join("backups"), Vec::new(), 0);
+    for number in 0..5 {
+        let backup = backups.create().await.unwrap();
+        let restored = data.path().join(format!("restored-{number}"));
+        restore_backup(&backup.path, &restored, &mut |_, _| {}).unwrap();
+        let restored = open_sled(&restored, &TaskTracker::new());
+        assert_eq!(verify(&restored).await.unwrap().problems, [""; 0]);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let made: usize = charging.join_all().await.into_iter().sum();
+    let verified = verify(&redis.store(TaskTracker::new())).await.unwrap();
+    assert_eq!((verified.charges, verified.problems), (made, Vec::new()));
 }

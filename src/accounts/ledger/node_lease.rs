@@ -204,6 +204,6 @@ impl NodeLease {
 
 /// Returns the time by which leases are judged: that of the store, if its servers have one, so that
 /// their own clocks may differ.
-fn lease_time(transaction: &Transaction<'_>, now: u64) -> u64 {
+pub(super) fn lease_time(transaction: &Transaction<'_>, now: u64) -> u64 {
     transaction.shared_seconds().unwrap_or(now)
 }

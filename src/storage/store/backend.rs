@@ -8,6 +8,7 @@ use super::Error;
 use super::backup::BackupContents;
 use super::read_set::ReadSet;
 use super::redis_database::RedisScript;
+use super::store_mark::StoreMark;
 use super::writer::WriteSet;
 
 /// A write: a key with its new value, or `None` to delete the key.
@@ -170,6 +171,36 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
     ) -> Result<u64, Error> {
         for_each_record(self, &[], visit).map(|()| 0)
+    }
+
+    /// Returns the number of records.
+    ///
+    /// # Errors
+    /// Fails when they cannot be read.
+    fn count(&self) -> Result<u64, Error> {
+        let mut records = 0;
+        for_each_record(self, &[], |_| {
+            records += 1;
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// Returns the mark because of which no server may start on the records, if there is one.
+    ///
+    /// # Errors
+    /// Fails when it cannot be read.
+    fn mark(&self) -> Result<Option<StoreMark>, Error> {
+        Ok(None)
+    }
+
+    /// Puts a mark on the records, or removes it. Servers that were cut off from marked records are refused
+    /// when they come back.
+    ///
+    /// # Errors
+    /// [`Error::NotOnDisk`] for records that end with the process; otherwise when it cannot be written.
+    fn set_mark(&self, _mark: Option<&StoreMark>) -> Result<(), Error> {
+        Err(Error::NotOnDisk)
     }
 
     /// Writes a consistent backup of all records to `folder`. Writes continue meanwhile.

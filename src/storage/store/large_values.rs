@@ -33,6 +33,9 @@ use super::backup::SnapshotRecords;
 use super::backup::link_or_copy;
 use super::backup::remove_if_there;
 use super::disk_space::FreeSpaceFloor;
+use super::store_mark::StoreMark;
+use super::store_mark::read_folder_mark;
+use super::store_mark::write_mark_file;
 use super::writer::WriteSet;
 use super::writer::bytes_of;
 
@@ -343,6 +346,18 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn check_writable(&self) -> Result<(), Error> {
         self.inner.check_writable()
+    }
+
+    fn count(&self) -> Result<u64, Error> {
+        self.inner.count()
+    }
+
+    fn mark(&self) -> Result<Option<StoreMark>, Error> {
+        read_folder_mark(self.folder.parent().unwrap_or(&self.folder))
+    }
+
+    fn set_mark(&self, mark: Option<&StoreMark>) -> Result<(), Error> {
+        write_mark_file(self.folder.parent().unwrap_or(&self.folder), mark)
     }
 
     fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {

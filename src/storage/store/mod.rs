@@ -14,9 +14,12 @@ mod memory;
 mod read_set;
 mod recent_facts;
 mod record;
+mod record_copy;
 mod record_parts;
+mod record_summary;
 mod redis_database;
 mod sled_database;
+mod store_mark;
 #[cfg(test)]
 pub(crate) mod testing;
 mod ttl_index;
@@ -46,6 +49,7 @@ use large_values::LargeValues;
 use memory::InlineWriter;
 use redis_database::RedisDatabase;
 use sled_database::SledDatabase;
+use store_mark::refuse_marked;
 use writer::QueuedTransaction;
 use writer::WriteJob;
 
@@ -62,6 +66,7 @@ pub use backup::Backups;
 pub use backup::ByteProgress;
 pub use backup::copy_files;
 pub use backup::copy_files_with;
+pub use backup::last_backup_day;
 pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
@@ -73,13 +78,25 @@ pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
 pub use record::skip_unreadable;
+pub use record_copy::RecordProgress;
+pub use record_copy::check_target;
+pub use record_copy::claim_target;
+pub use record_copy::copy_records;
+pub use record_copy::restore_records;
+pub use record_copy::summarize_records;
 pub use record_parts::RecordWithParts;
+pub use record_summary::RecordSummary;
+pub use record_summary::TableSummary;
 pub use redis_database::Config as RedisConfig;
 pub use redis_database::RedisScript;
 pub use redis_database::check_redis;
+pub use redis_database::count_redis_records;
 #[cfg(test)]
 pub(crate) use redis_database::testing::RedisServer;
 pub use sled_database::remove_snapshots;
+pub use store_mark::StoreMark;
+pub use store_mark::check_folder_unmarked;
+pub use store_mark::read_folder_mark;
 pub use ttl_table::TtlLimits;
 pub use ttl_table::TtlTable;
 pub use writer::Transaction;
@@ -199,6 +216,7 @@ impl Store {
             &folder.join(LARGE_VALUES),
             floor,
         )?);
+        refuse_marked(backend.mark()?)?;
         // Listed before the first write, so no file of this run is among them.
         let files = backend.list_files()?;
         let store = Self::with_writer(Arc::clone(&backend) as Arc<dyn Backend>, tracker, metrics)?;

@@ -275,6 +275,19 @@ impl BackupFolder {
     }
 }
 
+/// Returns the day of the newest backup in `folder`, such as 2026-11-30; `None` if there is none.
+pub fn last_backup_day(folder: &Path) -> Option<String> {
+    let entries = fs::read_dir(folder).ok()?;
+    let times = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let time = name.strip_prefix(DAILY_PREFIX).unwrap_or(&name);
+        is_time_name(time).then(|| time.to_owned())
+    });
+    let newest = times.max()?;
+    let (day, _) = newest.split_once('T')?;
+    Some(day.to_owned())
+}
+
 /// Returns true if `name` has the format of [`name_at`].
 fn is_time_name(name: &str) -> bool {
     let form = |name: &str| name.replace(|character: char| character.is_ascii_digit(), "0");

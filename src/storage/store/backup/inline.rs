@@ -4,13 +4,17 @@ use std::fs;
 use std::fs::File;
 use std::path::Path;
 
+use super::archive::ArchiveReader;
 use super::archive::ArchiveWriter;
 use super::archive::BackupContents;
+use super::archive::ByteProgress;
 use super::archive::LARGE_VALUES;
 use crate::storage::store::Backend;
 use crate::storage::store::Error;
+use crate::storage::store::backend::StoreRecord;
 use crate::storage::store::large_values::is_large;
 use crate::storage::store::large_values::new_reference;
+use crate::storage::store::large_values::referenced_file;
 use crate::storage::store::large_values::write_file;
 
 /// Writes all records of `backend` to `folder`, as of one moment. Large values get files there.
@@ -34,4 +38,29 @@ pub(in crate::storage::store) fn write_inline_backup(
     })?;
     File::open(&large)?.sync_all()?;
     archive.finish()
+}
+
+/// Calls `visit` with each record of the backup in `folder`, large values included. Reports the bytes of
+/// records that were read.
+///
+/// # Errors
+/// Fails when the backup is damaged or cannot be read, or `visit` fails.
+pub(in crate::storage::store) fn visit_backup(
+    folder: &Path,
+    progress: ByteProgress<'_>,
+    visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
+) -> Result<BackupContents, Error> {
+    let mut reader = ArchiveReader::open(folder)?;
+    let total = reader.total_bytes();
+    while let Some((key, value)) = reader.next()? {
+        let value = match referenced_file(&value) {
+            Some(name) => fs::read(folder.join(LARGE_VALUES).join(name))?,
+            None => value,
+        };
+        visit((key, value))?;
+        if let Some(done) = reader.due_report() {
+            progress(done, total);
+        }
+    }
+    Ok(reader.contents())
 }

@@ -6,7 +6,11 @@ use std::time::Duration;
 use redis::IntoConnectionInfo as _;
 use serde::Deserialize;
 use serde::Deserializer;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
+use serde::de::value::StrDeserializer;
 
+use super::super::Error;
 use crate::runtime::setting;
 
 /// Maximum length of the prefix, in bytes. It is part of each key.
@@ -34,6 +38,22 @@ pub struct Config {
     /// Maximum wait for an answer.
     #[serde(rename = "response_timeout_ms", deserialize_with = "read_timeout")]
     pub response_timeout: Duration,
+}
+
+impl Config {
+    /// Returns these settings with another URL.
+    ///
+    /// # Errors
+    /// [`Error::Unsuitable`] for a URL that the setting does not take either.
+    pub fn at_url(&self, url: &str) -> Result<Self, Error> {
+        let deserializer: StrDeserializer<'_, ValueError> = url.into_deserializer();
+        let url = read_url(deserializer).map_err(|error| Error::Unsuitable {
+            reason: format!("the URL of Redis is refused: {error}").replace('\n', "; "),
+            hint: "write a URL as for redis.url, without a password: the credentials are those of the configuration",
+        })?;
+        let others = self.clone();
+        Ok(Self { url, ..others })
+    }
 }
 
 /// Reads a URL of Redis. Passwords belong into a file, because the settings are printed.
@@ -103,6 +123,16 @@ mod tests {
         assert!(refused.contains("password_file"), "{refused}");
         assert!(!refused.contains("secret"), "{refused}");
         assert!(read(r#"url = "http://127.0.0.1""#).is_err());
+    }
+
+    #[test]
+    fn settings_at_another_url_keep_the_rest() {
+        let config = read("").unwrap();
+        let other = config.at_url("redis://other:6380").unwrap();
+        assert_eq!(other.url, "redis://other:6380");
+        assert_eq!(other.prefix, config.prefix);
+        let refusal = config.at_url("http://other").unwrap_err();
+        assert!(refusal.hint().is_some(), "{refusal}");
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl KeyNames {
         self.named("index")
     }
 
+    /// Mark because of which no server may start on the records.
+    pub(super) fn mark(&self) -> Vec<u8> {
+        self.named("mark")
+    }
+
     /// Old values of the records that change while a snapshot is read.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         self.named("snapshot")

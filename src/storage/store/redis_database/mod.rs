@@ -19,6 +19,7 @@ mod connections;
 mod failure;
 mod key_names;
 mod record_cache;
+mod record_reads;
 mod script_call;
 mod snapshot;
 mod start_checks;
@@ -48,6 +49,8 @@ use super::backup::BackupContents;
 use super::backup::write_inline_backup;
 use super::read_set::ReadRange;
 use super::read_set::ReadSet;
+use super::store_mark::StoreMark;
+use super::store_mark::refuse_marked;
 use crate::telemetry::logs::ErrorChain;
 
 use commit_call::CommitAnswer;
@@ -59,11 +62,8 @@ use connections::RECONNECT_PAUSE;
 use failure::UnexpectedAnswer;
 use failure::is_broken;
 use key_names::KeyNames;
-use key_names::range_bounds;
-use script_call::RANGE;
 use script_call::ScriptCall;
 use snapshot::RedisSnapshot;
-use versioned_page::VersionedPage;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
 use writer_lease::RedisClock;
@@ -75,6 +75,7 @@ use writer_state::WriterState;
 pub use config::Config;
 pub use script_call::RedisScript;
 pub use start_checks::check_redis;
+pub use start_checks::count_redis_records;
 
 /// Size of the values after which a page of a range ends, in bytes.
 const MAX_PAGE_BYTES: usize = 8 << 20;
@@ -102,8 +103,18 @@ impl RedisDatabase {
     /// Connects to the Redis of `config`.
     ///
     /// # Errors
-    /// Fails when Redis cannot be reached, or its settings would lose records.
+    /// Fails when Redis cannot be reached, its settings would lose records, or they are marked.
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let database = Self::open_marked(config)?;
+        refuse_marked(database.mark()?)?;
+        Ok(database)
+    }
+
+    /// Connects to the Redis of `config`, whether its records are marked or not.
+    ///
+    /// # Errors
+    /// Fails when Redis cannot be reached, or its settings would lose records.
+    pub(super) fn open_marked(config: &Config) -> Result<Self, Error> {
         let client = start_checks::client(config)?;
         let names = KeyNames::new(&config.prefix);
         let writing = Connections::new(client.clone(), config.response_timeout);
@@ -122,38 +133,6 @@ impl RedisDatabase {
 
     fn lock_writer(&self) -> MutexGuard<'_, WriterState> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the record `key` from Redis.
-    fn read(&self, connections: &Connections, key: &[u8]) -> Result<VersionedValue, Error> {
-        let name = self.names.record(key);
-        let stored: Option<Vec<u8>> = connections
-            .run(|connection| redis::cmd("GET").arg(name.as_slice()).query(connection))?;
-        VersionedValue::decode(key, stored.unwrap_or_default())
-    }
-
-    /// Reads consecutive records from Redis, of one moment.
-    fn read_range(
-        &self,
-        connections: &Connections,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<VersionedPage, Error> {
-        let (first, last) = range_bounds(prefix, after);
-        let call = ScriptCall {
-            script: &RANGE,
-            keys: vec![self.names.index()],
-            arguments: vec![
-                self.names.record_prefix(),
-                first,
-                last,
-                limit.to_string().into_bytes(),
-                MAX_PAGE_BYTES.to_string().into_bytes(),
-            ],
-        };
-        let answer = connections.run(|connection| call.run(connection))?;
-        VersionedPage::read(answer)
     }
 
     /// Sends a commit until Redis answers, for the time of a timeout: sent twice, it is made once.
@@ -453,6 +432,21 @@ impl Backend for RedisDatabase {
         visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
     ) -> Result<u64, Error> {
         RedisSnapshot::begin(&self.readers, &self.names)?.visit(visit)
+    }
+
+    fn count(&self) -> Result<u64, Error> {
+        start_checks::count_records(&self.readers, &self.names)
+    }
+
+    fn mark(&self) -> Result<Option<StoreMark>, Error> {
+        start_checks::read_mark(&self.readers, &self.names)
+    }
+
+    fn set_mark(&self, mark: Option<&StoreMark>) -> Result<(), Error> {
+        if mark.is_some() {
+            start_checks::renew_identity(&self.readers, &self.names)?;
+        }
+        start_checks::write_mark(&self.readers, &self.names, mark)
     }
 
     fn back_up(&self, folder: &Path) -> Result<BackupContents, Error> {

@@ -11,6 +11,8 @@ use redis::TlsCertificates;
 use uuid::Uuid;
 
 use super::super::Error;
+use super::super::store_mark::StoreMark;
+use super::super::store_mark::refuse_marked;
 use super::Config;
 use super::connections::Connections;
 use super::key_names::KeyNames;
@@ -158,6 +160,73 @@ pub(super) fn claim_identity(connections: &Connections, names: &KeyNames) -> Res
         set.exec(connection)?;
         redis::cmd("GET").arg(key.as_slice()).query(connection)
     })
+}
+
+/// Gives the records another name, so that servers that were started on the old ones are refused.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn renew_identity(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+    let key = names.identity();
+    let identity = Uuid::new_v4().simple().to_string();
+    connections.run(|connection| {
+        let mut set = redis::cmd("SET");
+        set.arg(key.as_slice()).arg(&identity).exec(connection)
+    })
+}
+
+/// Returns the mark on the records, if there is one.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn read_mark(
+    connections: &Connections,
+    names: &KeyNames,
+) -> Result<Option<StoreMark>, Error> {
+    let key = names.mark();
+    let mark: Option<String> =
+        connections.run(|connection| redis::cmd("GET").arg(key.as_slice()).query(connection))?;
+    Ok(mark.map(|text| StoreMark::parse(&text)))
+}
+
+/// Puts a mark on the records, or removes it.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn write_mark(
+    connections: &Connections,
+    names: &KeyNames,
+    mark: Option<&StoreMark>,
+) -> Result<(), Error> {
+    let key = names.mark();
+    connections.run(|connection| match mark {
+        Some(mark) => {
+            let mut set = redis::cmd("SET");
+            set.arg(key.as_slice()).arg(mark.to_text());
+            set.exec(connection)
+        }
+        None => redis::cmd("DEL").arg(key.as_slice()).exec(connection),
+    })
+}
+
+/// Returns the number of records.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn count_records(connections: &Connections, names: &KeyNames) -> Result<u64, Error> {
+    let key = names.index();
+    connections.run(|connection| redis::cmd("ZCARD").arg(key.as_slice()).query(connection))
+}
+
+/// Returns the number of records in the Redis of `config`, and writes nothing to it.
+///
+/// # Errors
+/// Fails when Redis fails, or no server may start on the records.
+pub fn count_redis_records(config: &Config) -> Result<u64, Error> {
+    let connections = Connections::new(client(config)?, config.response_timeout);
+    let names = KeyNames::new(&config.prefix);
+    refuse_marked(read_mark(&connections, &names)?)?;
+    count_records(&connections, &names)
 }
 
 /// Checks that Redis still has the records with the name `identity`.

@@ -14,7 +14,10 @@ pub(super) fn check_store(settings: &Settings) -> CheckFinding {
     match settings.store.backend {
         StoreEngine::Sled => {
             let folder = records::store_folder(&settings.server.data_dir);
-            folder_checks::check_store_files(&folder)
+            match store::check_folder_unmarked(&folder) {
+                Ok(()) => with_last_backup(folder_checks::check_store_files(&folder), settings),
+                Err(error) => unusable(&folder.display().to_string(), &error),
+            }
         }
         StoreEngine::Memory => CheckFinding::warn(
             "the records are in memory: keys, budgets and charges end with the server",
@@ -26,18 +29,36 @@ pub(super) fn check_store(settings: &Settings) -> CheckFinding {
 
 fn check_redis(settings: &Settings) -> CheckFinding {
     let url = &settings.redis.url;
-    match store::check_redis(&settings.redis) {
-        Ok(()) => CheckFinding::pass(format!("the Redis at {url} can keep the records")),
-        Err(error) => {
-            let hint = error.hint().unwrap_or("see the log of Redis");
-            CheckFinding::fail(
-                format!(
-                    "the Redis at {url} cannot keep the records: {}",
-                    ErrorChain(&error)
-                ),
-                hint,
-            )
-        }
+    let checked = store::check_redis(&settings.redis);
+    match checked.and_then(|()| store::count_redis_records(&settings.redis)) {
+        Ok(records) => with_last_backup(
+            CheckFinding::pass(format!(
+                "the Redis at {url} can keep the records, and has {records}"
+            )),
+            settings,
+        ),
+        Err(error) => unusable(&format!("the Redis at {url}"), &error),
+    }
+}
+
+/// Returns the failure of a place that cannot keep the records.
+fn unusable(place: &str, error: &store::Error) -> CheckFinding {
+    let hint = error
+        .hint()
+        .unwrap_or("see the log of the server and of Redis");
+    let detail = format!("{place} cannot keep the records: {}", ErrorChain(error));
+    CheckFinding::fail(detail, hint)
+}
+
+/// Adds the day of the last backup in the data directory, if there is one.
+fn with_last_backup(finding: CheckFinding, settings: &Settings) -> CheckFinding {
+    let folder = records::backups_folder(&settings.server.data_dir);
+    match store::last_backup_day(&folder) {
+        Some(day) => CheckFinding {
+            detail: format!("{}; the last backup is of {day}", finding.detail),
+            ..finding
+        },
+        None => finding,
     }
 }
 
@@ -60,5 +81,44 @@ mod tests {
         let finding = check_store(&settings);
         assert_eq!(finding.status, CheckStatus::Fail);
         assert!(finding.hint.unwrap().contains("redis.url"));
+    }
+
+    #[test]
+    fn mark_and_last_backup_are_told() {
+        let data = tempfile::tempdir().unwrap();
+        let environment: Environment = [("HOME", "/home/me")].into_iter().collect();
+        let flags = CommandLineFlags::default();
+        let mut settings = Settings::load(None, &environment, &flags).unwrap();
+        settings.server.data_dir = data.path().to_owned();
+        let store = data.path().join("store");
+        std::fs::create_dir(&store).unwrap();
+        for name in [
+            "2026-01-02T00-00-00-000Z",
+            "daily-2026-01-03T00-00-00-000Z",
+            "z",
+        ] {
+            std::fs::create_dir_all(data.path().join("backups").join(name)).unwrap();
+        }
+        let finding = check_store(&settings);
+        assert_eq!(finding.status, CheckStatus::Pass);
+        assert!(finding.detail.ends_with("of 2026-01-03"), "{finding:?}");
+        std::fs::write(store.join("mark"), "moved-to elsewhere").unwrap();
+        let finding = check_store(&settings);
+        assert_eq!(finding.status, CheckStatus::Fail);
+        assert!(finding.detail.contains("moved to elsewhere"), "{finding:?}");
+    }
+
+    #[test]
+    fn records_in_redis_are_counted() {
+        let server = store::RedisServer::start_with(&[]);
+        let environment: Environment = [("HOME", "/home/me")].into_iter().collect();
+        let flags = CommandLineFlags::default();
+        let mut settings = Settings::load(None, &environment, &flags).unwrap();
+        settings.server.data_dir = "/nonexistent".into();
+        settings.store.backend = StoreEngine::Redis;
+        settings.redis = server.config();
+        let finding = check_store(&settings);
+        assert_eq!(finding.status, CheckStatus::Pass);
+        assert!(finding.detail.ends_with("and has 0"), "{finding:?}");
     }
 }

@@ -54,8 +54,8 @@ pub struct RecordsElsewhere {
 impl RecordsElsewhere {
     /// Returns advice on what the operator can do next.
     pub fn hint(&self) -> &'static str {
-        "save and restore the records by the means of Redis (its snapshot, or its append-only file), or name the configuration of \
-         a server with store.backend = \"sled\""
+        "Redis has programs for its own files (redis-check-aof, redis-check-rdb), and `claude-switchboard store restore` puts a backup \
+         in place"
     }
 }
 
@@ -86,7 +86,7 @@ impl RecordsError {
 }
 
 /// Returns the place of the records, for messages.
-fn place_of_records(settings: &Settings) -> String {
+pub(super) fn place_of_records(settings: &Settings) -> String {
     match settings.store.backend {
         StoreEngine::Sled => store_folder(&settings.server.data_dir)
             .display()
@@ -172,6 +172,24 @@ pub(super) fn open_measured_store(
         }
         StoreEngine::Memory => Store::open_in_memory(tracker, metrics),
         StoreEngine::Redis => Store::open_shared(&settings.redis, tracker, metrics),
+    };
+    opened.map_err(|error| RecordsError::new(settings, error))
+}
+
+/// Opens the store for a copy or a restore of its records, whether they are marked or not. The caller must
+/// hold the data directory if it has the records.
+///
+/// # Errors
+/// Fails when the store cannot be opened.
+pub(super) fn open_marked_store(
+    settings: &Settings,
+    tracker: &TaskTracker,
+) -> Result<Store, RecordsError> {
+    let tracker = tracker.clone();
+    let opened = match settings.store.backend {
+        StoreEngine::Sled => Store::open_marked(&store_folder(&settings.server.data_dir), tracker),
+        StoreEngine::Memory => Store::open_in_memory(tracker, StoreMetrics::default()),
+        StoreEngine::Redis => Store::open_shared_marked(&settings.redis, tracker),
     };
     opened.map_err(|error| RecordsError::new(settings, error))
 }

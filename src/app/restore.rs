@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::AdminClientError;
 use super::records;
+use super::shared_restore::restore_shared_store;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::LedgerReader;
@@ -26,6 +27,7 @@ use crate::engine::claude::DataDir;
 use crate::storage::store;
 use crate::storage::store::BackupContents;
 use crate::storage::store::ByteProgress;
+use crate::storage::store::StoreEngine;
 
 /// Imports the exported ledger `text` into the data directory of `settings`. An existing ledger is
 /// replaced only if `may_replace` is set.
@@ -52,17 +54,32 @@ pub async fn restore_ledger(
 pub struct RestoredStore {
     /// Contents of the restored store.
     pub contents: BackupContents,
-    /// Folder that holds the previous store; `None` if there was none.
+    /// Folder that holds the previous store, or a backup of it; `None` if there was none.
     pub previous: Option<PathBuf>,
 }
 
-/// Restores the store and uploaded files of `backup` into the data directory of `settings`. The
-/// previous store is kept in a folder beside it. Reports the bytes of records that were read.
+/// Restores the store and uploaded files of `backup` into the place of `settings`: the previous store of a
+/// data directory is kept in a folder beside it, and of the records in a Redis a backup is made first.
+/// Calls `wait` with the seconds that leases of stopped servers still have, and reports the bytes of
+/// records that were read.
 ///
 /// # Errors
-/// Fails when a server runs, the backup is damaged, or a write fails; the previous store then stays
-/// in place.
-pub fn restore_store(
+/// Fails when a server runs, the backup is damaged, or a write fails; the previous store of a data
+/// directory then stays in place, and the records in a Redis have a mark.
+pub async fn restore_store(
+    settings: &Settings,
+    backup: &Path,
+    wait: &mut dyn FnMut(u64),
+    progress: ByteProgress<'_>,
+) -> anyhow::Result<RestoredStore> {
+    match settings.store.backend {
+        StoreEngine::Redis => restore_shared_store(settings, backup, wait, progress).await,
+        StoreEngine::Sled | StoreEngine::Memory => restore_folder(settings, backup, progress),
+    }
+}
+
+/// Restores `backup` into the data directory of `settings`.
+fn restore_folder(
     settings: &Settings,
     backup: &Path,
     progress: ByteProgress<'_>,
@@ -143,7 +160,7 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
 }
 
 /// Creates the folder in `data_dir` for the replaced store.
-fn create_replaced_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn create_replaced_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let aside = data_dir.join(format!("replaced-{}", store::time_name()));
     fs::DirBuilder::new()
         .mode(0o700)
@@ -206,7 +223,7 @@ fn swap_folders(new: &Path, old: &Path) -> io::Result<()> {
 }
 
 /// Locks the data directory, so that no server can start meanwhile.
-fn lock_data_dir(settings: &Settings) -> Result<DataDir, AdminClientError> {
+pub(super) fn lock_data_dir(settings: &Settings) -> Result<DataDir, AdminClientError> {
     let path = settings.server.data_dir.clone();
     claude::lock_data_dir(&path).map_err(|source| match source.kind() {
         io::ErrorKind::ResourceBusy => AdminClientError::Taken { path },

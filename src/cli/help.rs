@@ -32,7 +32,7 @@ Administer, whether or not the server runs:
   projects      Create and list projects and set their budgets
   usage         Print the usage
   ledger        Back up, restore or verify the ledger
-  store         Back up, restore, repair or verify all records
+  store         Back up, restore, copy, repair or verify all records
 
 Install:
   man           Print the manual page, or write the pages of all commands
@@ -66,6 +66,11 @@ Examples:
   claude-switchboard completions fish \\
     >~/.config/fish/completions/claude-switchboard.fish
   claude-switchboard completions powershell >>$PROFILE";
+
+pub(super) const STORE_COPY_EXAMPLE: &str = "\
+Examples:
+  claude-switchboard store copy --from config --to redis://10.0.0.5:6379
+  claude-switchboard store copy --from redis://10.0.0.5:6379 --to sled:/srv/new";
 
 #[cfg(test)]
 mod tests {

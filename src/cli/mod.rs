@@ -25,6 +25,7 @@ mod screen;
 mod serve;
 mod server_client;
 mod store;
+mod store_copy;
 mod table;
 mod tasks;
 mod terminal_input;
@@ -44,8 +45,10 @@ use clap::ValueHint;
 use clap_complete::Shell;
 
 use crate::app::AdminClientError;
+use crate::app::CopyRefused;
 use crate::app::RecordsElsewhere;
 use crate::app::RecordsError;
+use crate::app::RecordsInUse;
 use crate::app::SharedCacheError;
 use crate::config;
 use crate::config::CommandLineFlags;
@@ -262,6 +265,10 @@ fn find_advice(error: &anyhow::Error) -> Option<String> {
         error.hint()
     } else if let Some(error) = error.downcast_ref::<SharedCacheError>() {
         error.hint()?
+    } else if let Some(error) = error.downcast_ref::<RecordsInUse>() {
+        error.hint()
+    } else if let Some(error) = error.downcast_ref::<CopyRefused>() {
+        error.hint()
     } else {
         let error = error.downcast_ref::<std::io::Error>()?;
         if error.kind() != std::io::ErrorKind::ResourceBusy {

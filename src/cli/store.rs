@@ -15,8 +15,13 @@ use super::admin::ServerArguments;
 use super::admin::block_on;
 use super::admin::request_json;
 use super::admin::request_text;
+use super::help;
 use super::progress::ProgressArguments;
 use super::progress::ProgressMeasure;
+use super::progress::WorkProgress;
+use super::store_copy;
+use super::store_copy::CopyArguments;
+use super::store_copy::WAITING_WORDS;
 use crate::app;
 use crate::config::Environment;
 use crate::storage::store;
@@ -49,6 +54,9 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         progress: ProgressArguments,
     },
+    /// Copy all records to another place while no server runs, and compare them.
+    #[command(after_help = help::STORE_COPY_EXAMPLE)]
+    Copy(CopyArguments),
     /// Open a store without its damaged snapshot, keep a copy, and report whether records are missing.
     Repair {
         #[command(flatten)]
@@ -85,6 +93,7 @@ pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::
             target,
             progress,
         } => restore(target, environment, folder, progress),
+        StoreCommand::Copy(arguments) => store_copy::run(arguments, environment),
         StoreCommand::Repair { target, progress } => repair(target, environment, progress),
         StoreCommand::Verify {
             folder: Some(folder),
@@ -213,11 +222,22 @@ fn restore(
 ) -> anyhow::Result<String> {
     verify_backup(folder, progress)?;
     let settings = target.settings(environment)?;
-    let mut shown = progress.begin("restoring", ProgressMeasure::Bytes);
-    let restored = app::restore_store(&settings, folder, &mut |done, total| {
-        shown.show(done, total, &[]);
-    })?;
-    drop(shown);
+    let mut waiting: Option<WorkProgress> = None;
+    let mut longest = 0;
+    let mut shown: Option<WorkProgress> = None;
+    let mut wait = |seconds: u64| {
+        longest = seconds.max(longest);
+        waiting
+            .get_or_insert_with(|| progress.begin(WAITING_WORDS, ProgressMeasure::Pieces))
+            .show(longest - seconds, longest, &[]);
+    };
+    let mut show = |done, total| {
+        shown
+            .get_or_insert_with(|| progress.begin("restoring", ProgressMeasure::Bytes))
+            .show(done, total, &[]);
+    };
+    let restored = block_on(app::restore_store(&settings, folder, &mut wait, &mut show))?;
+    drop((waiting, shown));
     let previous = restored
         .previous
         .map(|previous| format!("; what was there before is in {}", previous.display()));

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command_line::{CommandOutput, run};
+use crate::command_line::{CommandOutput, run, run_beside};
+use crate::shared_redis::Redis;
 use crate::support::{ServerProcess, TestServer};
 
 fn run_in(folder: &Path, arguments: &[&str]) -> CommandOutput {
@@ -188,4 +189,125 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(send_json(&next, &session, Value::Null).await.0, 200);
     next.end().await;
+}
+
+/// Variables of a server, or of a command, whose records are in `redis`.
+fn variables(redis: &Redis) -> [(&'static str, String); 2] {
+    [
+        ("SWITCHBOARD_STORE__BACKEND", "redis".to_owned()),
+        ("SWITCHBOARD_REDIS__URL", redis.url()),
+    ]
+}
+
+/// Runs a command for the records in `redis`, with the data directory `folder`.
+fn run_on(redis: &Redis, folder: &Path, arguments: &[&str]) -> CommandOutput {
+    let variables = variables(redis);
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let place = ["--data-dir", folder.to_str().unwrap()];
+    run_beside(&[arguments, &place].concat(), &variables)
+}
+
+async fn server_on(redis: &Redis, folder: &Path) -> ServerProcess {
+    let builder = TestServer::fake().workers(1);
+    let builder = variables(redis)
+        .into_iter()
+        .fold(builder, |builder, (name, value)| builder.set(name, value));
+    builder.spawn_in(folder).await
+}
+
+/// Asserts that the command has succeeded. It may have told on stderr that it waits.
+#[track_caller]
+fn assert_done<'a>(output: &'a CommandOutput, words: &str) -> &'a str {
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains(words), "{}", output.stdout);
+    &output.stdout
+}
+
+/// From a data directory to Redis and back, with a session that each server has.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_copied_to_redis_and_back() {
+    let redis = Redis::start().await;
+    let url = redis.url();
+    let data = tempfile::tempdir().unwrap();
+    let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
+    let (_, session) = send_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+    let session = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
+    let messages = format!("{session}/messages");
+    let content = json!({"content": format!("[[tokens=2]] {}", "x".repeat(20_000))});
+    assert_eq!(send_json(&server, &messages, content).await.0, 200);
+    let to_redis = ["store", "copy", "--from", "config", "--to", &url];
+    let refused = tokio::task::block_in_place(|| run_in(data.path(), &to_redis));
+    assert!(
+        refused.stderr.contains("a server holds the data directory"),
+        "{}",
+        refused.stderr
+    );
+    server.end().await;
+
+    let dry_run = run_in(data.path(), &[&to_redis[..], &["--dry-run"]].concat());
+    assert_done(&dry_run, "can take them");
+    let copied = run_in(data.path(), &to_redis);
+    assert_done(&copied, "found equal there");
+    let moved = run_in(data.path(), &["keys", "list"]);
+    assert!(
+        moved
+            .stderr
+            .contains("the records were moved to the Redis at"),
+        "{}",
+        moved.stderr
+    );
+    assert!(moved.stderr.contains("hint: "), "{}", moved.stderr);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let shared = server_on(&redis, elsewhere.path()).await;
+    let (_, found) = send_json(&shared, &session, Value::Null).await;
+    assert_eq!(found["message_count"], 2, "{found}");
+    let back = format!("sled:{}", data.path().display());
+    let to_folder = ["store", "copy", "--from", "config", "--to", &back];
+    let refused = run_on(&redis, elsewhere.path(), &to_folder);
+    assert!(
+        refused.stderr.contains("a server uses the records"),
+        "{}",
+        refused.stderr
+    );
+    shared.end().await;
+    let returned = run_on(&redis, elsewhere.path(), &to_folder);
+    assert_done(&returned, "what was moved away from there before is in");
+    let verified = run_in(data.path(), &["ledger", "verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
+    let (_, found) = send_json(&server, &session, Value::Null).await;
+    assert_eq!(found["message_count"], 2, "{found}");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_of_records_in_redis_is_restored_there() {
+    let redis = Redis::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let server = server_on(&redis, data.path()).await;
+    let create = async || send_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+    let path_of = |session: &Value| format!("/v1/sessions/{}", session["id"].as_str().unwrap());
+    let kept = path_of(&create().await.1);
+    let folder = data.path().join("copies");
+    let folder = folder.to_str().unwrap();
+    let made = run_on(&redis, data.path(), &["store", "backup", folder]);
+    assert_done(&made, "records, 0 of them large values");
+    let later = path_of(&create().await.1);
+    let verified = run_on(&redis, data.path(), &["store", "verify"]);
+    assert_done(&verified, "all records can be read");
+    server.end().await;
+
+    let restored = run_on(&redis, data.path(), &["store", "restore", folder]);
+    let told = assert_done(&restored, "what was there before is in");
+    assert!(told.contains("/backups/"), "{told}");
+    let listed = run_on(&redis, data.path(), &["store", "backups"]);
+    assert!(!stdout_of(&listed).contains("damaged"), "{}", listed.stdout);
+    let server = server_on(&redis, data.path()).await;
+    assert_eq!(send_json(&server, &kept, Value::Null).await.0, 200);
+    assert_eq!(send_json(&server, &later, Value::Null).await.0, 404);
+    server.end().await;
 }

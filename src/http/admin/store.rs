@@ -49,9 +49,11 @@ fn failed(error: Error) -> ApiError {
         | Error::Fenced
         | Error::Unreachable(_)
         | Error::OutOfMemory(_)
-        | Error::Suspended(_) => ErrorKind::StorageUnavailable,
+        | Error::Suspended(_)
+        | Error::Unsuitable { .. } => ErrorKind::StorageUnavailable,
         _ => ErrorKind::Internal,
     };
-    let message = format!("{error}; see the log of the server");
+    let hint = error.hint().unwrap_or("see the log of the server");
+    let message = format!("{error}; {hint}");
     ApiError::new(kind, message).caused_by(error)
 }

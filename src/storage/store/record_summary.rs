@@ -11,7 +11,7 @@ const DIGEST_BYTES: usize = 32;
 /// Number, size and digest of the records of one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableSummary {
-    /// Number of records.
+    /// Number of records in the table.
     pub records: u64,
     /// Size of their keys and values, in bytes.
     pub bytes: u64,

@@ -170,7 +170,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         &self,
         visit: &mut dyn FnMut(StoreRecord) -> Result<(), Error>,
     ) -> Result<u64, Error> {
-        for_each_record(self, &[], visit).map(|()| 0)
+        let read_page = |after: Option<&[u8]>| self.range(&[], after, PAGE_RECORDS);
+        visit_pages(read_page, visit).map(|()| 0)
     }
 
     /// Returns the number of records.
@@ -179,7 +180,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Fails when they cannot be read.
     fn count(&self) -> Result<u64, Error> {
         let mut records = 0;
-        for_each_record(self, &[], |_| {
+        let read_page = |after: Option<&[u8]>| self.range(&[], after, PAGE_RECORDS);
+        visit_pages(read_page, |_| {
             records += 1;
             Ok(())
         })?;
@@ -217,15 +219,24 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 ///
 /// # Errors
 /// Fails when a record cannot be read, or `visit` fails.
-pub(super) fn for_each_record<B: Backend + ?Sized>(
-    backend: &B,
+pub(super) fn for_each_record(
+    backend: &dyn Backend,
     prefix: &[u8],
+    visit: impl FnMut(StoreRecord) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let read_page = |after: Option<&[u8]>| backend.range(prefix, after, PAGE_RECORDS);
+    visit_pages(read_page, visit)
+}
+
+/// Calls `visit` with every record of the pages that `read_page` returns, each of which comes after the
+/// last key of the one before.
+fn visit_pages(
+    read_page: impl Fn(Option<&[u8]>) -> Result<RecordPage, Error>,
     mut visit: impl FnMut(StoreRecord) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let RecordPage { records, is_last } =
-            backend.range(prefix, after.as_deref(), PAGE_RECORDS)?;
+        let RecordPage { records, is_last } = read_page(after.as_deref())?;
         after = records.last().map(|(key, _)| key.clone());
         records.into_iter().try_for_each(&mut visit)?;
         if is_last {

@@ -138,6 +138,7 @@ pub use usage::UsageTotals;
 pub use verify::VerifyReport;
 pub use work_owners::AbandonedWork;
 pub use work_owners::WorkKind;
+pub use work_owners::WorkOwner;
 pub use work_owners::WorkOwners;
 pub use work_queue::WaitingWork;
 

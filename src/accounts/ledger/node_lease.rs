@@ -6,6 +6,8 @@
 //! locked by its one server, so there are no leases, and only the present epoch is live.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::domain::Grant;
@@ -15,6 +17,7 @@ use super::Error;
 use super::hold::HoldClosing;
 use super::hold_facts::remember_epoch;
 use super::migration;
+use super::records::AddressRecord;
 use super::records::HoldRecord;
 use super::records::LeaseRecord;
 use super::records::LedgerHead;
@@ -37,6 +40,16 @@ pub(super) struct NodeLease {
     node: String,
     epoch: u64,
     is_shared: bool,
+    /// URL at which the other nodes reach this one; unset if they do not.
+    address: Arc<OnceLock<String>>,
+}
+
+/// Node that has a lease.
+#[derive(Debug)]
+pub(super) struct LeasedNode {
+    pub(super) name: String,
+    /// URL at which the other nodes reach it.
+    pub(super) address: Option<String>,
 }
 
 /// Epoch that has just begun.
@@ -68,6 +81,7 @@ impl NodeLease {
             node: node.to_owned(),
             epoch: head.epoch,
             is_shared,
+            address: Arc::default(),
         };
         if is_shared {
             remember_epoch(transaction, head.epoch);
@@ -97,6 +111,46 @@ impl NodeLease {
             live.insert(LeaseRecord::decode(&key, &value)?.epoch);
         }
         Ok(live)
+    }
+
+    /// Sets the address that is written with each renewal from now on. Only the first one counts.
+    pub(super) fn set_address(&self, address: &str) {
+        self.address.get_or_init(|| address.to_owned());
+    }
+
+    /// Writes the address, if it is set.
+    pub(super) fn put_address(&self, transaction: &mut Transaction<'_>) {
+        if let Some(address) = self.address.get() {
+            let record = AddressRecord {
+                epoch: self.epoch,
+                address: address.clone(),
+            };
+            transaction.put(storage_keys::node_address(&self.node), record.encode());
+        }
+    }
+
+    /// Returns the node that has a lease on `epoch` now.
+    pub(super) fn find_node(
+        transaction: &Transaction<'_>,
+        epoch: u64,
+        now: u64,
+    ) -> Result<Option<LeasedNode>, Error> {
+        let lease_time = lease_time(transaction, now);
+        for (key, value) in transaction.scan(&storage_keys::nodes())? {
+            let lease = LeaseRecord::decode(&key, &value)?;
+            if lease.epoch != epoch || lease.ends_at <= lease_time {
+                continue;
+            }
+            let name = storage_keys::parse_id(LeaseRecord::KIND, &key)?;
+            let record: Option<AddressRecord> =
+                load_record(transaction, &storage_keys::node_address(&name))?;
+            let record = record.filter(|record| record.epoch == epoch);
+            return Ok(Some(LeasedNode {
+                name,
+                address: record.map(|record| record.address),
+            }));
+        }
+        Ok(None)
     }
 
     /// Returns the epoch for a new hold. Takes a new lease first if it has expired, since holds
@@ -155,6 +209,7 @@ impl NodeLease {
             ends_at: lease_time(transaction, now).saturating_add(LEASE_SECONDS),
         };
         transaction.put(storage_keys::node(&self.node), lease.encode());
+        self.put_address(transaction);
     }
 
     /// Removes the leases that are over, and every lease in a store that is not shared. Returns true
@@ -165,6 +220,8 @@ impl NodeLease {
         for (key, value) in transaction.scan(&storage_keys::nodes())? {
             let lease = LeaseRecord::decode(&key, &value)?;
             if !self.is_shared || lease.ends_at <= lease_time {
+                let name = storage_keys::parse_id(LeaseRecord::KIND, &key)?;
+                transaction.remove(storage_keys::node_address(&name));
                 transaction.remove(key);
                 has_lapsed = true;
             }

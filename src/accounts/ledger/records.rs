@@ -92,6 +92,16 @@ pub(super) struct LeaseRecord {
     pub(super) ends_at: u64,
 }
 
+/// Address of a server that several share a store with. A record of its own, so that servers of a
+/// version that does not know it read the leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AddressRecord {
+    /// Epoch of the start that has the address.
+    pub(super) epoch: u64,
+    /// URL at which the other servers reach it.
+    pub(super) address: String,
+}
+
 /// Record of an open hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HoldRecord {
@@ -235,6 +245,22 @@ impl LedgerRecord for LeaseRecord {
         Some(Self {
             epoch: reader.number()?,
             ends_at: reader.number()?,
+        })
+    }
+}
+
+impl LedgerRecord for AddressRecord {
+    const KIND: &'static str = "address of a server";
+
+    fn write(&self, writer: &mut RecordWriter) {
+        writer.number(self.epoch);
+        writer.text(&self.address);
+    }
+
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
+        Some(Self {
+            epoch: reader.number()?,
+            address: reader.text()?,
         })
     }
 }

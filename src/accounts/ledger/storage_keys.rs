@@ -14,6 +14,8 @@ pub(super) const TABLE: StoreTable = StoreTable::new("ledger");
 const HEAD: u8 = b'a';
 /// Charges by id.
 const CHARGE: u8 = b'c';
+/// Addresses of the servers, by name.
+const NODE_ADDRESS: u8 = b'd';
 /// Usage counters of end users by day, project, key and end user.
 const END_USER_USAGE: u8 = b'e';
 /// Open holds by id.
@@ -58,6 +60,10 @@ pub(super) fn charges() -> Vec<u8> {
 
 pub(super) fn node(name: &str) -> Vec<u8> {
     storage_key(NODE, &[name.as_bytes()])
+}
+
+pub(super) fn node_address(name: &str) -> Vec<u8> {
+    storage_key(NODE_ADDRESS, &[name.as_bytes()])
 }
 
 pub(super) fn nodes() -> Vec<u8> {

@@ -13,6 +13,8 @@ use crate::storage::store::Transaction;
 use super::Error;
 use super::Ledger;
 use super::LedgerInner;
+use super::node_lease::LeasedNode;
+use super::node_lease::NodeLease;
 
 /// Running work: kind, owner and id to the epoch of the server that runs it.
 const WORK: StoreTable = StoreTable::new("work");
@@ -33,6 +35,20 @@ pub enum WorkKind {
     Batch,
     /// Task of an agent.
     Task,
+}
+
+/// Other server that runs work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkOwner {
+    /// Server with a lease.
+    Live {
+        /// Name of the server.
+        node: String,
+        /// URL at which the others reach it; `None` if they do not.
+        address: Option<String>,
+    },
+    /// Server without a lease, from which one of the others takes over.
+    Lost,
 }
 
 /// Work of a server that is gone.
@@ -122,6 +138,60 @@ impl WorkOwners {
         };
         let entry = ledger.0.store.get(work_key(kind, owner, id)).await?;
         Ok(epoch_of(entry.as_deref()) == Some(ledger.0.lease.epoch()))
+    }
+
+    /// Tells the other servers the URL at which they reach this one. Does nothing if no store is shared.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub async fn announce(&self, address: &str) -> Result<(), store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(());
+        };
+        ledger.0.lease.set_address(address);
+        let lease = ledger.0.lease.clone();
+        let announced = ledger.0.store.transaction(move |transaction| {
+            lease.put_address(transaction);
+            Ok(())
+        });
+        announced.await
+    }
+
+    /// Returns the server that runs the work `id` of `owner`; `None` if it is this one, or none does.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub async fn owner_of(
+        &self,
+        kind: WorkKind,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<WorkOwner>, store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(None);
+        };
+        let LedgerInner {
+            store,
+            clock,
+            lease,
+            ..
+        } = &*ledger.0;
+        let entry = store.get(work_key(kind, owner, id)).await?;
+        let epoch = epoch_of(entry.as_deref()).filter(|epoch| *epoch != lease.epoch());
+        let Some(epoch) = epoch else {
+            return Ok(None);
+        };
+        let clock = clock.clone();
+        let found = store
+            .transaction(move |transaction| NodeLease::find_node(transaction, epoch, clock.now()));
+        let found = found.await.map_err(Error::into_store_error)?;
+        Ok(Some(match found {
+            Some(LeasedNode { name, address }) => WorkOwner::Live {
+                node: name,
+                address,
+            },
+            None => WorkOwner::Lost,
+        }))
     }
 
     /// Lists the work of servers whose lease is over.

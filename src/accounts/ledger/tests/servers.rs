@@ -216,6 +216,52 @@ async fn work_of_a_lost_server_is_claimed_by_one_of_the_others() {
     assert_eq!(count, 1);
 }
 
+#[tokio::test]
+async fn owner_of_work_is_found_with_its_address_while_it_has_a_lease() {
+    let redis = RedisServer::start_with(&[]);
+    let first = server(&redis, "a").await;
+    let (running, asking) = (
+        WorkOwners::of(&first.ledger),
+        WorkOwners::of(&server(&redis, "b").await.ledger),
+    );
+    let ask = || asking.owner_of(WorkKind::Task, "k", "1");
+    assert_eq!(ask().await.unwrap(), None, "nobody runs it");
+    running.begin(WorkKind::Task, "k", "1").await.unwrap();
+    let own = running.owner_of(WorkKind::Task, "k", "1");
+    assert_eq!(own.await.unwrap(), None, "its own");
+    let live = |address: Option<&str>| {
+        Some(WorkOwner::Live {
+            node: "a".to_owned(),
+            address: address.map(str::to_owned),
+        })
+    };
+    assert_eq!(ask().await.unwrap(), live(None));
+    running.announce("http://10.0.0.1:8080").await.unwrap();
+    assert_eq!(ask().await.unwrap(), live(Some("http://10.0.0.1:8080")));
+    end_lease(&redis, "a").await;
+    assert_eq!(ask().await.unwrap(), Some(WorkOwner::Lost));
+    // The address is written again with the next lease.
+    first.ledger.renew_lease(false).await;
+    assert_eq!(ask().await.unwrap(), live(Some("http://10.0.0.1:8080")));
+    running.end(WorkKind::Task, "k", "1").await.unwrap();
+    assert_eq!(ask().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn address_of_the_last_start_is_not_that_of_the_next_one() {
+    let redis = RedisServer::start_with(&[]);
+    let before = server(&redis, "a").await;
+    let owners = WorkOwners::of(&before.ledger);
+    owners.announce("http://10.0.0.1:8080").await.unwrap();
+    let again = WorkOwners::of(&server(&redis, "a").await.ledger);
+    again.begin(WorkKind::Task, "k", "1").await.unwrap();
+    let asking = WorkOwners::of(&server(&redis, "b").await.ledger);
+    let found = asking.owner_of(WorkKind::Task, "k", "1").await.unwrap();
+    let address = None;
+    let node = "a".to_owned();
+    assert_eq!(found, Some(WorkOwner::Live { node, address }));
+}
+
 /// A server that starts again under its name finds the work of its last start at once.
 #[tokio::test]
 async fn work_of_the_last_start_is_abandoned_at_the_next_one() {

@@ -14,6 +14,7 @@ mod figures;
 mod file_descriptors;
 mod hooks;
 mod live_rules;
+mod node_link;
 mod records;
 mod reload;
 mod response_cache;
@@ -205,6 +206,7 @@ impl App {
         let gateway = new_gateway(&context, sign_ins);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
+        let link = context.link_nodes(&accounting, address).await?;
         let forwarding = context.start_forwarding(environment, &accounting)?;
         let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
         let services = context
@@ -246,6 +248,7 @@ impl App {
             activity: context.activity.clone(),
             hooks: context.hooks.clone(),
             forwarding,
+            link,
             services: services.into_api_services(files, tasks.clone()),
             router,
         };

@@ -106,6 +106,8 @@ pub struct Settings {
     pub store: store::Config,
     /// Redis of the store, if that is its place.
     pub redis: RedisConfig,
+    /// Link to the servers that share the records.
+    pub node: http::NodeConfig,
     /// Retention of individual charges.
     pub ledger: ledger::Config,
     /// Response cache: selection, size and time to live.
@@ -194,6 +196,7 @@ impl Settings {
             agents: layers.section("tasks")?,
             store: layers.section("store")?,
             redis: layers.section("redis")?,
+            node: layers.section("node")?,
             ledger: layers.section("ledger")?,
             cache: layers.section("cache")?,
             shared_cache: layers.section("cache")?,
@@ -232,6 +235,8 @@ impl Settings {
             }
         };
         self.http.check().map_err(refused("server"))?;
+        let is_shared = self.store.backend == StoreEngine::Redis;
+        self.node.check(is_shared).map_err(refused("node"))?;
         self.pool.check().map_err(refused("pool"))?;
         let passed = &self.claude.pass_environment;
         let sign_ins = self.sign_ins.check(self.pool.max_workers, passed);

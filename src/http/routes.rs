@@ -43,6 +43,8 @@ use super::middleware::host_check;
 use super::middleware::idempotency;
 use super::middleware::idempotency::IdempotencyLayer;
 use super::middleware::panic;
+use super::middleware::pass_on;
+use super::middleware::pass_on::PassOnLayer;
 use super::middleware::request_id;
 use super::middleware::reserved_connections;
 use super::openapi::DescribedRoute;
@@ -115,11 +117,13 @@ pub fn router(state: AppState) -> Router {
             IdempotencyLayer::new(&state, keyed),
             idempotency::layer,
         ))
+        .layer(from_fn_with_state(PassOnLayer::new(&state), pass_on::layer))
         .layer(from_fn_with_state(
             BodyLimits::new(&state.config),
             body_limit::layer,
         ))
         .layer(from_fn_with_state(guard, authenticate::layer))
+        .layer(from_fn_with_state(state.link.clone(), pass_on::guard_layer))
         .layer(from_fn_with_state(
             Arc::clone(&state.keys),
             host_check::layer,

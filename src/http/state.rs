@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use super::Config;
 use super::dashboard_sessions::DashboardLinks;
 use super::node_facts::NodeFacts;
+use super::pass_on::NodeLink;
 use super::shutdown::DrainExpired;
 use super::shutdown::ShutdownStarted;
 use crate::accounts::auth::Keys;
@@ -67,6 +68,8 @@ pub struct AppState {
     pub hooks: Hooks,
     /// Service that passes requests on to other servers.
     pub forwarding: Forwarding,
+    /// Link to the servers that share the records of this one.
+    pub link: NodeLink,
     /// Services behind the endpoints that keep something for clients.
     pub services: ApiServices,
 }

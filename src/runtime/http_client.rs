@@ -1,4 +1,4 @@
-//! HTTP/1.1 client for the calls that the server makes itself: webhooks, exports of traces.
+//! HTTP/1.1 client for the calls that the server makes itself: webhooks, exports of traces, other servers.
 
 use std::error::Error;
 use std::fmt;
@@ -122,10 +122,26 @@ pub fn end_after_silence<E>(
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    stream::unfold(Some(Box::pin(pieces)), |pieces| async move {
+    end_after_pause(pieces, MAX_SILENCE)
+}
+
+/// Passes on the pieces of a body as [`end_after_silence`] does, with another bound than a minute.
+pub fn end_after_pause<E>(
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+    max_pause: Duration,
+) -> impl Stream<Item = io::Result<Bytes>>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    stream::unfold(Some(Box::pin(pieces)), move |pieces| async move {
         let mut pieces = pieces?;
-        let Ok(piece) = timeout(MAX_SILENCE, pieces.next()).await else {
-            let silent = io::Error::new(io::ErrorKind::TimedOut, SILENT);
+        let Ok(piece) = timeout(max_pause, pieces.next()).await else {
+            let reason = if max_pause == MAX_SILENCE {
+                SILENT.to_owned()
+            } else {
+                format!("nothing has come for {max_pause:?}")
+            };
+            let silent = io::Error::new(io::ErrorKind::TimedOut, reason);
             return Some((Err(silent), None));
         };
         let piece = piece?.map_err(io::Error::other);

@@ -356,6 +356,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry::traces",
             "runtime::checks",
             "runtime::compute",
+            "runtime::http_client",
             "runtime::setting",
             "api::anthropic",
             "api::openai",

@@ -34,9 +34,9 @@ The sign-in is not part of the configuration. It comes from the environment, as 
 
 Secrets may be in files instead. For `ANTHROPIC_API_KEY`, `CLAUDE_API_KEY`, `CLAUDE_CODE_OAUTH_TOKEN`, `AWS_BEARER_TOKEN_BEDROCK`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `SWITCHBOARD_ADMIN_KEY`, `SWITCHBOARD_ADMIN__KEY`, `SWITCHBOARD_AUTH__KEYS`,
-`SWITCHBOARD_METRICS__TOKEN`, `SWITCHBOARD_TRACES__HEADERS` and `SWITCHBOARD_API_KEY`, a variable of the same name with `_FILE` at its end
-names a file with the value as its only line. A credential of systemd of the same name (`LoadCredential=ANTHROPIC_API_KEY:/path`) counts where
-neither is set. A variable and its `_FILE` together are refused. SIGHUP reads the files of `SWITCHBOARD_AUTH__KEYS_FILE` again.
+`SWITCHBOARD_METRICS__TOKEN`, `SWITCHBOARD_NODE__SECRET`, `SWITCHBOARD_TRACES__HEADERS` and `SWITCHBOARD_API_KEY`, a variable of the same name
+with `_FILE` at its end names a file with the value as its only line. A credential of systemd of the same name
+(`LoadCredential=ANTHROPIC_API_KEY:/path`) counts where neither is set. A variable and its `_FILE` together are refused. SIGHUP reads the files of `SWITCHBOARD_AUTH__KEYS_FILE` again.
 ";
 
 const OTHER_NAMES: &str = "

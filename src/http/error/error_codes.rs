@@ -38,6 +38,8 @@ pub(in crate::http) enum ErrorKind {
     NotAdmin,
     /// Request for the metrics without their own key.
     NotScraper,
+    /// Request with a wrong secret of the servers that pass requests on to each other.
+    WrongNodeSecret,
     /// Request to the dashboard without a session.
     DashboardSignedOut,
     /// Link to the dashboard that was used, or is too old.
@@ -146,6 +148,8 @@ pub(in crate::http) enum ErrorKind {
     Unwritable,
     /// Disk full or failing, so records or files cannot be read or written.
     StorageUnavailable,
+    /// Server that runs the work of the request, and cannot be reached.
+    NodeUnreachable,
     /// Hook that has to decide and cannot.
     HookUnavailable,
     /// Memory limit for large bodies reached.
@@ -174,7 +178,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 87] = [
+    pub(in crate::http) const ALL: [Self; 89] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -194,6 +198,7 @@ impl ErrorKind {
         Self::CancelledByOperator,
         Self::NotAdmin,
         Self::NotScraper,
+        Self::WrongNodeSecret,
         Self::DashboardSignedOut,
         Self::DashboardLinkUsed,
         Self::DashboardReadOnly,
@@ -254,6 +259,7 @@ impl ErrorKind {
         Self::NoWorker,
         Self::Unwritable,
         Self::StorageUnavailable,
+        Self::NodeUnreachable,
         Self::HookUnavailable,
         Self::BodiesFull,
         Self::TooManyConnections,
@@ -314,6 +320,7 @@ impl ErrorKind {
             Self::CancelledByOperator => (403, Some("cancelled_by_operator")),
             Self::NotAdmin => (403, Some("admin_key_required")),
             Self::NotScraper => (403, Some("metrics_token_required")),
+            Self::WrongNodeSecret => (403, Some("wrong_node_secret")),
             Self::DashboardSignedOut => (401, Some("dashboard_signed_out")),
             Self::DashboardLinkUsed => (401, Some("dashboard_link_used")),
             Self::DashboardReadOnly => (403, Some("dashboard_read_only")),
@@ -372,6 +379,7 @@ impl ErrorKind {
             Self::NoWorker => (503, Some("no_worker")),
             Self::Unwritable => (503, Some("ledger_unavailable")),
             Self::StorageUnavailable => (503, Some("storage_unavailable")),
+            Self::NodeUnreachable => (503, Some("node_unreachable")),
             Self::HookUnavailable => (503, Some("hook_unavailable")),
             Self::BodiesFull => (503, Some("request_memory_full")),
             Self::TooManyConnections => (503, Some("too_many_connections")),

@@ -38,6 +38,7 @@ use crate::domain::LogText;
 use crate::domain::RequestTrace;
 use crate::engine::hooks::HookNotes;
 use crate::http::error::ApiError;
+use crate::http::pass_on::passed_request::AnsweringNode;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::RequestEnd;
 use crate::telemetry::metrics::RequestExemplar;
@@ -120,8 +121,11 @@ pub(in crate::http) struct AccessLogLine {
     is_routed: bool,
     /// Server span of the request; `None` while traces are off.
     trace: Option<ServerSpan>,
-    /// Metrics that count the request; `None` for messages of a socket, which is one request.
+    /// Metrics that count the request; `None` for messages of a socket, which is one request, and where
+    /// another server has answered, which counts it.
     metrics: Option<HttpMetrics>,
+    /// Other server that has answered; `None` if this one has.
+    node: Option<AnsweringNode>,
     start: Instant,
     status: Option<StatusCode>,
     is_complete: bool,
@@ -158,6 +162,7 @@ impl AccessLogLine {
             is_routed: route.is_some(),
             trace,
             metrics: Some(metrics),
+            node: None,
             start: Instant::now(),
             status: None,
             is_complete: false,
@@ -184,6 +189,7 @@ impl AccessLogLine {
             is_routed: true,
             trace: ServerSpan::begin_message(id, path),
             metrics: None,
+            node: None,
             start: Instant::now(),
             status: Some(StatusCode::OK),
             is_complete: false,
@@ -248,6 +254,10 @@ impl AccessLogLine {
         }
         if let Some(hooks) = response.extensions().get::<HookNotes>() {
             self.notes.record_hooks(hooks);
+        }
+        if let Some(node) = response.extensions().get::<AnsweringNode>() {
+            self.node = Some(node.clone());
+            self.metrics = None;
         }
     }
 
@@ -324,6 +334,7 @@ impl Drop for AccessLogLine {
                         status = self.status.map(|status| status.as_u16()),
                         duration_ms = duration.as_micros() as f64 / 1000.0,
                         end = self.end(),
+                        node = self.node.as_ref().map(AnsweringNode::name),
                         hooks = hooks.and_then(HookNotes::header_value),
                         hooks.metadata = hooks.and_then(HookNotes::metadata_json),
                         error.code = error.map(ApiError::code),

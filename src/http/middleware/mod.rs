@@ -12,6 +12,7 @@ pub(super) mod hook_mark;
 pub(super) mod host_check;
 pub(super) mod idempotency;
 pub(super) mod panic;
+pub(super) mod pass_on;
 pub(super) mod request_id;
 mod request_trace;
 pub(super) mod reserved_connections;

@@ -11,7 +11,7 @@ use super::described::DescribedRoute;
 use super::headers;
 use super::operation::Operation;
 use super::operation::OperationBody;
-use super::operation::OperationTag;
+use super::operation::OperationTag as Tag;
 use crate::api::request_schema::code;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::authenticate::RequiredAuth;
@@ -161,17 +161,24 @@ const fn meaning(status: u16) -> &'static str {
     }
 }
 
-const fn format(tag: OperationTag) -> ErrorFormat {
+const fn format(tag: Tag) -> ErrorFormat {
     match tag {
-        OperationTag::Messages | OperationTag::MessageBatches => ErrorFormat::Anthropic,
-        OperationTag::Files | OperationTag::Models => ErrorFormat::Both,
+        Tag::Messages | Tag::MessageBatches => ErrorFormat::Anthropic,
+        Tag::Files | Tag::Models => ErrorFormat::Both,
         _ => ErrorFormat::OpenAi,
     }
 }
 
+/// True if operations of this tag may be about work that another server runs.
+const fn has_running_work(tag: Tag) -> bool {
+    matches!(
+        tag,
+        Tag::Responses | Tag::Batches | Tag::MessageBatches | Tag::Tasks
+    )
+}
+
 /// True if an operation may be answered with an error of this kind.
 fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -> bool {
-    use OperationTag as Tag;
     let is_one_of = |tags: &[Tag]| tags.contains(&operation.tag);
     let is_public = route.need == RequiredAuth::Public;
     let is_admin = matches!(route.need, RequiredAuth::Admin | RequiredAuth::Scraper);
@@ -182,7 +189,8 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
     let is_socket = matches!(operation.body, OperationBody::Socket(_));
     let has_input = has_body || !operation.query.is_empty() || !operation.headers.is_empty();
     match kind {
-        // Answers to requests for which there is no operation, those of the dashboard included.
+        // Answers to requests for which there is no operation, those of the dashboard included, or with a
+        // header that servers alone send.
         ErrorKind::UnknownUrl
         | ErrorKind::UnsupportedEndpoint
         | ErrorKind::MethodNotAllowed
@@ -192,6 +200,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::DashboardLinkUsed
         | ErrorKind::DashboardReadOnly
         | ErrorKind::DashboardAttempts
+        | ErrorKind::WrongNodeSecret
         | ErrorKind::TaskRunning => false,
         ErrorKind::ForbiddenHost
         | ErrorKind::ForbiddenOrigin
@@ -250,6 +259,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::IdempotencyInterrupted
         | ErrorKind::IdempotencyNotKept
         | ErrorKind::IdempotencyKeyInUse => operation.takes_idempotency_key,
+        ErrorKind::NodeUnreachable => has_running_work(operation.tag),
         ErrorKind::UnknownBatch => is_one_of(&[Tag::Batches, Tag::MessageBatches]),
         ErrorKind::UnknownFile => operation.runs_model || is_one_of(&[Tag::Files, Tag::Batches]),
         ErrorKind::FilesFull => is_one_of(&[Tag::Files, Tag::Batches, Tag::MessageBatches]),

@@ -25,6 +25,7 @@ mod large_bodies;
 mod limits;
 mod messages;
 mod openapi;
+mod pass_on;
 mod permissions;
 mod project_ids;
 mod refusals;
@@ -73,6 +74,7 @@ use super::DashboardLinks;
 use super::DashboardState;
 use super::DrainExpired;
 use super::MetricsSources;
+use super::NodeLink;
 use super::SetupDoctor;
 use super::ShutdownStarted;
 use super::openapi::responses as response_schemas;
@@ -336,6 +338,7 @@ fn app_state(
         activity: Activity::new(),
         hooks: Hooks::default(),
         forwarding: Forwarding::default(),
+        link: NodeLink::default(),
         services: ApiServices {
             batches: batches_with(
                 batch_tools(&turns, &keys, answers.clone(), files.clone()),

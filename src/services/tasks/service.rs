@@ -374,6 +374,17 @@ impl Tasks {
         found.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
+    /// Returns the owner and the generated id of the task that the caller names `id`, by which the
+    /// server that runs it is noted. There may be no such task.
+    ///
+    /// # Errors
+    /// Fails when the store fails.
+    pub async fn work_name(&self, caller: &Caller, id: &str) -> Result<(String, String), Error> {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let id = self.generated_id(&owner, id).await?.into_owned();
+        Ok((owner, id))
+    }
+
     /// Lists the caller's tasks, oldest first.
     ///
     /// # Errors

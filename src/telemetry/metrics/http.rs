@@ -21,6 +21,16 @@ pub struct HttpMetrics {
     requests: CounterFamily<RequestLabels>,
     seconds: SecondsFamily<RouteLabel>,
     errors: CounterFamily<ErrorLabel>,
+    passed_on: CounterFamily<OutcomeLabel>,
+}
+
+/// Outcome of a request that was passed on to another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassOnOutcome {
+    /// Answered by the other server, with any status.
+    Answered,
+    /// Not answered by it.
+    Unreachable,
 }
 
 /// End of a request, as its metrics see it.
@@ -55,12 +65,28 @@ struct ErrorLabel {
     code: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+impl PassOnOutcome {
+    /// Returns the name of the outcome.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 impl HttpMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: CounterFamily::default(),
             seconds: seconds_family(),
             errors: CounterFamily::default(),
+            passed_on: CounterFamily::default(),
         };
         registry.register(
             "http_requests",
@@ -77,7 +103,20 @@ impl HttpMetrics {
             "Responses that are errors or end with one, by the error's code",
             metrics.errors.clone(),
         );
+        registry.register(
+            "requests_passed_on",
+            "Requests passed on to the server that runs their work, which counts them, by outcome",
+            metrics.passed_on.clone(),
+        );
         metrics
+    }
+
+    /// Counts a request that was passed on to another server.
+    pub fn count_passed_on(&self, outcome: PassOnOutcome) {
+        let label = OutcomeLabel {
+            outcome: outcome.name(),
+        };
+        self.passed_on.get_or_create(&label).inc();
     }
 
     /// Counts a request that has ended.

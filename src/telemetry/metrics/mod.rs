@@ -63,6 +63,7 @@ pub use format::MetricsFormat;
 pub use hooks::HookMetrics;
 pub use hooks::HookVerdictLabel;
 pub use http::HttpMetrics;
+pub use http::PassOnOutcome;
 pub use http::RequestEnd;
 pub use idempotency::IdempotencyMetrics;
 pub use idempotency::IdempotencyResult;

@@ -64,6 +64,7 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     metrics
         .http
         .count_request(&request(Some("/v1/models"), "GET"));
+    metrics.http.count_passed_on(PassOnOutcome::Answered);
     metrics.pool.record_wait("live", Duration::ZERO);
     metrics.pool.count_retired(RetireReason::WornOut, 2);
     metrics.batches.count_lines(BatchLineEnd::Answered, 3);
@@ -139,6 +140,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_http_requests_total{route="/v1/models",method="GET",status="404"} 1"#,
             r#"switchboard_http_request_seconds_bucket{le="0.005",route="/v1/models"} 1"#,
             r#"switchboard_http_errors_total{code="not_found"} 1"#,
+            r#"switchboard_requests_passed_on_total{outcome="answered"} 1"#,
             r#"switchboard_turns_total{model="claude-m",end="answered",surface="chat"} 1"#,
             r#"switchboard_first_token_seconds_count{model="claude-m",start="warm"} 1"#,
             r#"switchboard_token_gap_seconds_count{model="claude-m"} 1"#,

@@ -1,0 +1,201 @@
+//! Requests about work that another server runs.
+
+use std::sync::Mutex;
+
+use axum::http::HeaderMap;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::with_keys::with_configured_key;
+use super::*;
+use crate::accounts::auth::Credentials;
+use crate::accounts::ledger;
+use crate::accounts::ledger::Clock;
+use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::WorkKind;
+use crate::accounts::ledger::WorkOwners;
+use crate::http::NodeLinkDeps;
+use crate::runtime::http_client::HttpClient;
+use crate::storage::store::RedisServer;
+
+const SECRET: &str = "0123456789abcdef";
+const CANCEL: &str = "/v1/responses/resp_1/cancel";
+/// Body of the other server's answer: an error, which has one form for all endpoints.
+const ANSWER: &str = r#"{"error":{"message":"by the other server","type":"invalid_request_error","param":null,"code":"response_not_found"}}"#;
+
+/// Server `b`, and the records of a response that the server `a` runs.
+struct TwoNodes {
+    b: Router,
+    owners_of_a: WorkOwners,
+    _redis: RedisServer,
+}
+
+/// Headers of the requests that have reached the server `a`.
+type PassedHeaders = Arc<Mutex<Vec<HeaderMap>>>;
+
+impl TwoNodes {
+    async fn start() -> Self {
+        let redis = RedisServer::start_with(&[]);
+        let owners_of_a = WorkOwners::of(&open_ledger(&redis, "a").await);
+        let owners_of_b = WorkOwners::of(&open_ledger(&redis, "b").await);
+        let keys = Keys::new(["secret-1"]).unwrap();
+        let credentials = Credentials {
+            authorization: Some("Bearer secret-1"),
+            ..Credentials::default()
+        };
+        let caller = keys.authenticate(&credentials, None).unwrap();
+        let owner = keys.owner_id(&caller);
+        let begun = owners_of_a.begin(WorkKind::Response, &owner, "resp_1");
+        begun.await.unwrap();
+        let link = NodeLink::new(NodeLinkDeps {
+            node: "b".to_owned(),
+            config: serde_json::from_value(
+                json!({"address": "", "secret": SECRET, "pass_on_timeout_seconds": 20}),
+            )
+            .unwrap(),
+            owners: owners_of_b,
+            client: HttpClient::new(TaskTracker::new(), 0),
+            max_silence: Duration::from_secs(60),
+            metrics: Metrics::default().http.clone(),
+        });
+        let state = AppState {
+            link,
+            ..state(ScriptedTurns::playing([]))
+        };
+        Self {
+            b: router(with_configured_key(state)),
+            owners_of_a,
+            _redis: redis,
+        }
+    }
+
+    /// Serves the server `a`, whose answers carry `name`.
+    async fn serve_a(&self, name: &'static str) -> PassedHeaders {
+        let passed = PassedHeaders::default();
+        let seen = Arc::clone(&passed);
+        let answer = async move |request: Request<Body>| {
+            seen.lock().unwrap().push(request.headers().clone());
+            let headers = [
+                ("x-switchboard-node", name),
+                ("content-type", "application/json"),
+            ];
+            (StatusCode::NOT_FOUND, headers, ANSWER)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().fallback(answer);
+        TaskTracker::new().spawn(async move { axum::serve(listener, app).await });
+        let announced = self.owners_of_a.announce(&format!("http://{address}"));
+        announced.await.unwrap();
+        passed
+    }
+
+    async fn cancel(&self, headers: &[(&str, &str)]) -> Response {
+        send(self.b.clone(), cancel(headers)).await
+    }
+}
+
+async fn open_ledger(redis: &RedisServer, node: &str) -> Ledger {
+    let config = ledger::Config {
+        keep_charges_days: 92,
+        node: node.to_owned(),
+    };
+    let store = redis.store(TaskTracker::new());
+    let opened = Ledger::open(store, Clock::system(), config).await;
+    let ledger = opened.unwrap().ledger;
+    // Renews the lease, on a machine that is slow.
+    ledger.spawn_cleanup(&TaskTracker::new(), CancellationToken::new());
+    ledger
+}
+
+fn cancel(headers: &[(&str, &str)]) -> Request<Body> {
+    let key = ("authorization", "Bearer secret-1");
+    request("POST", CANCEL, &[&[key][..], headers].concat(), "")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_is_passed_on_to_the_server_that_runs_the_work() {
+    let nodes = TwoNodes::start().await;
+    let own = error(nodes.cancel(&[]).await).await.1;
+    assert_ne!(own["message"], "by the other server", "it has no address");
+    let passed = nodes.serve_a("a").await;
+    let answer = nodes.cancel(&[("connection", "close")]).await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert!(!answer.headers().contains_key("x-switchboard-node"));
+    assert_eq!(body(answer).await, ANSWER);
+    let headers = passed.lock().unwrap().pop().unwrap();
+    for (name, value) in [
+        ("x-switchboard-node", "a"),
+        ("x-switchboard-node-secret", SECRET),
+        ("authorization", "Bearer secret-1"),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+    assert!(headers.contains_key("x-request-id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passed_request_is_not_passed_on_again() {
+    let nodes = TwoNodes::start().await;
+    let passed = nodes.serve_a("a").await;
+    let headers = [
+        ("x-switchboard-node", "b"),
+        ("x-switchboard-node-secret", SECRET),
+    ];
+    let answer = nodes.cancel(&headers).await;
+    assert_eq!(answer.headers()["x-switchboard-node"], "b");
+    let (status, own) = error(answer).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_ne!(own["message"], "by the other server");
+    assert!(passed.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_with_a_wrong_secret_or_for_another_server_is_refused() {
+    let nodes = TwoNodes::start().await;
+    let without_link = router(with_configured_key(state(ScriptedTurns::playing([]))));
+    let wrong = ("x-switchboard-node-secret", "0123456789abcdeg");
+    let right = ("x-switchboard-node-secret", SECRET);
+    for (server, headers, code) in [
+        (&nodes.b, &[wrong][..], "403 \"wrong_node_secret\""),
+        (&nodes.b, &[right, wrong], "403 \"wrong_node_secret\""),
+        (&without_link, &[right], "403 \"wrong_node_secret\""),
+        (&nodes.b, &[right], "503 \"node_unreachable\""),
+        (
+            &nodes.b,
+            &[right, ("x-switchboard-node", "c")],
+            "503 \"node_unreachable\"",
+        ),
+    ] {
+        let (status, error) = error(send(server.clone(), cancel(headers)).await).await;
+        assert_eq!(
+            format!("{} {}", status.as_u16(), error["code"]),
+            code,
+            "{headers:?}"
+        );
+    }
+    // The name alone has no effect.
+    let named = nodes.cancel(&[("x-switchboard-node", "c")]).await;
+    assert_eq!(named.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answer_of_anything_but_the_server_asked_for_is_a_503() {
+    let nodes = TwoNodes::start().await;
+    let announced = nodes.owners_of_a.announce("http://127.0.0.1:1");
+    announced.await.unwrap();
+    let answer = nodes.cancel(&[]).await;
+    assert_eq!(answer.headers()["retry-after"], "5");
+    let (status, unreachable) = error(answer).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unreachable["code"], "node_unreachable");
+    let message = unreachable["message"].as_str().unwrap();
+    assert!(!message.contains("127.0.0.1"), "{message}");
+
+    let nodes = TwoNodes::start().await;
+    let passed = nodes.serve_a("another").await;
+    let (status, refused) = error(nodes.cancel(&[]).await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused["code"], "node_unreachable");
+    assert_eq!(passed.lock().unwrap().len(), 1);
+}

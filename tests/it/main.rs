@@ -62,6 +62,7 @@ mod node_suspension;
 mod one_call;
 mod own_apis;
 mod pass_through;
+mod passed_on;
 mod pricing;
 mod project;
 mod refused_parts;

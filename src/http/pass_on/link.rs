@@ -13,6 +13,7 @@ use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -256,15 +257,19 @@ impl NodeLinkInner {
         notes: Option<RequestNotes>,
     ) -> Response {
         let (parts, body) = answer.into_parts();
-        let name = node.to_owned();
-        let pieces = end_after_pause(body.into_data_stream(), self.max_silence);
-        let pieces = pieces.inspect_err(move |error| {
-            if let Some(notes) = &notes {
-                let failure = PassOnFailure::Broken(error.to_string());
-                notes.record_error(&ApiError::of_pass_on(&name, failure));
-            }
-        });
-        let mut response = Response::new(Body::from_stream(pieces));
+        let mut response = if body.is_end_stream() {
+            Response::new(Body::empty())
+        } else {
+            let name = node.to_owned();
+            let pieces = end_after_pause(body.into_data_stream(), self.max_silence);
+            let pieces = pieces.inspect_err(move |error| {
+                if let Some(notes) = &notes {
+                    let failure = PassOnFailure::Broken(error.to_string());
+                    notes.record_error(&ApiError::of_pass_on(&name, failure));
+                }
+            });
+            Response::new(Body::from_stream(pieces))
+        };
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers::answer_headers(parts.headers);
         response.extensions_mut().insert(AnsweringNode::new(node));

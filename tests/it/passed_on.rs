@@ -1,0 +1,199 @@
+//! Requests about running work, at another server than the one that runs it: two linked servers on one
+//! Redis.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::batches::BatchClient;
+use crate::shared_redis::{ADMIN, Redis, TAKE_OVER_TIMEOUT, create_key, send};
+use crate::support::{Builder, HttpResponse, ServerProcess, TestServer, eventually, within};
+use crate::tasks;
+use crate::tasks::{TaskClient, tool_directive};
+
+const SECRET: &str = "made-up-node-secret";
+/// Prompt whose answer stops after two words, and goes on for ever.
+const STALLED: &str = "[[tokens=9 stall_at=2]]";
+
+/// Starts a server that is linked to the others on `redis`.
+async fn spawn_linked(redis: &Redis, builder: Builder) -> ServerProcess {
+    let builder = builder
+        .set("SWITCHBOARD_STORE__BACKEND", "redis")
+        .set("SWITCHBOARD_REDIS__URL", redis.url())
+        .set("SWITCHBOARD_NODE__SECRET", SECRET)
+        .set("SWITCHBOARD_NODE__ADDRESS", "http://127.0.0.1:0");
+    builder.spawn().await
+}
+
+/// Starts two linked servers with an admin key.
+async fn two_servers(redis: &Redis) -> [ServerProcess; 2] {
+    let builder = || TestServer::fake().set("SWITCHBOARD_ADMIN_KEY", ADMIN);
+    [
+        spawn_linked(redis, builder()).await,
+        spawn_linked(redis, builder()).await,
+    ]
+}
+
+/// Creates a background response that does not end, and returns its id.
+async fn begin_response(server: &ServerProcess, key: &str) -> String {
+    let body = json!({"model": "haiku", "background": true, "stream": true, "input": STALLED});
+    let request = server.http.post(server.url("/v1/responses"));
+    let mut created = request.bearer_auth(key).json(&body).send().await.unwrap();
+    let text = read_until(&mut created, "\"id\":\"resp_").await;
+    let (_, rest) = text.split_once("\"id\":\"resp_").unwrap();
+    let (digits, _) = rest.split_once('"').unwrap();
+    format!("resp_{digits}")
+}
+
+/// Requests the events of the response `id`.
+async fn follow(server: &ServerProcess, id: &str, key: &str) -> HttpResponse {
+    let url = server.url(&format!("/v1/responses/{id}?stream=true"));
+    let request = server.http.get(url).bearer_auth(key);
+    let followed = request.send().await.unwrap();
+    assert_eq!(followed.status().as_u16(), 200);
+    followed
+}
+
+/// Reads an answer until `words` have come, and returns what has come.
+async fn read_until(answer: &mut HttpResponse, words: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(words) {
+        let chunk = answer.chunk().await.unwrap();
+        let chunk = chunk.unwrap_or_else(|| panic!("ended without {words}: {text}"));
+        text.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    text
+}
+
+async fn cancel(server: &ServerProcess, id: &str, key: &str) -> (u16, Value) {
+    let path = format!("/v1/responses/{id}/cancel");
+    send(server, Method::POST, &path, key, &Value::Null).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn background_response_is_followed_and_cancelled_at_the_other_server() {
+    let redis = Redis::start().await;
+    let [one, other] = two_servers(&redis).await;
+    let (_, key) = create_key(&one, &json!({})).await;
+    let id = begin_response(&one, &key).await;
+    let mut followed = follow(&other, &id, &key).await;
+    assert!(!followed.headers().contains_key("x-switchboard-node"));
+    read_until(&mut followed, "response.output_text.delta").await;
+    let (_, stranger) = create_key(&one, &json!({})).await;
+    assert_eq!(cancel(&other, &id, &stranger).await.0, 404);
+    let (status, cancelled) = cancel(&other, &id, &key).await;
+    assert_eq!((status, &cancelled["status"]), (200, &json!("cancelled")));
+    while followed.chunk().await.unwrap().is_some() {}
+    // The server that has passed the requests on names the one that has answered.
+    let name = std::fs::read_to_string(one.data_dir().join("instance")).unwrap();
+    eventually("the access log names the server", || {
+        std::future::ready(other.log().contains(name.trim()).then_some(()))
+    })
+    .await;
+    one.end().await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn header_of_servers_is_refused_from_a_client() {
+    let redis = Redis::start().await;
+    let [one, other] = two_servers(&redis).await;
+    let (_, key) = create_key(&one, &json!({})).await;
+    let id = begin_response(&one, &key).await;
+    for (secret, expected) in [("made-up-node-secreT", 403), (SECRET, 503)] {
+        let url = other.url(&format!("/v1/responses/{id}/cancel"));
+        let request = other.http.post(url).bearer_auth(&key);
+        let request = request.header("x-switchboard-node-secret", secret);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{secret}");
+    }
+    assert_eq!(cancel(&other, &id, &key).await.0, 200);
+    one.end().await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_about_work_of_a_killed_server_are_refused_until_it_is_taken_over() {
+    let redis = Redis::start().await;
+    let [killed, other] = two_servers(&redis).await;
+    let (_, key) = create_key(&killed, &json!({})).await;
+    let id = begin_response(&killed, &key).await;
+    let mut followed = follow(&other, &id, &key).await;
+    read_until(&mut followed, "response.output_text.delta").await;
+    killed.kill().await;
+    loop {
+        match followed.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the events ended as if they were all"),
+            Err(_) => break,
+        }
+    }
+    let (status, refused) = cancel(&other, &id, &key).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (503, &json!("node_unreachable"))
+    );
+    within(TAKE_OVER_TIMEOUT, "the response is taken over", || async {
+        let (status, response) = cancel(&other, &id, &key).await;
+        (status == 200 && response["status"] == "failed").then_some(())
+    })
+    .await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batch_is_cancelled_at_the_other_server() {
+    let redis = Redis::start().await;
+    let one = spawn_linked(&redis, TestServer::fake()).await;
+    let other = spawn_linked(&redis, TestServer::fake()).await;
+    let line = json!({
+        "custom_id": "a", "method": "POST", "url": "/v1/chat/completions",
+        "body": {"model": "haiku", "messages": [{"role": "user", "content": STALLED}]},
+    });
+    let client = BatchClient::new(one.url(""));
+    let id = client.create_batch(&[line]).await;
+    let is_running = |stats: &Value| stats["workers"]["busy"] == 1;
+    one.wait_until("the line runs", is_running).await;
+    let url = other.url(&format!("/v1/batches/{id}/cancel"));
+    let answer = other.http.post(url).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let client = BatchClient::new(other.url(""));
+    client
+        .wait_until(&id, |batch| batch["status"] == "cancelled")
+        .await;
+    one.end().await;
+    other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn task_is_followed_and_its_permission_answered_at_the_other_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = Redis::start().await;
+    let one = spawn_linked(&redis, tasks::server(&folder).await).await;
+    let other = spawn_linked(&redis, tasks::server(&folder).await).await;
+    let client = TaskClient::new(one.url(""), &folder, json!({})).await;
+    let prompt = tool_directive("Bash", &json!({"command": "touch made"}));
+    let id = client
+        .create_task(&prompt, json!({"permission_mode": "default"}))
+        .await;
+    let asked = eventually("a permission request is pending", || async {
+        let path = format!("/v1/tasks/{id}");
+        let (_, task) = send(&one, Method::GET, &path, &client.key, &Value::Null).await;
+        let asked = task["permission_requests"][0]["request_id"].as_str();
+        asked.map(str::to_owned)
+    })
+    .await;
+    let url = other.url(&format!("/v1/tasks/{id}/events"));
+    let request = other.http.get(url).bearer_auth(&client.key);
+    let mut events = request.send().await.unwrap();
+    read_until(&mut events, &asked).await;
+    let path = format!("/v1/tasks/{id}/permissions/{asked}");
+    let decision = json!({"decision": "allow"});
+    let (status, answer) = send(&other, Method::POST, &path, &client.key, &decision).await;
+    assert_eq!(status, 200, "{answer}");
+    while events.chunk().await.unwrap().is_some() {}
+    let ended = client.wait_for_end(&id).await;
+    assert_eq!(ended["status"], "completed");
+    assert!(std::path::Path::new(&client.work).join("made").exists());
+    one.end().await;
+    other.end().await;
+}

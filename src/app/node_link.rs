@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::accounting::Accounting;
 use super::startup_context::StartupContext;
+use crate::http::DrainExpired;
 use crate::http::NodeLink;
 use crate::http::NodeLinkDeps;
 use crate::runtime::http_client::HttpClient;
@@ -40,6 +41,8 @@ impl StartupContext<'_> {
                 .saturating_mul(MAX_MISSING_HEARTBEATS)
                 .max(MAX_SILENCE),
             metrics: self.metrics.http.clone(),
+            tracker: self.tracker.clone(),
+            drain_expired: DrainExpired(self.shutdown.drain_expired()),
         }))
     }
 }

@@ -1,8 +1,15 @@
 //! Requests about running work, at another server than the one that runs it: two linked servers on one
 //! Redis.
 
+use std::path::Path;
+
+use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::batches::BatchClient;
 use crate::shared_redis::{ADMIN, Redis, TAKE_OVER_TIMEOUT, create_key, send};
@@ -164,36 +171,96 @@ async fn batch_is_cancelled_at_the_other_server() {
     other.end().await;
 }
 
+/// Two linked servers with the real CLI, and a client of the first one.
+struct TaskServers {
+    one: ServerProcess,
+    other: ServerProcess,
+    client: TaskClient,
+    _folder: TempDir,
+    _redis: Redis,
+}
+
+impl TaskServers {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Redis::start().await;
+        let one = spawn_linked(&redis, tasks::server(&folder).await).await;
+        let other = spawn_linked(&redis, tasks::server(&folder).await).await;
+        let client = TaskClient::new(one.url(""), &folder, json!({})).await;
+        Self {
+            one,
+            other,
+            client,
+            _folder: folder,
+            _redis: redis,
+        }
+    }
+
+    /// Creates a task at the first server. Returns its id, and that of the permission it asks for.
+    async fn ask_for_permission(&self) -> (String, String) {
+        let prompt = tool_directive("Bash", &json!({"command": "touch made"}));
+        let terms = json!({"permission_mode": "default"});
+        let id = self.client.create_task(&prompt, terms).await;
+        let path = format!("/v1/tasks/{id}");
+        let asked = eventually("a permission request is pending", || async {
+            let key = &self.client.key;
+            let (_, task) = send(&self.one, Method::GET, &path, key, &Value::Null).await;
+            let asked = task["permission_requests"][0]["request_id"].as_str();
+            asked.map(str::to_owned)
+        });
+        let asked = asked.await;
+        (id, asked)
+    }
+
+    /// Waits until the task has ended, and ends the servers.
+    async fn end(self, id: &str) {
+        let ended = self.client.wait_for_end(id).await;
+        assert_eq!(ended["status"], "completed");
+        assert!(Path::new(&self.client.work).join("made").exists());
+        self.one.end().await;
+        self.other.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn task_is_followed_and_its_permission_answered_at_the_other_server() {
-    let folder = tempfile::tempdir().unwrap();
-    let redis = Redis::start().await;
-    let one = spawn_linked(&redis, tasks::server(&folder).await).await;
-    let other = spawn_linked(&redis, tasks::server(&folder).await).await;
-    let client = TaskClient::new(one.url(""), &folder, json!({})).await;
-    let prompt = tool_directive("Bash", &json!({"command": "touch made"}));
-    let id = client
-        .create_task(&prompt, json!({"permission_mode": "default"}))
-        .await;
-    let asked = eventually("a permission request is pending", || async {
-        let path = format!("/v1/tasks/{id}");
-        let (_, task) = send(&one, Method::GET, &path, &client.key, &Value::Null).await;
-        let asked = task["permission_requests"][0]["request_id"].as_str();
-        asked.map(str::to_owned)
-    })
-    .await;
+    let servers = TaskServers::start().await;
+    let (id, asked) = servers.ask_for_permission().await;
+    let TaskServers { other, client, .. } = &servers;
     let url = other.url(&format!("/v1/tasks/{id}/events"));
     let request = other.http.get(url).bearer_auth(&client.key);
     let mut events = request.send().await.unwrap();
     read_until(&mut events, &asked).await;
     let path = format!("/v1/tasks/{id}/permissions/{asked}");
     let decision = json!({"decision": "allow"});
-    let (status, answer) = send(&other, Method::POST, &path, &client.key, &decision).await;
+    let (status, answer) = send(other, Method::POST, &path, &client.key, &decision).await;
     assert_eq!(status, 200, "{answer}");
     while events.chunk().await.unwrap().is_some() {}
-    let ended = client.wait_for_end(&id).await;
-    assert_eq!(ended["status"], "completed");
-    assert!(std::path::Path::new(&client.work).join("made").exists());
-    one.end().await;
-    other.end().await;
+    servers.end(&id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn socket_of_a_task_is_passed_on_to_the_server_that_runs_it() {
+    let servers = TaskServers::start().await;
+    let (id, asked) = servers.ask_for_permission().await;
+    let TaskServers { other, client, .. } = &servers;
+    let url = other.url(&format!("/v1/tasks/{id}/ws"));
+    let mut request = url.replace("http:", "ws:").into_client_request().unwrap();
+    let key = client.key.parse().unwrap();
+    request.headers_mut().insert("x-api-key", key);
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let mut is_answered = false;
+    while let Some(Ok(message)) = socket.next().await {
+        let Message::Text(text) = message else {
+            continue;
+        };
+        if text.contains(&asked) && !is_answered {
+            is_answered = true;
+            let decision =
+                json!({"type": "permission", "request_id": asked, "decision": "allow"}).to_string();
+            socket.send(Message::text(decision)).await.unwrap();
+        }
+    }
+    assert!(is_answered);
+    servers.end(&id).await;
 }

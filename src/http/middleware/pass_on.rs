@@ -133,7 +133,7 @@ fn running_work(request: &Request) -> Option<WorkKind> {
         (&Method::POST, "/v1/batches/{id}/cancel" | "/v1/messages/batches/{id}/cancel") => {
             WorkKind::Batch
         }
-        (&Method::GET, "/v1/tasks/{id}/events")
+        (&Method::GET, "/v1/tasks/{id}/events" | "/v1/tasks/{id}/ws")
         | (&Method::DELETE, "/v1/tasks/{id}")
         | (&Method::POST, "/v1/tasks/{id}/interrupt" | "/v1/tasks/{id}/permissions/{request_id}") => {
             WorkKind::Task

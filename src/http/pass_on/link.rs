@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::Request;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
@@ -17,14 +18,17 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::NodeConfig;
 use super::headers;
 use super::headers::NODE;
 use super::headers::SECRET;
 use super::passed_request::AnsweringNode;
+use super::tunnel;
 use crate::accounts::ledger::WorkKind;
 use crate::accounts::ledger::WorkOwner;
 use crate::accounts::ledger::WorkOwners;
@@ -32,6 +36,7 @@ use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::RequestNotes;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::shutdown::DrainExpired;
 use crate::runtime::http_client::HttpClient;
 use crate::runtime::http_client::HttpClientError;
 use crate::runtime::http_client::end_after_pause;
@@ -63,6 +68,10 @@ pub struct NodeLinkDeps {
     pub max_silence: Duration,
     /// Metrics that passed requests are counted in.
     pub metrics: HttpMetrics,
+    /// Tracker of the passed WebSockets.
+    pub tracker: TaskTracker,
+    /// Token whose cancellation ends the passed WebSockets.
+    pub drain_expired: DrainExpired,
 }
 
 struct NodeLinkInner {
@@ -73,6 +82,8 @@ struct NodeLinkInner {
     timeout: Duration,
     max_silence: Duration,
     metrics: HttpMetrics,
+    tracker: TaskTracker,
+    drain_expired: DrainExpired,
 }
 
 /// Error: a request cannot be passed on. The name of the server is for the log only.
@@ -112,6 +123,8 @@ impl NodeLink {
             client,
             max_silence,
             metrics,
+            tracker,
+            drain_expired,
         } = deps;
         let secret = config.secret.reveal();
         if secret.is_empty() || !owners.is_shared() {
@@ -130,6 +143,8 @@ impl NodeLink {
             timeout: config.pass_on_timeout,
             max_silence,
             metrics,
+            tracker,
+            drain_expired,
         })))
     }
 
@@ -216,8 +231,7 @@ impl NodeLink {
             ApiError::of_pass_on(node, failure)
         })?;
         inner.metrics.count_passed_on(PassOnOutcome::Answered);
-        let notes = request.extensions.get::<RequestNotes>().cloned();
-        Ok(inner.pass_back(node, answer, notes))
+        Ok(inner.pass_back(node, answer, request))
     }
 }
 
@@ -238,6 +252,9 @@ impl NodeLinkInner {
         let mut passed = passed.body(Full::new(body))?;
         let id = request.extensions.get::<RequestId>();
         *passed.headers_mut() = headers::request_headers(&request.headers, id);
+        if tunnel::wants_socket(request) {
+            tunnel::set_upgrade(passed.headers_mut());
+        }
         passed.headers_mut().insert(NODE, name.clone());
         passed.headers_mut().insert(SECRET, self.secret.clone());
         let answer = timeout(self.timeout, self.client.send(passed)).await;
@@ -248,19 +265,19 @@ impl NodeLinkInner {
         Ok(answer)
     }
 
-    /// Returns the answer of the server `node` as one of this server. A body that breaks off is cut off
-    /// for the client too, and told in `notes`.
-    fn pass_back(
-        &self,
-        node: &str,
-        answer: Response<Incoming>,
-        notes: Option<RequestNotes>,
-    ) -> Response {
+    /// Returns the answer of the server `node` to `request` as one of this server. A body that breaks
+    /// off is cut off for the client too. An upgrade joins the connections of both.
+    fn pass_back(&self, node: &str, mut answer: Response<Incoming>, request: &Parts) -> Response {
+        let is_upgrade = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_upgrade {
+            self.join_sockets(request, &mut answer);
+        }
         let (parts, body) = answer.into_parts();
-        let mut response = if body.is_end_stream() {
+        let mut response = if is_upgrade || body.is_end_stream() {
             Response::new(Body::empty())
         } else {
             let name = node.to_owned();
+            let notes = request.extensions.get::<RequestNotes>().cloned();
             let pieces = end_after_pause(body.into_data_stream(), self.max_silence);
             let pieces = pieces.inspect_err(move |error| {
                 if let Some(notes) = &notes {
@@ -272,8 +289,24 @@ impl NodeLinkInner {
         };
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers::answer_headers(parts.headers);
+        if is_upgrade {
+            tunnel::set_upgrade(response.headers_mut());
+        }
         response.extensions_mut().insert(AnsweringNode::new(node));
         response
+    }
+
+    /// Joins the connection of the client with that of the other server, once both are upgraded.
+    fn join_sockets(&self, request: &Parts, answer: &mut Response<Incoming>) {
+        let node = hyper::upgrade::on(answer);
+        let Some(client) = request.extensions.get::<OnUpgrade>().cloned() else {
+            return;
+        };
+        let ended = self.drain_expired.0.clone();
+        self.tracker.spawn(async move {
+            let passing = tunnel::pass_both_ways(client, node);
+            ended.run_until_cancelled(passing).await;
+        });
     }
 }
 

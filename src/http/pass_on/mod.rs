@@ -9,6 +9,7 @@ mod config;
 pub(in crate::http) mod headers;
 mod link;
 pub(in crate::http) mod passed_request;
+mod tunnel;
 
 pub use config::NodeConfig;
 pub use link::NodeLink;

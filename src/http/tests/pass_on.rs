@@ -57,6 +57,8 @@ impl TwoNodes {
             client: HttpClient::new(TaskTracker::new(), 0),
             max_silence: Duration::from_secs(60),
             metrics: Metrics::default().http.clone(),
+            tracker: TaskTracker::new(),
+            drain_expired: DrainExpired::default(),
         });
         let state = AppState {
             link,

@@ -24,7 +24,8 @@ const DESCRIPTORS_PER_WORKER: usize = 8;
 /// Descriptors for a further listener: its connections, and the spare ones beyond their maximum.
 const DESCRIPTORS_PER_LISTENER: usize = MAX_FURTHER_CONNECTIONS + SPARE_CONNECTIONS;
 
-/// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it.
+/// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it, or the
+/// connection to the server that its request is passed on to.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 /// Numbers of the parts that need descriptors beside the client connections.

@@ -204,7 +204,7 @@ impl TaskServers {
         let path = format!("/v1/tasks/{id}");
         let asked = eventually("a permission request is pending", || async {
             let key = &self.client.key;
-            let (_, task) = send(&self.one, Method::GET, &path, key, &Value::Null).await;
+            let (_, task) = send(&self.other, Method::GET, &path, key, &Value::Null).await;
             let asked = task["permission_requests"][0]["request_id"].as_str();
             asked.map(str::to_owned)
         });

@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
 
 use crate::accounts::auth::Keys;
 use crate::accounts::ledger::WorkKind;
@@ -26,6 +27,9 @@ use crate::http::pass_on::headers::NODE;
 use crate::http::pass_on::passed_request::PassedOnRequest;
 use crate::http::state::AppState;
 use crate::services::tasks::Tasks;
+
+/// Route of a task.
+const TASK: &str = "/v1/tasks/{id}";
 
 /// State of the layer that passes requests on.
 #[derive(Debug, Clone)]
@@ -87,6 +91,26 @@ impl PassOnLayer {
         drop(body);
         answer
     }
+
+    /// Passes `request` on to the server `node` at `address`, or answers it from the records if that
+    /// server does not answer. The request has no body.
+    async fn pass_on_or_read(
+        &self,
+        node: &str,
+        address: &str,
+        request: Request,
+        next: Next,
+    ) -> Response {
+        let (parts, body) = request.into_parts();
+        let passed = self.link.pass_on((node, address), &parts, Bytes::new());
+        match passed.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(error = error.log_text(), "running task shown as stored");
+                next.run(Request::from_parts(parts, body)).await
+            }
+        }
+    }
 }
 
 /// Takes the headers of the link out of each request. A request that another server has passed on is
@@ -111,18 +135,26 @@ pub(in crate::http) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    match layer.find_owner(&mut request).await? {
+    let owner = layer.find_owner(&mut request).await?;
+    let can_read = is_read(&request);
+    match owner {
+        Some(WorkOwner::Live {
+            node,
+            address: Some(address),
+        }) if can_read => Ok(layer.pass_on_or_read(&node, &address, request, next).await),
         Some(WorkOwner::Live {
             node,
             address: Some(address),
         }) => layer.pass_on(&node, &address, request).await,
-        Some(WorkOwner::Lost) => Err(ApiError::lost_node()),
-        Some(WorkOwner::Live { address: None, .. }) | None => Ok(next.run(request).await),
+        Some(WorkOwner::Lost) if !can_read => Err(ApiError::lost_node()),
+        Some(WorkOwner::Live { address: None, .. } | WorkOwner::Lost) | None => {
+            Ok(next.run(request).await)
+        }
     }
 }
 
-/// Returns the kind of the work that only the server that runs it can show or change as `request`
-/// asks; `None` for other requests.
+/// Returns the kind of the work that only the server that runs it can show as it is now or change, as
+/// `request` asks; `None` for other requests.
 fn running_work(request: &Request) -> Option<WorkKind> {
     let route = request.extensions().get::<MatchedPath>()?.as_str();
     Some(match (request.method(), route) {
@@ -133,13 +165,20 @@ fn running_work(request: &Request) -> Option<WorkKind> {
         (&Method::POST, "/v1/batches/{id}/cancel" | "/v1/messages/batches/{id}/cancel") => {
             WorkKind::Batch
         }
-        (&Method::GET, "/v1/tasks/{id}/events" | "/v1/tasks/{id}/ws")
-        | (&Method::DELETE, "/v1/tasks/{id}")
+        (&Method::GET, TASK | "/v1/tasks/{id}/events" | "/v1/tasks/{id}/ws")
+        | (&Method::DELETE, TASK)
         | (&Method::POST, "/v1/tasks/{id}/interrupt" | "/v1/tasks/{id}/permissions/{request_id}") => {
             WorkKind::Task
         }
         _ => return None,
     })
+}
+
+/// Returns true if the records answer `request` too, without what only the server that runs the work
+/// knows, such as the permissions that a task asks for.
+fn is_read(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>();
+    *request.method() == Method::GET && route.is_some_and(|route| route.as_str() == TASK)
 }
 
 /// Returns true if the query asks for the events of a response.

@@ -21,7 +21,7 @@ pub struct HttpMetrics {
     requests: CounterFamily<RequestLabels>,
     seconds: SecondsFamily<RouteLabel>,
     errors: CounterFamily<ErrorLabel>,
-    passed_on: CounterFamily<OutcomeLabel>,
+    passed_on: CounterFamily<PassOnLabel>,
 }
 
 /// Outcome of a request that was passed on to another server.
@@ -66,7 +66,7 @@ struct ErrorLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
+struct PassOnLabel {
     outcome: &'static str,
 }
 
@@ -113,7 +113,7 @@ impl HttpMetrics {
 
     /// Counts a request that was passed on to another server.
     pub fn count_passed_on(&self, outcome: PassOnOutcome) {
-        let label = OutcomeLabel {
+        let label = PassOnLabel {
             outcome: outcome.name(),
         };
         self.passed_on.get_or_create(&label).inc();

@@ -30,6 +30,9 @@ use crate::services::tasks::Tasks;
 
 /// Route of a task.
 const TASK: &str = "/v1/tasks/{id}";
+/// Routes that cancel a batch.
+const CANCEL_BATCH: &str = "/v1/batches/{id}/cancel";
+const CANCEL_MESSAGE_BATCH: &str = "/v1/messages/batches/{id}/cancel";
 
 /// State of the layer that passes requests on.
 #[derive(Debug, Clone)]
@@ -92,9 +95,9 @@ impl PassOnLayer {
         answer
     }
 
-    /// Passes `request` on to the server `node` at `address`, or answers it from the records if that
-    /// server does not answer. The request has no body.
-    async fn pass_on_or_read(
+    /// Passes `request`, which needs no body, on to the server `node` at `address`, or answers it from
+    /// the records if that server does not answer.
+    async fn pass_on_or_answer(
         &self,
         node: &str,
         address: &str,
@@ -106,7 +109,10 @@ impl PassOnLayer {
         match passed.await {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(error = error.log_text(), "running task shown as stored");
+                tracing::warn!(
+                    error = error.log_text(),
+                    "request answered from the records"
+                );
                 next.run(Request::from_parts(parts, body)).await
             }
         }
@@ -136,17 +142,19 @@ pub(in crate::http) async fn layer(
     next: Next,
 ) -> Result<Response, ApiError> {
     let owner = layer.find_owner(&mut request).await?;
-    let can_read = is_read(&request);
+    let has_records = has_records(&request);
     match owner {
         Some(WorkOwner::Live {
             node,
             address: Some(address),
-        }) if can_read => Ok(layer.pass_on_or_read(&node, &address, request, next).await),
+        }) if has_records => Ok(layer
+            .pass_on_or_answer(&node, &address, request, next)
+            .await),
         Some(WorkOwner::Live {
             node,
             address: Some(address),
         }) => layer.pass_on(&node, &address, request).await,
-        Some(WorkOwner::Lost) if !can_read => Err(ApiError::lost_node()),
+        Some(WorkOwner::Lost) if !has_records => Err(ApiError::lost_node()),
         Some(WorkOwner::Live { address: None, .. } | WorkOwner::Lost) | None => {
             Ok(next.run(request).await)
         }
@@ -162,9 +170,7 @@ fn running_work(request: &Request) -> Option<WorkKind> {
         (&Method::POST, "/v1/responses/{id}/cancel") | (&Method::DELETE, "/v1/responses/{id}") => {
             WorkKind::Response
         }
-        (&Method::POST, "/v1/batches/{id}/cancel" | "/v1/messages/batches/{id}/cancel") => {
-            WorkKind::Batch
-        }
+        (&Method::POST, CANCEL_BATCH | CANCEL_MESSAGE_BATCH) => WorkKind::Batch,
         (&Method::GET, TASK | "/v1/tasks/{id}/events" | "/v1/tasks/{id}/ws")
         | (&Method::DELETE, TASK)
         | (&Method::POST, "/v1/tasks/{id}/interrupt" | "/v1/tasks/{id}/permissions/{request_id}") => {
@@ -174,11 +180,15 @@ fn running_work(request: &Request) -> Option<WorkKind> {
     })
 }
 
-/// Returns true if the records answer `request` too, without what only the server that runs the work
-/// knows, such as the permissions that a task asks for.
-fn is_read(request: &Request) -> bool {
+/// Returns true if any server can answer `request` by the records: it shows a task without what only the
+/// server that runs it knows, or writes that a batch is cancelled, which its server reads.
+fn has_records(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>();
-    *request.method() == Method::GET && route.is_some_and(|route| route.as_str() == TASK)
+    match route.map(MatchedPath::as_str) {
+        Some(TASK) => *request.method() == Method::GET,
+        Some(CANCEL_BATCH | CANCEL_MESSAGE_BATCH) => true,
+        _ => false,
+    }
 }
 
 /// Returns true if the query asks for the events of a response.

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use axum::http::HeaderMap;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::with_keys::with_configured_key;
 use super::*;
@@ -16,18 +15,19 @@ use crate::accounts::ledger::WorkKind;
 use crate::accounts::ledger::WorkOwners;
 use crate::http::NodeLinkDeps;
 use crate::runtime::http_client::HttpClient;
-use crate::storage::store::RedisServer;
+use crate::storage::store::testing::SharedBackend;
 
+const NOW: u64 = 1_795_255_200;
+const HOUR: u64 = 3600;
 const SECRET: &str = "0123456789abcdef";
 const CANCEL: &str = "/v1/responses/resp_1/cancel";
 /// Body of the other server's answer: an error, which has one form for all endpoints.
 const ANSWER: &str = r#"{"error":{"message":"by the other server","type":"invalid_request_error","param":null,"code":"response_not_found"}}"#;
 
-/// Server `b`, and the records of a response that the server `a` runs.
+/// Server `b`, and the records of a response and a batch that the server `a` runs.
 struct TwoNodes {
     b: Router,
     owners_of_a: WorkOwners,
-    _redis: RedisServer,
 }
 
 /// Headers of the requests that have reached the server `a`.
@@ -35,18 +35,27 @@ type PassedHeaders = Arc<Mutex<Vec<HeaderMap>>>;
 
 impl TwoNodes {
     async fn start() -> Self {
-        let redis = RedisServer::start_with(&[]);
-        let owners_of_a = WorkOwners::of(&open_ledger(&redis, "a").await);
-        let owners_of_b = WorkOwners::of(&open_ledger(&redis, "b").await);
+        Self::with_last_sign_of_a(NOW).await
+    }
+
+    /// Starts the servers where the last sign of life of the server `a` was at `seconds`.
+    async fn with_last_sign_of_a(seconds: u64) -> Self {
+        let backend = Arc::new(SharedBackend::default());
+        let store = Store::new(backend as _, TaskTracker::new()).unwrap();
+        let owners_of_a = WorkOwners::of(&open_ledger(&store, "a", seconds).await);
+        let owners_of_b = WorkOwners::of(&open_ledger(&store, "b", NOW).await);
         let keys = Keys::new(["secret-1"]).unwrap();
         let credentials = Credentials {
             authorization: Some("Bearer secret-1"),
             ..Credentials::default()
         };
         let caller = keys.authenticate(&credentials, None).unwrap();
-        let owner = keys.owner_id(&caller);
-        let begun = owners_of_a.begin(WorkKind::Response, &owner, "resp_1");
-        begun.await.unwrap();
+        for (kind, owner, id) in [
+            (WorkKind::Response, keys.owner_id(&caller), "resp_1"),
+            (WorkKind::Batch, caller.project.clone(), "batch_1"),
+        ] {
+            owners_of_a.begin(kind, &owner, id).await.unwrap();
+        }
         let link = NodeLink::new(NodeLinkDeps {
             node: "b".to_owned(),
             config: serde_json::from_value(
@@ -67,7 +76,6 @@ impl TwoNodes {
         Self {
             b: router(with_configured_key(state)),
             owners_of_a,
-            _redis: redis,
         }
     }
 
@@ -97,17 +105,14 @@ impl TwoNodes {
     }
 }
 
-async fn open_ledger(redis: &RedisServer, node: &str) -> Ledger {
+async fn open_ledger(store: &Store, node: &str, seconds: u64) -> Ledger {
     let config = ledger::Config {
         keep_charges_days: 92,
         node: node.to_owned(),
     };
-    let store = redis.store(TaskTracker::new());
-    let opened = Ledger::open(store, Clock::system(), config).await;
-    let ledger = opened.unwrap().ledger;
-    // Renews the lease, on a machine that is slow.
-    ledger.spawn_cleanup(&TaskTracker::new(), CancellationToken::new());
-    ledger
+    let clock = Clock::new(move || seconds);
+    let opened = Ledger::open(store.clone(), clock, config).await;
+    opened.unwrap().ledger
 }
 
 fn cancel(headers: &[(&str, &str)]) -> Request<Body> {
@@ -200,4 +205,17 @@ async fn answer_of_anything_but_the_server_asked_for_is_a_503() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused["code"], "node_unreachable");
     assert_eq!(passed.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn work_of_a_server_that_is_gone_is_told_as_such_unless_the_records_answer() {
+    let nodes = TwoNodes::with_last_sign_of_a(NOW - HOUR).await;
+    let (status, gone) = error(nodes.cancel(&[]).await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(gone["code"], "node_unreachable");
+    let key = [("authorization", "Bearer secret-1")];
+    let cancel_batch = request("POST", "/v1/batches/batch_1/cancel", &key, "");
+    let (status, unknown) = error(send(nodes.b.clone(), cancel_batch).await).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(unknown["code"], "batch_not_found");
 }

@@ -1,9 +1,13 @@
 //! Requests about work that another server runs.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Mutex;
 
 use axum::http::HeaderMap;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::with_keys::with_configured_key;
 use super::*;
@@ -19,6 +23,8 @@ use crate::storage::store::testing::SharedBackend;
 
 const NOW: u64 = 1_795_255_200;
 const HOUR: u64 = 3600;
+/// Longest wait for something that happens at once.
+const MAX_TEST_WAIT: Duration = Duration::from_secs(30);
 const SECRET: &str = "0123456789abcdef";
 const CANCEL: &str = "/v1/responses/resp_1/cancel";
 /// Body of the other server's answer: an error, which has one form for all endpoints.
@@ -91,13 +97,17 @@ impl TwoNodes {
             ];
             (StatusCode::NOT_FOUND, headers, ANSWER)
         };
+        self.serve(Router::new().fallback(answer)).await;
+        passed
+    }
+
+    /// Serves `app` as the server `a`.
+    async fn serve(&self, app: Router) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = Router::new().fallback(answer);
         TaskTracker::new().spawn(async move { axum::serve(listener, app).await });
         let announced = self.owners_of_a.announce(&format!("http://{address}"));
         announced.await.unwrap();
-        passed
     }
 
     async fn cancel(&self, headers: &[(&str, &str)]) -> Response {
@@ -218,4 +228,32 @@ async fn work_of_a_server_that_is_gone_is_told_as_such_unless_the_records_answer
     let (status, unknown) = error(send(nodes.b.clone(), cancel_batch).await).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(unknown["code"], "batch_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_leaves_ends_the_request_at_the_other_server() {
+    let nodes = TwoNodes::start().await;
+    let (guard, ended) = oneshot::channel::<()>();
+    let guard = Arc::new(Mutex::new(Some(guard)));
+    let answer = async move || {
+        let guard = guard.lock().unwrap().take();
+        let begun = stream::once(ready(Ok::<_, Infallible>(": begun\n\n")));
+        let endless = begun.chain(stream::pending()).inspect(move |_| {
+            let _ = &guard;
+        });
+        let headers = [
+            ("x-switchboard-node", "a"),
+            ("content-type", "text/event-stream"),
+        ];
+        (headers, Body::from_stream(endless))
+    };
+    nodes.serve(Router::new().fallback(answer)).await;
+    let key = [("authorization", "Bearer secret-1")];
+    let follow = request("GET", "/v1/responses/resp_1?stream=true", &key, "");
+    let mut events = send(nodes.b.clone(), follow).await.into_body();
+    let first = events.frame().await.unwrap().unwrap();
+    assert_eq!(&first.data_ref().unwrap()[..], b": begun\n\n");
+    drop(events);
+    let ended = timeout(MAX_TEST_WAIT, ended).await;
+    assert!(ended.unwrap().is_err(), "the answer is dropped there");
 }

@@ -2,6 +2,7 @@
 //! Redis.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
@@ -12,12 +13,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::batches::BatchClient;
-use crate::shared_redis::{ADMIN, Redis, TAKE_OVER_TIMEOUT, create_key, send};
+use crate::shared_redis::{Redis, create_key, send};
 use crate::support::{Builder, HttpResponse, ServerProcess, TestServer, eventually, within};
 use crate::tasks;
 use crate::tasks::{TaskClient, tool_directive};
 
+const ADMIN: &str = "made-up-admin-key";
 const SECRET: &str = "made-up-node-secret";
+/// Maximum wait for what follows the end of a lease of half a minute.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(150);
 /// Prompt whose answer stops after two words, and goes on for ever.
 const STALLED: &str = "[[tokens=9 stall_at=2]]";
 

@@ -92,8 +92,8 @@ pub(super) struct LeaseRecord {
     pub(super) ends_at: u64,
 }
 
-/// Address of a server that several share a store with. A record of its own, so that servers of a
-/// version that does not know it read the leases.
+/// Address of a server, where several share a store. A record beside the lease, so that servers of a
+/// version that does not know it still read the leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddressRecord {
     /// Epoch of the start that has the address.

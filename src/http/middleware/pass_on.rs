@@ -180,8 +180,10 @@ fn running_work(request: &Request) -> Option<WorkKind> {
     })
 }
 
-/// Returns true if any server can answer `request` by the records: it shows a task without what only the
-/// server that runs it knows, or writes that a batch is cancelled, which its server reads.
+/// Returns true if any server can answer `request` by the records.
+///
+/// It shows a task without what only the server that runs it knows, or writes that a batch is cancelled,
+/// which its server reads.
 fn has_records(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>();
     match route.map(MatchedPath::as_str) {

@@ -211,8 +211,9 @@ impl NodeLink {
     }
 
     /// Passes a request on to the server `node` at `address`, and returns the answer of that server,
-    /// whose body is passed back as it comes. Cancellation, and dropping the answer, ends the request
-    /// there too.
+    /// whose body is passed back as it comes.
+    ///
+    /// Cancellation, and dropping the answer, ends the request there too.
     ///
     /// # Errors
     /// Fails when that server does not answer.

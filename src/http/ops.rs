@@ -24,6 +24,7 @@ use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
 use crate::telemetry::metrics::PlanWindowLevel;
+use crate::telemetry::metrics::SignInStateLevel;
 
 /// Reports that the process is alive.
 pub(super) async fn health() -> impl IntoResponse {
@@ -126,9 +127,19 @@ fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -
         circuits: readiness.circuits,
         budgets: Vec::new(),
         plan_windows: plan_windows(&readiness.sign_ins),
+        sign_ins: sign_in_states(&readiness.sign_ins),
         is_ready: readiness.problems.is_empty(),
         problems: readiness.problems,
     }
+}
+
+/// Returns the sign-ins, with whether turns can use them.
+fn sign_in_states(sign_ins: &[SignInLevel]) -> Vec<SignInStateLevel> {
+    let states = sign_ins.iter().map(|sign_in| SignInStateLevel {
+        sign_in: sign_in.name.clone(),
+        is_ready: sign_in.problems.is_empty(),
+    });
+    states.collect()
 }
 
 /// Returns the windows of the plans of all sign-ins.

@@ -32,9 +32,30 @@ pub(super) fn account(key: &str, end_user: &str) -> Option<String> {
     (!end_user.is_empty()).then(|| format!("{key}/{end_user}"))
 }
 
-/// Returns the name of the account of the end user of `caller`, counted apart or not.
-pub(super) fn account_of(caller: &Caller) -> Option<String> {
-    account(&caller.name, caller.end_user.as_ref()?.as_str())
+/// Returns the name of the account that counts the end user of `caller` in the month of `day`; `None`
+/// without an end user. Those who are not counted yet, and for whom there is no room, share one.
+pub(super) async fn account_of(
+    store: &Store,
+    caller: &Caller,
+    day: Day,
+) -> Result<Option<String>, Error> {
+    let Some(end_user) = &caller.end_user else {
+        return Ok(None);
+    };
+    let Caller { name, grant, .. } = caller;
+    let month = Span::around(BudgetWindow::Month, day);
+    let own = account(name, end_user.as_str()).unwrap_or_default();
+    let meter = storage_keys::meter(month, BudgetScope::EndUser, &own);
+    let place = storage_keys::end_user_count(month, name);
+    let mut records = store.get_all(vec![meter, place.clone()]).await?.into_iter();
+    let is_counted = records.next().flatten().is_some();
+    let count = records.next().flatten();
+    let count = count.map(|bytes| EndUserCount::decode(&place, &bytes));
+    let number = count.transpose()?.unwrap_or_default().number;
+    if is_counted || number < grant.end_users.max_per_key {
+        return Ok(Some(own));
+    }
+    Ok(account(name, OTHERS))
 }
 
 /// Returns the name under which the end user of `caller` is counted in the month of `day`; empty

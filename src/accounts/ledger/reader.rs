@@ -110,7 +110,7 @@ impl LedgerReader {
     /// # Errors
     /// Fails when the records cannot be read.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<BudgetStatus>, Error> {
-        let end_user = end_users::account_of(caller);
+        let end_user = self.end_user_account(caller).await?;
         let meters = self.capped_meters(caller, end_user.as_deref()).await?;
         let statuses = meters
             .iter()
@@ -146,12 +146,23 @@ impl LedgerReader {
     /// # Errors
     /// [`Error::BudgetExceeded`] if one is used up, or an error of the store.
     pub async fn check_budgets(&self, caller: &Caller) -> Result<(), Error> {
-        let end_user = end_users::account_of(caller);
+        let end_user = self.end_user_account(caller).await?;
         let meters = self.capped_meters(caller, end_user.as_deref()).await?;
         let over = meters
             .iter()
             .find_map(|(account, meter)| account.check(meter, AmountSum::default()));
         over.map_or(Ok(()), |over| Err(Error::BudgetExceeded(over)))
+    }
+
+    /// Returns the account that counts the end user of `caller`, if that has a budget.
+    async fn end_user_account(&self, caller: &Caller) -> Result<Option<String>, Error> {
+        let is_capped = |cap: Cap| cap.tokens.is_some() || cap.money.is_some();
+        let budget = caller.grant.end_users.budget;
+        if !is_capped(budget.daily) && !is_capped(budget.monthly) {
+            return Ok(None);
+        }
+        let today = Day::of(self.clock.now());
+        end_users::account_of(&self.store, caller, today).await
     }
 
     /// Returns the capped budgets of `caller` and of the account `end_user` with what is spent and

@@ -200,11 +200,20 @@ pub fn to_csv(report: &UsageReport) -> String {
     // Cannot fail: memory takes all, and every row has the same number of cells.
     let headings = headings(report).into_iter().chain(SAVING_COLUMNS);
     let _ = writer.write_record(headings);
-    for (row, savings) in rows(report, has_totals).zip(savings) {
+    for (mut row, savings) in rows(report, has_totals).zip(savings) {
+        guard_formula(&mut row[0]);
         let _ = writer.write_record(row.into_iter().chain(savings));
     }
     let text = writer.into_inner().unwrap_or_default();
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// Puts an apostrophe before a name that a spreadsheet would run as a formula. Clients choose the ids
+/// of their end users.
+fn guard_formula(cell: &mut String) {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        cell.insert(0, '\'');
+    }
 }
 
 /// Renders a report as a table for a terminal, with the totals and the savings below.

@@ -138,7 +138,7 @@ type SharedRuns<E> = HashMap<SharedRunKey, Weak<SharedRun<E>>>;
 struct SharedRunKey {
     turn: CacheKey,
     in_background: bool,
-    /// Distinguishes runs in which other models may answer.
+    /// Distinguishes runs in which other models or sign-ins may answer.
     variant: u64,
 }
 
@@ -268,7 +268,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
     }
 
     /// Looks up `turn` as [`lookup`](Self::lookup) does. Only running answers of the same `variant` are
-    /// joined: the models that may answer in place of the turn's are part of it.
+    /// joined: it stands for the models that may answer in place of the turn's, and for the sign-ins.
     pub fn lookup_variant(
         &self,
         project: &str,

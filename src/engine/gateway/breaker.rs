@@ -57,11 +57,10 @@ impl Breaker {
     }
 
     fn build(most_failures: u32, has_others: bool) -> Self {
-        let sign_in = Circuit::new(most_failures);
         Self(Arc::new(BreakerInner {
             max_failures: most_failures,
             has_others,
-            sign_in,
+            sign_in: new_circuit(most_failures, has_others),
             models: Mutex::default(),
         }))
     }
@@ -122,8 +121,18 @@ impl Breaker {
         }
         models
             .entry(model.to_owned())
-            .or_insert_with(|| Circuit::new(self.0.max_failures))
+            .or_insert_with(|| new_circuit(self.0.max_failures, self.0.has_others))
             .clone()
+    }
+}
+
+/// Creates the circuit of a sign-in or of one of its models. Beside others it waits until the end of a
+/// limit, because nobody waits with it.
+fn new_circuit(max_failures: u32, has_others: bool) -> Circuit {
+    if has_others {
+        Circuit::with_requested_waits(max_failures)
+    } else {
+        Circuit::new(max_failures)
     }
 }
 

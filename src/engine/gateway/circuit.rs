@@ -23,6 +23,9 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Maximum wait at upstream's request. A limit may be announced for days, but also be lifted
 /// earlier. `Retry-After` carries the full time.
 const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
+/// Maximum wait at upstream's request where another sign-in serves the turns meanwhile: more than the
+/// week of a plan's longest window.
+const LONGEST_LIMIT: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// Maximum number of turns that probe together: at least as many as the largest request has.
 const MAX_PROBES: u32 = 16;
@@ -35,6 +38,8 @@ pub(super) struct Circuit(Arc<CircuitInner>);
 struct CircuitInner {
     /// Number of consecutive failures that opens the circuit; 0 for never.
     max_failures: u32,
+    /// Maximum wait at upstream's request.
+    max_requested_wait: Duration,
     state: Mutex<CircuitState>,
 }
 
@@ -73,8 +78,18 @@ impl Circuit {
     /// Creates a closed circuit that opens after `most_failures` consecutive failures; with 0 it never
     /// opens.
     pub(super) fn new(most_failures: u32) -> Self {
+        Self::build(most_failures, MAX_REQUESTED_WAIT)
+    }
+
+    /// Creates a closed circuit as [`new`](Self::new) does, which waits for as long as upstream asks.
+    pub(super) fn with_requested_waits(most_failures: u32) -> Self {
+        Self::build(most_failures, LONGEST_LIMIT)
+    }
+
+    fn build(most_failures: u32, max_requested_wait: Duration) -> Self {
         Self(Arc::new(CircuitInner {
             max_failures: most_failures,
+            max_requested_wait,
             state: Mutex::new(CircuitState::Closed(0)),
         }))
     }
@@ -174,6 +189,8 @@ impl CircuitPass {
     fn fail(mut self, failure: &Failure, most_failures: u32) {
         // Disarms the drop guard.
         let is_probe = std::mem::take(&mut self.is_probe);
+        let longest_wait = self.circuit.0.max_requested_wait;
+        let open = |failures, wait| Outage::new(failure, failures, wait, longest_wait);
         let mut state = self.circuit.state();
         match &*state {
             CircuitState::Closed(failures)
@@ -182,18 +199,15 @@ impl CircuitPass {
                 *state = CircuitState::Closed(failures.saturating_add(1));
             }
             CircuitState::Closed(_) => {
-                let outage = Outage::new(failure, most_failures, MIN_WAIT);
+                let outage = open(most_failures, MIN_WAIT);
                 let wait_ms = outage.wait.as_millis();
                 tracing::warn!(error = %failure, failures = most_failures, wait_ms, "circuit breaker opened");
                 *state = CircuitState::Open(outage);
             }
             CircuitState::Probing(outage, _) if is_probe => {
                 let wait = (outage.wait * 2).min(MAX_WAIT);
-                *state = CircuitState::Open(Outage::new(
-                    failure,
-                    outage.failures.saturating_add(1),
-                    wait,
-                ));
+                let failures = outage.failures.saturating_add(1);
+                *state = CircuitState::Open(open(failures, wait));
             }
             // An earlier turn, admitted before the circuit opened: no new information.
             CircuitState::Open(_) | CircuitState::Probing(..) => {}
@@ -220,10 +234,10 @@ impl Drop for CircuitPass {
 }
 
 impl Outage {
-    fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
+    fn new(failure: &Failure, failures: u32, wait: Duration, longest_wait: Duration) -> Self {
         let now = Instant::now();
         let requested_wait = failure.retry_after.unwrap_or_default();
-        let next_try = now + wait.max(requested_wait.min(MAX_REQUESTED_WAIT));
+        let next_try = now + wait.max(requested_wait.min(longest_wait));
         let named = now.checked_add(requested_wait).unwrap_or(next_try);
         Self {
             failure: failure.clone(),

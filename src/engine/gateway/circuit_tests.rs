@@ -148,6 +148,22 @@ async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn circuit_beside_others_waits_for_the_time_that_upstream_names() {
+    const DAYS: u32 = 3 * 24 * 3600;
+    let circuit = Circuit::with_requested_waits(1);
+    let limited = Failure {
+        retry_after: Some(SECOND * DAYS),
+        ..failure(FailureKind::RateLimited)
+    };
+    circuit.admit().unwrap().failed(&limited);
+    advance(SECOND * (DAYS - 1)).await;
+    assert_eq!(wait(&circuit), Some(1));
+    advance(SECOND).await;
+    let _probe = circuit.admit().expect("the limit has ended");
+    assert!(circuit.admit().is_err(), "one turn probes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn earlier_turns_can_close_but_not_reopen_the_circuit() {
     let circuit = Circuit::new(1);
     let early = circuit.admit().unwrap();

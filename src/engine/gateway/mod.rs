@@ -340,6 +340,12 @@ pub trait Turns: Send + Sync {
     /// Lists the models: ids, the CLI's aliases, configured names.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
 
+    /// Returns what tells callers with different sign-ins apart: equal numbers have the same ones, and 0
+    /// has all of them.
+    fn sign_in_variant(&self, _: &Caller) -> u64 {
+        0
+    }
+
     /// Reports the readiness to serve turns.
     fn readiness(&self) -> Readiness;
 }

@@ -338,6 +338,10 @@ where
         Box::pin(self.list())
     }
 
+    fn sign_in_variant(&self, caller: &Caller) -> u64 {
+        self.sign_ins.variant_for(caller)
+    }
+
     fn readiness(&self) -> Readiness {
         self.sign_ins.readiness()
     }

@@ -122,7 +122,9 @@ impl IdempotencyLayer {
         match value.to_str() {
             Ok(key) if is_valid && values.next().is_none() => {
                 let owner = self.keys.owner_id(caller);
-                Ok(Some(ClaimKey::new(owner, request.uri().path(), key)))
+                let end_user = caller.end_user.as_ref();
+                let path = request.uri().path();
+                Ok(Some(ClaimKey::new(owner, end_user, path, key)))
             }
             _ => Err(invalid_key()),
         }

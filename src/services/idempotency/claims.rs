@@ -16,6 +16,7 @@ use super::record::BodyDigest;
 use super::record::ClaimRecord;
 use super::record::ClaimState;
 use super::record::hexadecimal;
+use crate::domain::EndUser;
 use crate::storage::store::Error;
 use crate::storage::store::RecordWithParts;
 use crate::storage::store::Store;
@@ -82,12 +83,19 @@ pub enum FoundClaim {
 }
 
 impl ClaimKey {
-    /// Creates the key of `owner` for requests to `path` with the header value `key`.
-    pub fn new(owner: String, path: &str, key: &str) -> Self {
+    /// Creates the key of `owner` for requests to `path` with the header value `key`, which different
+    /// end users of the owner may use for different requests.
+    pub fn new(owner: String, end_user: Option<&EndUser>, path: &str, key: &str) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(path.as_bytes());
         hasher.update([0]);
         hasher.update(key.as_bytes());
+        // Last and with its own separator: a key has no zero byte, so no two requests are mixed up, and
+        // keys without an end user are those of earlier versions.
+        if let Some(end_user) = end_user {
+            hasher.update([0]);
+            hasher.update(end_user.as_str().as_bytes());
+        }
         Self {
             owner,
             id: hexadecimal(&hasher.finalize()),

@@ -6,6 +6,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::domain::ClaimedKey as _;
 use crate::domain::ClaimedWork;
+use crate::domain::EndUser;
 use crate::storage::store::Store;
 
 fn store() -> Store {
@@ -13,7 +14,7 @@ fn store() -> Store {
 }
 
 fn key() -> ClaimKey {
-    ClaimKey::new("owner".to_owned(), "/v1/messages", "key-1")
+    ClaimKey::new("owner".to_owned(), None, "/v1/messages", "key-1")
 }
 
 async fn look_up(store: &Store) -> FoundClaim {
@@ -122,10 +123,14 @@ async fn stored_answer_is_found_by_its_owner_path_and_key_alone() {
         ("owner", "/v1/responses", "key-1"),
         ("owner", "/v1/messages", "key-2"),
     ] {
-        let other = ClaimKey::new(owner.to_owned(), path, key);
+        let other = ClaimKey::new(owner.to_owned(), None, path, key);
         let found = claims.look_up(&other, "req_2").await.unwrap();
         assert!(matches!(found, FoundClaim::Free(_)), "{owner} {path} {key}");
     }
+    let ann = EndUser::new("ann");
+    let of_ann = ClaimKey::new("owner".to_owned(), ann.as_ref(), "/v1/messages", "key-1");
+    let found = claims.look_up(&of_ann, "req_2").await.unwrap();
+    assert!(matches!(found, FoundClaim::Free(_)), "another end user");
 }
 
 #[tokio::test]

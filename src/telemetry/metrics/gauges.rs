@@ -14,6 +14,7 @@ use super::snapshot::BudgetLevel;
 use super::snapshot::CircuitLevel;
 use super::snapshot::MetricsSnapshot;
 use super::snapshot::PlanWindowLevel;
+use super::snapshot::SignInStateLevel;
 
 /// Label value of the circuit that all models share.
 const ALL_MODELS: &str = "all";
@@ -41,6 +42,7 @@ pub(super) struct ScrapeGauges {
     budgets: Family<BudgetLabels, DollarGauge>,
     plan_use: Family<PlanWindowLabels, RatioGauge>,
     plan_resets: Family<PlanWindowLabels, Gauge>,
+    sign_in_ready: Family<SignInLabel, Gauge>,
     ready: Gauge,
 }
 
@@ -60,6 +62,11 @@ struct BudgetLabels {
 struct PlanWindowLabels {
     sign_in: String,
     window: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignInLabel {
+    sign_in: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,6 +98,7 @@ impl ScrapeGauges {
             budgets: Family::default(),
             plan_use: Family::default(),
             plan_resets: Family::default(),
+            sign_in_ready: Family::default(),
             ready: Gauge::default(),
         };
         gauges.register_counters(registry);
@@ -197,6 +205,11 @@ impl ScrapeGauges {
             "End of a window of a sign-in's plan, in seconds of Unix time",
             self.plan_resets.clone(),
         );
+        registry.register(
+            "sign_in_ready",
+            "Whether turns can use a sign-in: 1 if so, 0 if not",
+            self.sign_in_ready.clone(),
+        );
     }
 
     /// Sets all gauges to the values of `snapshot`.
@@ -229,6 +242,15 @@ impl ScrapeGauges {
         self.set_circuits(&snapshot.circuits);
         self.set_budgets(&snapshot.budgets);
         self.set_plan_windows(&snapshot.plan_windows);
+        self.set_sign_ins(&snapshot.sign_ins);
+    }
+
+    fn set_sign_ins(&self, sign_ins: &[SignInStateLevel]) {
+        for SignInStateLevel { sign_in, is_ready } in sign_ins {
+            let sign_in = sign_in.clone();
+            let gauge = self.sign_in_ready.get_or_create(&SignInLabel { sign_in });
+            gauge.set(i64::from(*is_ready));
+        }
     }
 
     /// Sets the use of `windows`; one that has ended is no longer shown.

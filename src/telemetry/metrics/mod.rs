@@ -80,6 +80,7 @@ pub use snapshot::BudgetLevel;
 pub use snapshot::CircuitLevel;
 pub use snapshot::MetricsSnapshot;
 pub use snapshot::PlanWindowLevel;
+pub use snapshot::SignInStateLevel;
 pub use spans::SpanEnd;
 pub use spans::SpanMetrics;
 pub use spending::ChargedUsage;

@@ -39,6 +39,8 @@ pub struct MetricsSnapshot {
     pub budgets: Vec<BudgetLevel>,
     /// Windows of the sign-ins' plans.
     pub plan_windows: Vec<PlanWindowLevel>,
+    /// Sign-ins, and whether turns can use them now.
+    pub sign_ins: Vec<SignInStateLevel>,
     /// True if requests can be served.
     pub is_ready: bool,
     /// Reasons why requests cannot be served, with advice for an operator; empty when ready.
@@ -65,6 +67,15 @@ pub struct BudgetLevel {
     pub window: &'static str,
     /// Cap minus what is spent and held, in dollars; below zero if more was spent.
     pub remaining: f64,
+}
+
+/// Whether turns can use a sign-in now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInStateLevel {
+    /// Name of the sign-in.
+    pub sign_in: String,
+    /// False while its breaker is open, or its workers do not start.
+    pub is_ready: bool,
 }
 
 /// Use of one window of a sign-in's plan.

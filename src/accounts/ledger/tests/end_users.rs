@@ -69,6 +69,21 @@ async fn usage_of_end_users_is_counted_apart_and_adds_up_to_the_total() {
 }
 
 #[tokio::test]
+async fn end_user_in_csv_is_no_formula() {
+    let test_ledger = TestLedger::in_memory().await;
+    spend(&test_ledger.ledger, &for_end_user("=1+1", 1000, 10), "1", 10).await;
+    let query = UsageQuery {
+        project: None,
+        key: None,
+        period: UsagePeriod::Month,
+        group_by: Some(GroupBy::EndUser),
+    };
+    let report = test_ledger.ledger.reader().usage(&query).await.unwrap();
+    let csv = to_csv(&report);
+    assert!(csv.contains("\r\n'=1+1,1,"), "{csv}");
+}
+
+#[tokio::test]
 async fn budget_of_an_end_user_is_exact_when_many_requests_come_at_once() {
     for mut test_ledger in TestLedger::all().await {
         let ann = for_end_user("ann", 50, 10);
@@ -129,6 +144,10 @@ async fn end_users_beyond_the_bound_share_one_account() {
         let eve = for_end_user("eve", 60, 2);
         let held = ledger.hold(&eve, amount(50, 0), "6").await;
         assert!(matches!(held, Err(Error::BudgetExceeded(_))));
+        // A reader sees the budget that counts for them.
+        let used = async |caller: &Caller| ledger.reader().budgets(caller).await.unwrap()[0].used;
+        assert_eq!(used(&eve).await.tokens, 20);
+        assert_eq!(used(&for_end_user("bob", 60, 2)).await.tokens, 10);
         // A new month has room for others.
         test_ledger.pass(31 * DAY);
         spend(ledger, &eve, "7", 10).await;

@@ -321,12 +321,14 @@ impl PendingTurn {
             in_background,
             ..
         } = &self.caller;
+        // A caller never follows a run on a sign-in that it may not use.
+        let variant = self.plan.variant() ^ self.gateway.sign_in_variant(&self.caller);
         self.admission.cache.lookup_variant(
             project,
             &self.turn,
             *cache_control,
             *in_background,
-            self.plan.variant(),
+            variant,
         )
     }
 

@@ -11,6 +11,9 @@ mod serving_sign_in;
 mod sign_in_pool;
 mod worker_source;
 
+use std::hash::DefaultHasher;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use crate::domain::Caller;
@@ -90,6 +93,24 @@ impl<L: Launcher> SignIns<L> {
             return Err(Error::NotSignedIn(message.to_owned()));
         }
         Ok(allowed)
+    }
+
+    /// Returns a hash of the names of the sign-ins that `caller` may use; 0 if these are all.
+    pub(super) fn variant_for(&self, caller: &Caller) -> u64 {
+        let Ok(pools) = self.all() else {
+            return 0;
+        };
+        if pools.iter().all(|pool| pool.usage.is_for_caller(caller)) {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        for pool in pools {
+            if pool.usage.is_for_caller(caller) {
+                pool.facts.name.hash(&mut hasher);
+            }
+        }
+        // Zero stands for all.
+        hasher.finish().max(1)
     }
 
     /// Returns the sign-ins of `allowed` that serve `model`, in the same order.

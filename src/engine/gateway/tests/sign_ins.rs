@@ -198,14 +198,15 @@ async fn turn_is_not_moved_for_its_own_fault_or_after_its_answer_has_begun() {
 #[tokio::test(start_paused = true)]
 async fn limited_sign_in_is_not_asked_until_its_window_begins_again() {
     let fixture = SignInsFixture::in_order();
-    fixture.script(0, [Err(failed(FailureKind::RateLimited, 250))]);
+    fixture.script(0, [Err(failed(FailureKind::RateLimited, 25_000))]);
     for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(400)).await;
         fixture.script(1, answered());
         assert_eq!(fixture.run().await.as_deref(), Ok("second"));
     }
     assert_eq!(fixture.served(0), 1, "the limit is known after one turn");
     assert!(fixture.gateway.readiness().problems.is_empty());
-    tokio::time::advance(Duration::from_secs(251)).await;
+    tokio::time::advance(Duration::from_secs(25_001)).await;
     fixture.script(0, answered());
     assert_eq!(fixture.run().await.as_deref(), Ok("first"));
     fixture.end().await;
@@ -294,6 +295,10 @@ async fn key_uses_the_sign_ins_that_it_is_bound_to() {
     );
     fixture.script(1, answered());
     let other = Caller::named("other");
+    // Requests of the two are not answered together.
+    let variant = |caller: &Caller| fixture.gateway.sign_in_variant(caller);
+    assert_eq!(variant(&other), 0, "all sign-ins");
+    assert_ne!(variant(&caller()), 0);
     let running = fixture.gateway.run(other, turn("haiku")).await.unwrap();
     assert_eq!(answer(running).await.as_deref(), Ok("second"));
     fixture.end().await;

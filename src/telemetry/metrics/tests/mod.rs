@@ -110,6 +110,10 @@ fn filled() -> (Metrics, MetricsSnapshot) {
             used_ratio: 0.9,
             resets_at: 1_795_252_704,
         }],
+        sign_ins: vec![SignInStateLevel {
+            sign_in: "default".to_owned(),
+            is_ready: true,
+        }],
         is_ready: true,
         ..MetricsSnapshot::default()
     };
@@ -135,6 +139,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_workers{state="busy"} 2"#,
             r#"switchboard_tasks{state="running"} 1"#,
             "switchboard_ready 1",
+            r#"switchboard_sign_in_ready{sign_in="default"} 1"#,
             r#"switchboard_plan_window_used_ratio{sign_in="default",window="five_hour"} 0.9"#,
             r#"switchboard_plan_window_reset_timestamp{sign_in="default",window="five_hour"} 1795252704"#,
             r#"switchboard_http_requests_total{route="/v1/models",method="GET",status="404"} 1"#,

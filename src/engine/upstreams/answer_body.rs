@@ -12,6 +12,9 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
+use super::answer_memory::HeldAnswerMemory;
+use super::answer_memory::HeldAnswerShare;
+use super::answer_memory::OutOfAnswerMemory;
 use super::failure;
 use crate::domain::Failure;
 use crate::runtime::http_client::HttpClientError;
@@ -34,6 +37,8 @@ pub(super) struct AnswerBounds {
     pub(super) timeout: Duration,
     pub(super) silence: Duration,
     pub(super) max_bytes: u64,
+    /// Memory for answers that are read to their end.
+    pub(super) memory: HeldAnswerMemory,
 }
 
 impl AnswerBody {
@@ -64,6 +69,7 @@ impl AnswerBody {
             timeout,
             silence,
             max_bytes,
+            memory: _,
         } = &self.bounds;
         loop {
             let quiet_until = Instant::now() + *silence;
@@ -95,24 +101,38 @@ impl AnswerBody {
         }
     }
 
-    /// Reads the body to its end.
+    /// Reads the body to its end. Its memory is given back when the last clone is dropped.
     ///
     /// # Errors
-    /// Fails when the answer breaks off, takes too long or is too large.
+    /// Fails when the answer breaks off, takes too long or is too large, or other answers take all the
+    /// memory.
     pub async fn collect(mut self) -> Result<Bytes, Failure> {
+        let mut share = self.bounds.memory.share();
+        // An answer that tells its size takes its memory at once, so it never waits with a part of it.
+        let told = hyper::body::Body::size_hint(&self.body).lower();
+        self.take_memory(&mut share, told).await?;
         let Some(first) = self.next().await? else {
             return Ok(Bytes::new());
         };
+        self.take_memory(&mut share, self.bytes).await?;
         let Some(second) = self.next().await? else {
-            return Ok(first);
+            return Ok(share.keep_for(first));
         };
         let mut whole = BytesMut::with_capacity(first.len() + second.len());
         whole.extend_from_slice(&first);
-        whole.extend_from_slice(&second);
-        while let Some(piece) = self.next().await? {
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            self.take_memory(&mut share, self.bytes).await?;
             whole.extend_from_slice(&piece);
+            next = self.next().await?;
         }
-        Ok(whole.freeze())
+        Ok(share.keep_for(whole.freeze()))
+    }
+
+    async fn take_memory(&self, share: &mut HeldAnswerShare, bytes: u64) -> Result<(), Failure> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let taken = share.grow_to(bytes).await;
+        taken.map_err(|OutOfAnswerMemory| failure::out_of_memory(&self.bounds.name))
     }
 
     /// Returns the pieces as a stream, which ends with the first error.

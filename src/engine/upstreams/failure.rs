@@ -165,6 +165,17 @@ pub(super) fn too_large(name: &str, limit: u64) -> Failure {
     failure(FailureKind::Upstream, message)
 }
 
+/// Returns the failure of an answer for which there is no memory.
+pub(super) fn out_of_memory(name: &str) -> Failure {
+    let message = format!(
+        "Other answers take all the memory for those of upstreams, such as `{name}`, on this server. Try again later."
+    );
+    Failure {
+        retry_after: Some(Duration::from_secs(1)),
+        ..failure(FailureKind::Overloaded, message)
+    }
+}
+
 /// Returns the failure of an answer that ended too early, or is not what it should be.
 pub fn broken_answer(name: &str, what: &str) -> Failure {
     let message = format!("The upstream `{name}` of this server {what}. Try again.");

@@ -7,9 +7,11 @@
 //! - [`request`], [`form`]: what is read of a request before it is passed on; the rest is not
 //!   looked at. [`members`]: names that servers might read in two ways.
 //! - [`upstream`]: one call. [`answer_body`]: its answer, bounded in size, time and silence.
+//!   [`answer_memory`]: the bound over all answers that are held whole.
 //! - [`usage`], [`price`]: what an answer reports that it has used, and what that costs.
 
 mod answer_body;
+mod answer_memory;
 mod config;
 mod endpoint;
 mod failure;

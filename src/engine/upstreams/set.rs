@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::answer_memory::HeldAnswerMemory;
 use super::config::Config;
 use super::config::UpstreamRefusal;
 use super::endpoint::EndpointGroup;
@@ -47,10 +48,12 @@ impl Upstreams {
         tracker: &TaskTracker,
     ) -> Result<Self, UpstreamRefusal> {
         let mut this = Self::default();
+        let sizes = config.0.values().map(|settings| settings.max_answer_bytes);
+        let memory = HeldAnswerMemory::new(sizes.max().unwrap_or_default());
         for (name, settings) in &config.0 {
             let client = HttpClient::new(tracker.clone(), MAX_IDLE_CONNECTIONS);
             let key = keys.get(name).map(String::as_str);
-            let upstream = Upstream::new(name, settings.clone(), key, client);
+            let upstream = Upstream::new(name, settings.clone(), key, (client, memory.clone()));
             let upstream = upstream.ok_or_else(|| UpstreamRefusal {
                 upstream: name.clone(),
                 message: "the key has characters that no header can have".to_owned(),

@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 
 use super::answer_body::AnswerBody;
 use super::answer_body::AnswerBounds;
+use super::answer_memory::HeldAnswerMemory;
 use super::config::UpstreamConfig;
 use super::endpoint::AnswerForm;
 use super::failure;
@@ -38,6 +39,8 @@ pub struct Upstream {
     config: UpstreamConfig,
     key: Option<UpstreamKey>,
     client: HttpClient,
+    /// Memory that all upstreams share.
+    memory: HeldAnswerMemory,
 }
 
 /// Key as it is sent, and as it is kept out of messages.
@@ -56,13 +59,13 @@ pub struct UpstreamAnswer {
 }
 
 impl Upstream {
-    /// Creates the upstream `name` that is called with `key` through `client`. Returns `None` if
-    /// the key cannot be sent in a header.
+    /// Creates the upstream `name` that is called with `key` through `client`, and whose whole answers
+    /// take `memory`. Returns `None` if the key cannot be sent in a header.
     pub(super) fn new(
         name: &str,
         config: UpstreamConfig,
         key: Option<&str>,
-        client: HttpClient,
+        (client, memory): (HttpClient, HeldAnswerMemory),
     ) -> Option<Self> {
         let key = match key {
             None => None,
@@ -78,6 +81,7 @@ impl Upstream {
             config,
             key,
             client,
+            memory,
         })
     }
 
@@ -99,6 +103,7 @@ impl Upstream {
             timeout: self.config.timeout,
             silence: self.config.silence,
             max_bytes: self.config.max_answer_bytes,
+            memory: self.memory.clone(),
         };
         let accepted = match request.form {
             AnswerForm::Json => "application/json",

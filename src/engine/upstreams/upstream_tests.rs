@@ -16,7 +16,10 @@ fn upstream(server: &ScriptedUpstream, settings: &str) -> Upstream {
         server.base_url()
     );
     let config: UpstreamConfig = toml::from_str(&text).unwrap();
-    let client = HttpClient::new(TaskTracker::new(), 0);
+    let client = (
+        HttpClient::new(TaskTracker::new(), 0),
+        HeldAnswerMemory::new(0),
+    );
     Upstream::new("other", config, Some("sk-upstream"), client).unwrap()
 }
 
@@ -185,7 +188,10 @@ async fn upstream_that_is_not_there_cannot_be_reached_and_costs_nothing() {
     let text = format!(
         "base_url = \"http://{address}\"\nendpoints = [\"embeddings\"]\nmodels = {{ \"m\" = \"free\" }}\n"
     );
-    let client = HttpClient::new(TaskTracker::new(), 0);
+    let client = (
+        HttpClient::new(TaskTracker::new(), 0),
+        HeldAnswerMemory::new(0),
+    );
     let upstream = Upstream::new("other", toml::from_str(&text).unwrap(), None, client).unwrap();
     let failed = upstream.call(&request(AnswerForm::Json)).await.unwrap_err();
     assert!(

@@ -59,6 +59,25 @@ impl AnswerMemoryShare {
         is_taken
     }
 
+    /// Adds the `bytes` of a stored answer to an empty share. One that was kept under larger limits fits
+    /// if it is the only answer.
+    pub(super) fn grow_for_stored(&mut self, bytes: usize) -> bool {
+        let AnswerMemory {
+            used_bytes,
+            max_bytes,
+            ..
+        } = &self.memory;
+        let has_room = |used: usize| {
+            let all = used.checked_add(bytes)?;
+            (used == 0 || all <= *max_bytes).then_some(all)
+        };
+        let is_taken = used_bytes.fetch_update(Relaxed, Relaxed, has_room).is_ok();
+        if is_taken {
+            self.bytes += bytes;
+        }
+        is_taken
+    }
+
     /// Gives the whole share back.
     pub(super) fn clear(&mut self) {
         self.memory.used_bytes.fetch_sub(self.bytes, Relaxed);
@@ -93,5 +112,9 @@ mod tests {
         assert!(second.grow(1) && first.grow(9) && !first.grow(1));
         drop(first);
         assert!(second.grow(4));
+        let mut stored = memory.share();
+        assert!(!stored.grow_for_stored(20), "another answer takes memory");
+        drop(second);
+        assert!(stored.grow_for_stored(20));
     }
 }

@@ -109,7 +109,7 @@ impl SharedAnswer {
         head: SharedHead,
         content: Bytes,
     ) -> Option<AnswerReader> {
-        if !self.lock().memory.grow(content.len()) {
+        if !self.lock().memory.grow_for_stored(content.len()) {
             return None;
         }
         let reader = self.fill(|state| {

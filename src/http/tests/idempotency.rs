@@ -164,6 +164,25 @@ async fn refused_request_leaves_its_key_free() {
 }
 
 #[tokio::test]
+async fn batch_of_failed_requests_leaves_its_key_free() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let turns = ScriptedTurns::new(move |_, _| match count.fetch_add(1, Relaxed) {
+        0 => Err(overloaded()),
+        _ => Ok(play(greeting_steps())),
+    });
+    let router = router(state(turns));
+    let fields = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}]});
+    for expected in ["failed", "completed"] {
+        let batch = request("POST", "/v1/batch", &[(KEY, "k")], fields.to_string());
+        let answer = send(router.clone(), batch).await;
+        let answer: Value = serde_json::from_str(&body(answer).await).unwrap();
+        assert_eq!(answer["results"][0]["status"], expected);
+    }
+    assert_eq!(runs.load(Relaxed), 2);
+}
+
+#[tokio::test]
 async fn charged_error_is_repeated_and_not_to_be_retried() {
     let (turns, runs) = charged(vec![started(), Step::Fail(overloaded())]);
     let router = router(state(turns));

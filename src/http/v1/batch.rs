@@ -22,6 +22,7 @@ use crate::http::error::ApiError;
 use crate::http::error::client_error;
 use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
+use crate::http::idempotency::EveryPartFailed;
 use crate::http::shutdown::DrainExpired;
 use crate::http::state::ApiServices;
 use crate::services::answers::Answers;
@@ -57,6 +58,12 @@ pub(in crate::http) async fn answer_requests(
         .ok_or_else(ApiError::shutting_down)?;
     let mut response = json(inline_batch::response_body(&outcomes));
     describe(&mut response, &TurnInfo::default(), &request.remarks);
+    let is_failed =
+        |outcome: &InlineBatchOutcome| matches!(outcome, InlineBatchOutcome::Failed { .. });
+    if outcomes.iter().all(is_failed) {
+        // A retry with the same idempotency key runs the requests anew.
+        response.extensions_mut().insert(EveryPartFailed);
+    }
     Ok(response)
 }
 

@@ -82,6 +82,7 @@ mod shared_files;
 mod shared_cache;
 mod shared_redis;
 mod shutdown;
+mod sign_in_faults;
 mod sign_ins;
 mod signals;
 mod slow_clients;

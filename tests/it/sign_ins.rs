@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{Builder, TestServer, serve};
 
-const REQUESTS: usize = 120;
+const REQUESTS: usize = 60;
 const CONCURRENCY: usize = 6;
 
 /// Builder of a server whose second sign-in calls `second_url`; both have the same place in the
@@ -77,7 +77,7 @@ async fn sign_ins_share_conversations_and_nothing_else() {
     let answered = |name: &str| names.iter().filter(|answered| *answered == name).count();
     assert_eq!(by_first.len(), answered("first"));
     assert_eq!(by_second.len(), answered("second"));
-    assert!(by_first.len() >= 20 && by_second.len() >= 20, "{names:?}");
+    assert!(by_first.len() >= 10 && by_second.len() >= 10, "{names:?}");
     for (requests, key) in [
         (&by_first, "sk-ant-made-up-first"),
         (&by_second, "sk-ant-made-up-second"),

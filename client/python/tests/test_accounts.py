@@ -110,6 +110,8 @@ def test_admin_sees_the_state_of_the_server(client: Switchboard) -> None:
     status = client.admin.get_status()
     assert status.ready and status.workers.max > 0
     assert isinstance(status.cost_usd, Decimal)
+    (sign_in,) = client.admin.list_sign_ins().data
+    assert (sign_in.name, sign_in.ready, sign_in.breaker[0].state) == ("default", True, "closed")
     link = client.admin.create_dashboard_link(read_only=True)
     assert link.read_only and "/dashboard/#" in link.url and link.url not in repr(link)
 
@@ -125,5 +127,6 @@ async def test_async_accounts_and_admin(async_client: AsyncSwitchboard) -> None:
     assert await async_client.get_budget() == []
     assert (await async_client.route("Hi")).recommended_model == "haiku"
     assert (await async_client.admin.get_status()).ready
+    assert len((await async_client.admin.list_sign_ins()).data) == 1
     made = await async_client.admin.keys.create("async")
     assert (await async_client.admin.keys.revoke(made.id)).revoked_at is not None

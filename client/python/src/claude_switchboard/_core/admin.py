@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus
+from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus, SignIn
 from ..models.base import Deleted, Page
 from ..models.usage import Usage
 from .accounts import GroupBy, Period
@@ -22,6 +22,11 @@ PROJECTS_PATH = "/admin/projects"
 def status_call() -> Call[ServerStatus]:
     """Call for the state of the server."""
     return get_call(ServerStatus, "/admin/status", is_admin=True)
+
+
+def sign_ins_call() -> Call[Page[SignIn]]:
+    """Call for the sign-ins of the server."""
+    return get_call(Page[SignIn], "/admin/sign-ins", is_admin=True)
 
 
 def all_usage_call(period: Period, group_by: GroupBy | None, project_id: str | None, key_id: str | None) -> Call[Usage]:

@@ -19,9 +19,10 @@ from .._core.admin import (
     projects_call,
     revoke_call,
     rotate_call,
+    sign_ins_call,
     status_call,
 )
-from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus
+from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus, SignIn
 from ..models.base import Deleted, Page
 from ..models.usage import Usage
 from .transport import AsyncTransport
@@ -107,6 +108,10 @@ class AsyncAdmin:
     async def get_status(self) -> ServerStatus:
         """State of the server: workers, what waits and runs, usage of today."""
         return await self._transport.send(status_call())
+
+    async def list_sign_ins(self) -> Page[SignIn]:
+        """Sign-ins of the server to Claude, and what is left of their plans."""
+        return await self._transport.send(sign_ins_call())
 
     async def get_usage(
         self,

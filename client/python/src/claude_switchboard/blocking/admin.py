@@ -19,9 +19,10 @@ from .._core.admin import (
     projects_call,
     revoke_call,
     rotate_call,
+    sign_ins_call,
     status_call,
 )
-from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus
+from ..models.admin import ApiKey, DashboardLink, Project, ServerStatus, SignIn
 from ..models.base import Deleted, Page
 from ..models.usage import Usage
 from .transport import Transport
@@ -116,6 +117,14 @@ class Admin:
         0
         """
         return self._transport.send(status_call())
+
+    def list_sign_ins(self) -> Page[SignIn]:
+        """Sign-ins of the server to Claude, and what is left of their plans.
+
+        >>> client.admin.list_sign_ins().data[0].ready
+        True
+        """
+        return self._transport.send(sign_ins_call())
 
     def get_usage(
         self,

@@ -95,6 +95,36 @@ class ServerStatus(Record):
     today: Today = Today()
 
 
+class Circuit(Record):
+    """Circuit of a circuit breaker; `model` is None for the one that all models share."""
+
+    model: str | None = None
+    state: str
+
+
+class PlanWindow(Record):
+    """Window of a plan, as Anthropic last told it."""
+
+    window: str
+    used_percent: int
+    left_percent: int
+    resets_at: datetime
+
+
+class SignIn(Record):
+    """Sign-in of a server to Claude."""
+
+    name: str
+    kind: str
+    ready: bool
+    problems: list[str] = Field(default_factory=lambda: [])
+    workers: Workers = Workers()
+    waiting: int = 0
+    breaker: list[Circuit] = Field(default_factory=lambda: [])
+    refused_until: datetime | None = None
+    plan_windows: list[PlanWindow] = Field(default_factory=lambda: [])
+
+
 class DashboardLink(Record):
     """Address that signs in to the dashboard, once and within a minute."""
 

@@ -146,15 +146,20 @@ impl UpstreamConfig {
                 return Err((message, "add it to models, with its price"));
             }
         }
-        let serves_chat = self.endpoints.contains(&EndpointGroup::Chat);
-        let of_claude = |name: &&String| *name == AUTO_MODEL || name.starts_with(CLAUDE_PREFIX);
-        if let Some(name) = self.models.keys().find(of_claude).filter(|_| serves_chat) {
-            let message = format!("the model `{name}` is this server's own at chat");
-            return Err((message, "remove it: Claude's models are served by the CLI"));
-        }
-        if serves_chat && self.default_models.contains_key(&EndpointGroup::Chat) {
-            let message = "chat has no default model".to_owned();
-            return Err((message, "remove it: a chat request has to name its model"));
+        for group in [EndpointGroup::Chat, EndpointGroup::Responses] {
+            if !self.endpoints.contains(&group) {
+                continue;
+            }
+            let group_name = group.name();
+            let of_claude = |name: &&String| *name == AUTO_MODEL || name.starts_with(CLAUDE_PREFIX);
+            if let Some(name) = self.models.keys().find(of_claude) {
+                let message = format!("the model `{name}` is this server's own at {group_name}");
+                return Err((message, "remove it: Claude's models are served by the CLI"));
+            }
+            if self.default_models.contains_key(&group) {
+                let message = format!("{group_name} has no default model");
+                return Err((message, "remove it: such a request has to name its model"));
+            }
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub enum EndpointGroup {
     Images,
     /// Chat completions of models that are not Claude's.
     Chat,
+    /// Responses of models that are not Claude's.
+    Responses,
 }
 
 /// Endpoint that other servers have.
@@ -39,6 +41,8 @@ pub enum UpstreamEndpoint {
     ImageVariations,
     /// Chat completions.
     Chat,
+    /// Responses.
+    Responses,
 }
 
 /// Form of an answer.
@@ -56,12 +60,13 @@ pub enum AnswerForm {
 
 impl EndpointGroup {
     /// List of all groups.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Embeddings,
         Self::Moderations,
         Self::Audio,
         Self::Images,
         Self::Chat,
+        Self::Responses,
     ];
 
     /// Returns the name of the group in the configuration.
@@ -72,13 +77,14 @@ impl EndpointGroup {
             Self::Audio => "audio",
             Self::Images => "images",
             Self::Chat => "chat",
+            Self::Responses => "responses",
         }
     }
 }
 
 impl UpstreamEndpoint {
     /// List of all endpoints.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Embeddings,
         Self::Moderations,
         Self::Speech,
@@ -88,6 +94,7 @@ impl UpstreamEndpoint {
         Self::ImageEdits,
         Self::ImageVariations,
         Self::Chat,
+        Self::Responses,
     ];
 
     /// Returns the path of the endpoint behind a base URL.
@@ -102,6 +109,7 @@ impl UpstreamEndpoint {
             Self::ImageEdits => "/images/edits",
             Self::ImageVariations => "/images/variations",
             Self::Chat => "/chat/completions",
+            Self::Responses => "/responses",
         }
     }
 
@@ -111,6 +119,11 @@ impl UpstreamEndpoint {
         Self::ALL
             .into_iter()
             .find(|endpoint| endpoint.path() == path)
+    }
+
+    /// True if the endpoint answers messages with a text, as Claude does.
+    pub const fn is_conversation(self) -> bool {
+        matches!(self, Self::Chat | Self::Responses)
     }
 
     /// Returns the group of the endpoint.
@@ -123,6 +136,7 @@ impl UpstreamEndpoint {
                 EndpointGroup::Images
             }
             Self::Chat => EndpointGroup::Chat,
+            Self::Responses => EndpointGroup::Responses,
         }
     }
 }
@@ -137,7 +151,7 @@ mod tests {
             let route = format!("/v1{}", endpoint.path());
             assert_eq!(UpstreamEndpoint::of_route(&route), Some(endpoint));
         }
-        for other in ["/v1/responses", "/embeddings", "/v1/audio/{*rest}"] {
+        for other in ["/v1/messages", "/embeddings", "/v1/audio/{*rest}"] {
             assert_eq!(UpstreamEndpoint::of_route(other), None, "{other}");
         }
     }

@@ -24,6 +24,10 @@ const READ_MEMBERS: [&str; 13] = [
     "messages",
     "instructions",
     "prompt",
+    "max_output_tokens",
+    "background",
+    "previous_response_id",
+    "conversation",
 ];
 
 /// JSON object each of whose members has a name that all servers read alike: none differs by its

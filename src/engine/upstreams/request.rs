@@ -29,6 +29,8 @@ const AUDIO_MS_PER_TOKEN: u64 = 100;
 pub const PICTURE_TOKENS: u64 = 1600;
 /// Member of a chat request that asks for its usage.
 const INCLUDE_USAGE: &str = "include_usage";
+/// Type of an item that stands for a stored one.
+const ITEM_REFERENCE: &str = "item_reference";
 /// Content type of requests that are no forms.
 pub const JSON_TYPE: &str = "application/json";
 
@@ -78,9 +80,28 @@ struct JsonHead<'a> {
     #[serde(default)]
     max_completion_tokens: Option<u64>,
     #[serde(default)]
+    max_output_tokens: Option<u64>,
+    #[serde(default)]
+    background: Option<bool>,
+    #[serde(borrow, default)]
+    previous_response_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    conversation: Option<&'a RawValue>,
+    #[serde(default)]
     user: Option<String>,
     #[serde(default)]
     safety_identifier: Option<String>,
+}
+
+/// Members that tell the kind of an item of a conversation.
+#[derive(Debug, Deserialize)]
+struct ItemHead {
+    #[serde(rename = "type", default)]
+    kind: Option<Value>,
+    #[serde(default)]
+    role: Option<Value>,
+    #[serde(default)]
+    id: Option<Value>,
 }
 
 /// Name of the model alone.
@@ -121,7 +142,8 @@ impl UpstreamRequest {
             | UpstreamEndpoint::Moderations
             | UpstreamEndpoint::Speech
             | UpstreamEndpoint::ImageGenerations
-            | UpstreamEndpoint::Chat => in_place(body.len(), || {
+            | UpstreamEndpoint::Chat
+            | UpstreamEndpoint::Responses => in_place(body.len(), || {
                 Self::read_json(endpoint, body, default_model)
             }),
         }
@@ -140,6 +162,9 @@ impl UpstreamRequest {
         };
         let head: JsonHead<'_> = serde_json::from_slice(&body).map_err(refused)?;
         let _: CheckedMembers = serde_json::from_slice(&body).map_err(refused)?;
+        if endpoint == UpstreamEndpoint::Responses {
+            head.check_names_nothing_stored()?;
+        }
         let end_user = end_user_of(head.safety_identifier, head.user)?;
         let is_streamed = head.stream == Some(true);
         let form = match endpoint {
@@ -147,7 +172,11 @@ impl UpstreamRequest {
                 AnswerForm::Events
             }
             UpstreamEndpoint::Speech => AnswerForm::Bytes,
-            UpstreamEndpoint::Chat | UpstreamEndpoint::ImageGenerations if is_streamed => {
+            UpstreamEndpoint::Chat
+            | UpstreamEndpoint::Responses
+            | UpstreamEndpoint::ImageGenerations
+                if is_streamed =>
+            {
                 AnswerForm::Events
             }
             _ => AnswerForm::Json,
@@ -164,7 +193,10 @@ impl UpstreamRequest {
             None
         };
         // Servers differ in which of them counts.
-        let max_output_tokens = head.max_completion_tokens.max(head.max_tokens);
+        let max_output_tokens = match endpoint {
+            UpstreamEndpoint::Responses => head.max_output_tokens,
+            _ => head.max_completion_tokens.max(head.max_tokens),
+        };
         let named = head.model;
         let hides_usage = with_usage.is_some();
         let body = with_usage.unwrap_or(body);
@@ -250,6 +282,7 @@ impl UpstreamRequest {
         matches!(
             self.endpoint,
             UpstreamEndpoint::Chat
+                | UpstreamEndpoint::Responses
                 | UpstreamEndpoint::Transcriptions
                 | UpstreamEndpoint::Translations
         )
@@ -264,6 +297,39 @@ impl UpstreamRequest {
                 | UpstreamEndpoint::ImageVariations
         )
     }
+}
+
+impl JsonHead<'_> {
+    /// Refuses a request for a response that is to be kept for later, or names what was. All callers
+    /// share the upstream's account, so one could read the conversation of another.
+    fn check_names_nothing_stored(&self) -> Result<(), Failure> {
+        let is_set = |value: Option<&RawValue>| value.is_some_and(|value| value.get() != "null");
+        let named = if self.background == Some(true) {
+            "background"
+        } else if is_set(self.previous_response_id) {
+            "previous_response_id"
+        } else if is_set(self.conversation) {
+            "conversation"
+        } else if self.input.is_some_and(has_item_reference) {
+            "input"
+        } else {
+            return Ok(());
+        };
+        Err(invalid(&format!(
+            "`{named}` is not taken with a model of another server, whose stored responses belong to no key. Send the whole \
+             conversation as `input`."
+        )))
+    }
+}
+
+/// True if an item of `input` stands for one that is stored.
+fn has_item_reference(input: &RawValue) -> bool {
+    let items = serde_json::from_str::<Vec<ItemHead>>(input.get());
+    let is_reference = |item: &ItemHead| {
+        let kind = item.kind.as_ref().and_then(Value::as_str);
+        kind == Some(ITEM_REFERENCE) || (kind.is_none() && item.role.is_none() && item.id.is_some())
+    };
+    items.is_ok_and(|items| items.iter().any(is_reference))
 }
 
 fn no_model() -> Failure {

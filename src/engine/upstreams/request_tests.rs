@@ -145,3 +145,32 @@ fn model_of_a_body_is_found_without_reading_the_rest() {
         assert_eq!(model(body), None, "{body}");
     }
 }
+
+#[tokio::test]
+async fn response_that_is_stored_or_names_a_stored_one_is_refused() {
+    for (member, named) in [
+        (r#""background":true"#, "background"),
+        (r#""previous_response_id":"resp_1""#, "previous_response_id"),
+        (r#""conversation":{"id":"conv_1"}"#, "conversation"),
+        (
+            r#""input":[{"type":"item_reference","id":"msg_1"}]"#,
+            "input",
+        ),
+        (r#""input":[{"id":"msg_1"}]"#, "input"),
+    ] {
+        let body = format!("{{\"model\":\"r\",{member}}}");
+        let endpoint = UpstreamEndpoint::Responses;
+        let refused = UpstreamRequest::read(endpoint, None, body.into(), None).await;
+        let failure = refused.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InvalidRequest);
+        let begin = format!("`{named}` is not taken");
+        assert!(failure.message.starts_with(&begin), "{failure}");
+    }
+    let body = r#"{"model":"r","background":false,"previous_response_id":null,"max_output_tokens":7,"stream":true,"input":[{"role":"user","content":"a"}]}"#;
+    let request = read(UpstreamEndpoint::Responses, body).await;
+    assert_eq!(
+        (request.form, request.max_output_tokens),
+        (AnswerForm::Events, Some(7))
+    );
+    assert_eq!(&*request.body, body.as_bytes());
+}

@@ -97,6 +97,15 @@ struct ChunkHead {
     r#type: Option<String>,
     #[serde(default)]
     delta: Option<Value>,
+    /// Response, in the last event of its stream.
+    #[serde(default)]
+    response: Option<ResponseHead>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ResponseHead {
+    #[serde(default)]
+    usage: Option<UsageJson>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,14 +179,23 @@ impl StreamedChunk {
         let kind = head.r#type.as_deref().unwrap_or_default();
         let texts = choices.unwrap_or_default().iter().map(ChoiceHead::bytes);
         let delta = head.delta.as_ref().and_then(Value::as_str);
+        let of_response = head.response.and_then(|response| response.usage);
         Ok(Self {
             is_usage_only: head.usage.is_some() && choices.is_some_and(<[_]>::is_empty),
-            usage: head.usage.map(MeteredUsage::from),
+            usage: head.usage.or(of_response).map(MeteredUsage::from),
             text_bytes: texts.sum::<usize>() as u64 + delta.map_or(0, str::len) as u64,
-            is_error: head.error.is_some() || kind == "error",
-            is_last: kind.ends_with(".done") || kind.ends_with(".completed"),
+            is_error: head.error.is_some() || matches!(kind, "error" | "response.failed"),
+            is_last: is_last_event(kind),
         })
     }
+}
+
+/// True for the type of the last event of an answer. Events named `.done` end a part of a response.
+fn is_last_event(kind: &str) -> bool {
+    if kind.starts_with("response.") {
+        return matches!(kind, "response.completed" | "response.incomplete");
+    }
+    kind.ends_with(".done") || kind.ends_with(".completed")
 }
 
 /// Parses a JSON object; serde alone would read an array too.
@@ -287,5 +305,16 @@ mod tests {
         let done = r#"{"type": "transcript.text.done", "text": "a"}"#;
         assert!(StreamedChunk::read(done).unwrap().is_last);
         assert!(StreamedChunk::read("nonsense").is_err());
+        let part = r#"{"type": "response.output_text.done", "text": "a"}"#;
+        assert!(!StreamedChunk::read(part).unwrap().is_last);
+        let whole = r#"{"type": "response.completed", "response": {"usage": {"input_tokens": 4, "output_tokens": 2}}}"#;
+        let whole = StreamedChunk::read(whole).unwrap();
+        let usage = whole.usage.unwrap();
+        assert_eq!(
+            (whole.is_last, usage.input_tokens, usage.output_tokens),
+            (true, 4, 2)
+        );
+        let failed = r#"{"type": "response.failed", "response": {"error": {"code": "x"}}}"#;
+        assert!(StreamedChunk::read(failed).unwrap().is_error);
     }
 }

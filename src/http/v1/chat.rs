@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::answer::describe;
 use super::answer::json;
-use super::forwarded;
+use super::forwarded::ForwardedCall;
 use crate::api::openai::chat;
 use crate::api::openai::chat::ChatReply;
 use crate::api::openai::chat::ChatRequest;
@@ -19,6 +19,8 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway;
 use crate::engine::gateway::TurnPipeline;
+use crate::engine::upstreams::EndpointGroup;
+use crate::engine::upstreams::UpstreamEndpoint;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
@@ -43,10 +45,11 @@ pub(in crate::http) async fn create_chat_completion(
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    if forwarding.has_chat_model_of(body.bytes()) {
-        let call =
-            forwarded::forward_chat(&forwarding, &config, drain_expired, caller, notes, body);
-        return Box::pin(call).await;
+    if forwarding.has_model_of(EndpointGroup::Chat, body.bytes()) {
+        let call = ForwardedCall::of_json(drain_expired, notes);
+        let endpoint = UpstreamEndpoint::Chat;
+        let answering = call.answer(&forwarding, &config, endpoint, caller, body);
+        return Box::pin(answering).await;
     }
     let request = body.decode_by(config.policy, chat::decode).await?;
     let caller = caller.streaming(request.stream);

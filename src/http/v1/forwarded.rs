@@ -1,5 +1,5 @@
-//! Endpoints that other servers answer: embeddings, moderations, audio, images, and chats with
-//! models that are not Claude's.
+//! Endpoints that other servers answer: embeddings, moderations, audio, images, and chats and
+//! responses of models that are not Claude's.
 
 use std::sync::Arc;
 
@@ -88,25 +88,6 @@ pub(in crate::http) async fn forward(
     Box::pin(answering).await
 }
 
-/// Passes a chat on to the server that has its model.
-pub(super) async fn forward_chat(
-    forwarding: &Forwarding,
-    config: &Config,
-    drain_expired: DrainExpired,
-    caller: Caller,
-    notes: RequestNotes,
-    body: RequestBody,
-) -> Result<Response, ApiError> {
-    let call = ForwardedCall {
-        content_type: None,
-        drain_expired,
-        notes,
-    };
-    let endpoint = UpstreamEndpoint::Chat;
-    call.answer(forwarding, config, endpoint, caller, body)
-        .await
-}
-
 /// Parts of a request that its answer needs, beside the body.
 pub(in crate::http) struct ForwardedCall {
     content_type: Option<String>,
@@ -138,7 +119,17 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 }
 
 impl ForwardedCall {
-    async fn answer(
+    /// Creates the parts of a request whose body is JSON.
+    pub(super) fn of_json(drain_expired: DrainExpired, notes: RequestNotes) -> Self {
+        Self {
+            content_type: None,
+            drain_expired,
+            notes,
+        }
+    }
+
+    /// Passes a request on to the server that has its model, and renders the answer.
+    pub(super) async fn answer(
         self,
         forwarding: &Forwarding,
         config: &Config,

@@ -44,7 +44,9 @@ impl CallEstimate {
         let longest = request.max_output_tokens.unwrap_or(assumed_output_tokens);
         let output_tokens = match request.endpoint {
             UpstreamEndpoint::Embeddings | UpstreamEndpoint::Moderations => 0,
-            UpstreamEndpoint::Chat => longest.saturating_mul(request.choices),
+            UpstreamEndpoint::Chat | UpstreamEndpoint::Responses => {
+                longest.saturating_mul(request.choices)
+            }
             UpstreamEndpoint::Speech
             | UpstreamEndpoint::Transcriptions
             | UpstreamEndpoint::Translations => assumed_output_tokens,
@@ -65,7 +67,9 @@ impl CallEstimate {
         // Tokens of files, and of other answers than chats, are a guess that counts for the price
         // alone.
         let tokens = match request.endpoint {
-            UpstreamEndpoint::Chat => input_tokens.saturating_add(output_tokens),
+            UpstreamEndpoint::Chat | UpstreamEndpoint::Responses => {
+                input_tokens.saturating_add(output_tokens)
+            }
             _ if is_json => input_tokens,
             _ => 0,
         };

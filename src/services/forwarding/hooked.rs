@@ -1,7 +1,7 @@
 //! Hooks around calls of other servers.
 //!
 //! Before a call they see the texts of its JSON as messages of a turn, and may change them. After a
-//! chat that is answered as a whole they see its texts. Forms, vectors, ratings, audio and pictures
+//! chat or response that is answered as a whole they see its texts. Forms, vectors, ratings, audio and pictures
 //! pass no hook on their way back.
 
 use bytes::Bytes;
@@ -72,8 +72,8 @@ pub(super) async fn call_before(
              JSON, with the members of messages in lower case.",
         ));
     }
-    let is_streamed_chat = endpoint == UpstreamEndpoint::Chat && request.form == AnswerForm::Events;
-    if is_streamed_chat && hooks.are_at(HookPoint::After) {
+    let is_streamed = endpoint.is_conversation() && request.form == AnswerForm::Events;
+    if is_streamed && hooks.are_at(HookPoint::After) {
         return Err(invalid(
             "Hooks of this server look at whole answers of this model. Send `\"stream\": false`.",
         ));
@@ -98,7 +98,7 @@ pub(super) async fn call_before(
     Ok(Some(hooks))
 }
 
-/// Passes the texts of a chat's answer, which used `usage`, through the hooks after it.
+/// Passes the texts of the answer to a chat, or of a response, which used `usage`, through the hooks after it.
 ///
 /// # Errors
 /// Fails when a hook stops the answer.
@@ -128,6 +128,18 @@ pub(super) async fn pass_answer(
             }
         }
     }
+    let items = answer.get_mut("output").and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
+        let parts = item.get_mut("content").and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            if let Some(Value::String(text)) = part.get_mut("text") {
+                *text = hooks.pass_result_text(std::mem::take(text), usage).await?;
+            }
+        }
+        if let Some(Value::String(json)) = item.get_mut("arguments") {
+            *json = hooks.mask_json(std::mem::take(json));
+        }
+    }
     if answer == before {
         return Ok(body);
     }
@@ -145,8 +157,9 @@ fn has_ambiguous_member(body: &Value) -> bool {
         let mut shown = SHOWN_MEMBERS.iter();
         shown.any(|shown| name != *shown && is_read_as(name, shown))
     };
-    let messages = body.get("messages").and_then(Value::as_array);
-    let messages = messages.into_iter().flatten().filter_map(Value::as_object);
+    let lists = ["messages", "input"].map(|name| body.get(name).and_then(Value::as_array));
+    let messages = lists.into_iter().flatten().flatten();
+    let messages = messages.filter_map(Value::as_object);
     let mut all = messages.flat_map(|message| {
         let parts = message.get("content").and_then(Value::as_array);
         let parts = parts.into_iter().flatten().filter_map(Value::as_object);
@@ -170,16 +183,16 @@ fn visit_texts(
 ) {
     let fields: &[&str] = match endpoint {
         UpstreamEndpoint::Chat => {
-            let messages = body.get_mut("messages").and_then(Value::as_array_mut);
-            for message in messages.into_iter().flatten() {
-                let author = match message.get("role").and_then(Value::as_str) {
-                    Some("system" | "developer") => TextAuthor::System,
-                    Some("assistant") => TextAuthor::Assistant,
-                    _ => TextAuthor::User,
-                };
-                if let Some(content) = message.get_mut("content") {
-                    visit_content(content, author, visit);
-                }
+            visit_messages(body.get_mut("messages"), visit);
+            return;
+        }
+        UpstreamEndpoint::Responses => {
+            if let Some(text) = body.get_mut("instructions") {
+                visit_content(text, TextAuthor::System, visit);
+            }
+            match body.get_mut("input") {
+                Some(Value::String(text)) => visit(TextAuthor::User, text),
+                items => visit_messages(items, visit),
             }
             return;
         }
@@ -194,6 +207,23 @@ fn visit_texts(
     for field in fields {
         if let Some(content) = body.get_mut(*field) {
             visit_content(content, TextAuthor::User, visit);
+        }
+    }
+}
+
+/// Visits the texts of a list of messages, and of results of calls among them.
+fn visit_messages(messages: Option<&mut Value>, visit: &mut dyn FnMut(TextAuthor, &mut String)) {
+    let messages = messages.and_then(Value::as_array_mut);
+    for message in messages.into_iter().flatten() {
+        let author = match message.get("role").and_then(Value::as_str) {
+            Some("system" | "developer") => TextAuthor::System,
+            Some("assistant") => TextAuthor::Assistant,
+            _ => TextAuthor::User,
+        };
+        for name in ["content", "output"] {
+            if let Some(content) = message.get_mut(name) {
+                visit_content(content, author, visit);
+            }
         }
     }
 }
@@ -303,7 +333,19 @@ mod tests {
             authors,
             [TextAuthor::User, TextAuthor::System, TextAuthor::Assistant]
         );
+        let mut response = json!({"instructions": "a", "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "b"}]},
+            {"type": "function_call", "arguments": "{}"},
+            {"type": "function_call_output", "output": "c"},
+        ]});
+        let found = texts(UpstreamEndpoint::Responses, &mut response);
+        let authors: Vec<_> = found.iter().map(|(author, _)| *author).collect();
+        assert_eq!(
+            authors,
+            [TextAuthor::System, TextAuthor::User, TextAuthor::User]
+        );
         for (endpoint, mut body, count) in [
+            (UpstreamEndpoint::Responses, json!({"input": "a"}), 1),
             (
                 UpstreamEndpoint::Embeddings,
                 json!({"input": ["a", "b"]}),

@@ -116,12 +116,12 @@ impl Forwarding {
         deps.is_some_and(|deps| deps.upstreams.serves(group))
     }
 
-    /// True if the chat request in `body` names a model of another server.
-    pub fn has_chat_model_of(&self, body: &[u8]) -> bool {
+    /// True if the request in `body` names a model that another server has at the endpoints of
+    /// `group`.
+    pub fn has_model_of(&self, group: EndpointGroup, body: &[u8]) -> bool {
         let Some(deps) = &self.0 else {
             return false;
         };
-        let group = EndpointGroup::Chat;
         deps.upstreams.serves(group)
             && UpstreamRequest::model_of(body)
                 .is_some_and(|model| deps.upstreams.find(group, &model).is_some())
@@ -262,8 +262,8 @@ impl ForwardingDeps {
             AnswerForm::Json | AnswerForm::Text => {
                 let collected = collect(billing, &tracked, upstream, &request, answer).await;
                 let (body, usage) = collected?;
-                let is_chat = request.endpoint == UpstreamEndpoint::Chat;
-                let body = match hooks.as_ref().filter(|_| is_chat) {
+                let is_conversation = request.endpoint.is_conversation();
+                let body = match hooks.as_ref().filter(|_| is_conversation) {
                     Some(hooks) => Box::pin(hooked::pass_answer(hooks, usage, body)).await?,
                     None => body,
                 };

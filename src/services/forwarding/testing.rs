@@ -29,7 +29,7 @@ const NOW: u64 = 1_767_225_600;
 /// `c`, `t`, `w` and `i` at all endpoints.
 pub(crate) async fn deps(server: &ScriptedUpstream) -> ForwardingDeps {
     let config = format!(
-        "[other]\nbase_url = \"{}\"\nendpoints = [\"embeddings\", \"moderations\", \"audio\", \"images\", \"chat\"]\n\
+        "[other]\nbase_url = \"{}\"\nendpoints = [\"embeddings\", \"moderations\", \"audio\", \"images\", \"chat\", \"responses\"]\n\
          silence_seconds = 30\n\
          [other.models]\n\"e\" = \"input 1000\"\n\"c\" = \"input 1000, output 2000\"\n\"t\" = \"characters 1000\"\n\
          \"w\" = \"minute 60\"\n\"i\" = \"image 1\"\n",

@@ -272,6 +272,24 @@ async fn streamed_chat_is_charged_by_usage_that_its_client_does_not_see() {
 }
 
 #[tokio::test]
+async fn streamed_response_is_charged_by_the_usage_of_its_last_event() {
+    let text = r#"{"type":"response.output_text.delta","delta":"Hi"}"#;
+    let part = r#"{"type":"response.output_text.done","text":"Hi"}"#;
+    let last = r#"{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":3}}}"#;
+    let server =
+        ScriptedUpstream::start(move |_| ScriptedAnswer::events(&[text, part, last])).await;
+    let deps = deps(&server).await;
+    let ledger = deps.ledger.clone();
+    let service = Forwarding::new(deps);
+    let answered = forward(&service, caller(), UpstreamEndpoint::Responses, STREAM).await;
+    let events = events(answered.unwrap()).await;
+    let all = [text, part, last].map(|text| Ok(data(text)));
+    assert_eq!(events[..3], all);
+    assert_eq!(events[3..], [Ok(ForwardedEvent::End)]);
+    assert_eq!(spent(&ledger).await.tokens, 8);
+}
+
+#[tokio::test]
 async fn stream_that_breaks_off_ends_with_an_error_and_is_charged_as_estimated() {
     let text = r#"{"choices":[{"delta":{"content":"12345678"}}]}"#;
     for (next, part) in [

@@ -15,11 +15,14 @@ use bytes::Bytes;
 
 use super::answer::describe;
 use super::answer::json;
+use super::forwarded::ForwardedCall;
 use crate::api::openai::responses;
 use crate::api::openai::responses::CreateResponseRequest;
 use crate::api::openai::responses::stored_items;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
+use crate::engine::upstreams::EndpointGroup;
+use crate::engine::upstreams::UpstreamEndpoint;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
@@ -29,21 +32,30 @@ use crate::http::extract::page;
 use crate::http::middleware::access_log::RequestNotes;
 use crate::http::shutdown::DrainExpired;
 use crate::http::state::ApiServices;
+use crate::services::forwarding::Forwarding;
 use crate::services::responses::ResponseExecution;
 use crate::services::responses::Responses;
 
 const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
 
-/// Creates a response: as one body, as a stream, or in the background.
+/// Creates a response: as one body, as a stream, or in the background. A model of another server
+/// answers itself.
 pub(in crate::http) async fn create_response(
     State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     State(drain_expired): State<DrainExpired>,
+    State(forwarding): State<Forwarding>,
     AdmittedCaller(caller): AdmittedCaller,
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
+    if forwarding.has_model_of(EndpointGroup::Responses, body.bytes()) {
+        let call = ForwardedCall::of_json(drain_expired, notes);
+        let endpoint = UpstreamEndpoint::Responses;
+        let answering = call.answer(&forwarding, &config, endpoint, caller, body);
+        return Box::pin(answering).await;
+    }
     let bytes = body.bytes().clone();
     let request = body.decode_by(config.policy, responses::decode).await?;
     // Only a background response may wait for a server, and needs its body for that.

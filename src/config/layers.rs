@@ -18,7 +18,12 @@ const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing
 /// those of the same names.
 const TABLE_SECTIONS: &[&str] = &["upstreams"];
 /// Lists of tables; a later layer replaces the whole list.
-const TABLE_LISTS: &[&str] = &["fallbacks.list", "hooks.list", "sign_ins.list"];
+const TABLE_LISTS: &[&str] = &[
+    "end_users.list",
+    "fallbacks.list",
+    "hooks.list",
+    "sign_ins.list",
+];
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.

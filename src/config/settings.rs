@@ -246,6 +246,7 @@ impl Settings {
         self.files.check(is_shared).map_err(refused("files"))?;
         self.check_baseline().map_err(refused("routing"))?;
         self.fallbacks.check().map_err(refused("fallbacks"))?;
+        self.end_users.check().map_err(refused("end_users"))?;
         self.upstreams.check().map_err(|refusal| Error::Refused {
             name: layers.name_of(&format!("upstreams.{}", refusal.upstream)),
             message: refusal.message,

@@ -27,6 +27,7 @@ use super::text::KeyPrefix;
 use crate::domain::Caller;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Grant;
+use crate::domain::NamedEndUsers;
 use crate::domain::unix_now;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
@@ -52,6 +53,8 @@ pub struct Keys {
     requires_key: bool,
     /// Settings of the end users of all keys; `None` for the defaults.
     end_users: Option<Arc<EndUserConfig>>,
+    /// Terms of single end users.
+    named_end_users: NamedEndUsers,
 }
 
 /// Credentials of a request.
@@ -166,6 +169,7 @@ impl Keys {
     #[must_use]
     pub fn with_end_users(self, end_users: EndUserConfig) -> Self {
         Self {
+            named_end_users: end_users.named_terms(),
             end_users: Some(Arc::new(end_users)),
             ..self
         }
@@ -403,7 +407,8 @@ impl Keys {
     }
 
     fn caller(&self, found: IdentifiedKey) -> Caller {
-        let end_users = self.end_users.as_deref().map(EndUserConfig::terms);
+        let end_users = self.end_users.as_deref();
+        let end_users = end_users.map(|config| config.terms(&self.named_end_users));
         let grant = Arc::new(Grant {
             end_users: end_users.unwrap_or_default(),
             ..self.index.grant(&found.policy, &found.project)

@@ -111,7 +111,10 @@ impl<'a> BudgetAccount<'a> {
         let of_key = Self::of_owner(BudgetScope::Key, key, grant.budget, day);
         let of_project = Self::of_owner(BudgetScope::Project, project, grant.project_budget, day);
         let of_end_user = end_user.map(|account| {
-            Self::of_owner(BudgetScope::EndUser, account, grant.end_users.budget, day)
+            // Names of keys hold no slash.
+            let (_, id) = account.split_once('/').unwrap_or_default();
+            let budget = grant.end_users.budget_of(key, id);
+            Self::of_owner(BudgetScope::EndUser, account, budget, day)
         });
         let owners = [Some(of_key), Some(of_project), of_end_user];
         owners.into_iter().flatten().flatten().collect()

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::domain::Amount;
 use crate::domain::BudgetState;
 use crate::domain::Caller;
-use crate::domain::Cap;
 use crate::storage::store::Store;
 
 use super::BudgetOwner;
@@ -156,9 +155,7 @@ impl LedgerReader {
 
     /// Returns the account that counts the end user of `caller`, if that has a budget.
     async fn end_user_account(&self, caller: &Caller) -> Result<Option<String>, Error> {
-        let is_capped = |cap: Cap| cap.tokens.is_some() || cap.money.is_some();
-        let budget = caller.grant.end_users.budget;
-        if !is_capped(budget.daily) && !is_capped(budget.monthly) {
+        if !caller.grant.end_users.is_capped() {
             return Ok(None);
         }
         let today = Day::of(self.clock.now());

@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Caller;
-use crate::domain::EndUserTerms;
 use crate::domain::Rates;
 use crate::storage::store::Store;
 
@@ -164,19 +163,18 @@ impl RateLimits {
         caller: &Caller,
         tokens: u64,
     ) -> Result<(), AdmitError> {
-        let EndUserTerms {
-            rates, max_per_key, ..
-        } = caller.grant.end_users;
+        let terms = &caller.grant.end_users;
         let Some(end_user) = caller.end_user.as_ref() else {
             return Ok(());
         };
+        let (key, end_user) = (caller.name.as_str(), end_user.as_str());
+        let rates = terms.rates_of(key, end_user);
         if rates == Rates::default() || permit.has_end_user() {
             return Ok(());
         }
-        let (key, end_user) = (caller.name.as_str(), end_user.as_str());
         let taken: Permit = match &self.0 {
             LimitsPlace::Here(limits) => {
-                let max = usize::try_from(max_per_key).unwrap_or(usize::MAX);
+                let max = usize::try_from(terms.max_per_key).unwrap_or(usize::MAX);
                 let taken = limits.admit_end_user(key, end_user, rates, max, tokens)?;
                 taken.into()
             }

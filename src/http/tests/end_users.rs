@@ -23,6 +23,7 @@ async fn server(daily_tokens: Option<u64>) -> (Router, Ledger) {
         daily_money: None,
         monthly_tokens: None,
         monthly_money: None,
+        list: Vec::new(),
     });
     let tables = ResponseTables::temporary();
     let state = app_state(&tables, turns, keys, DrainExpired::default());

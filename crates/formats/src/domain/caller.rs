@@ -153,16 +153,18 @@ impl Budget {
             .iter()
             .any(|cap| cap.money.is_some())
     }
+
+    /// True if a day or a month has a cap.
+    pub fn is_capped(&self) -> bool {
+        let mut caps = [self.daily, self.monthly].into_iter();
+        caps.any(|cap| cap.tokens.is_some() || cap.money.is_some())
+    }
 }
 
 impl Grant {
     /// True if any daily or monthly budget of the key, its project or its end users has a cap.
     pub fn is_capped(&self) -> bool {
-        let budgets = [&self.budget, &self.project_budget, &self.end_users.budget];
-        let caps = budgets.map(|budget| [budget.daily, budget.monthly]);
-        caps.as_flattened()
-            .iter()
-            .any(|cap| cap.tokens.is_some() || cap.money.is_some())
+        self.budget.is_capped() || self.project_budget.is_capped() || self.end_users.is_capped()
     }
 
     /// True if the key may use `model`, compared as the caller writes it.

@@ -164,6 +164,7 @@ async fn spend(
             outcome: ChargeOutcome::Answered,
             baseline: None,
             sign_in: None,
+            fallback: None,
         };
         let started = Instant::now();
         hold.settle(charge).await?;

@@ -179,6 +179,7 @@ impl AccountingFixture {
             outcome: ChargeOutcome::Answered,
             baseline: None,
             sign_in: None,
+            fallback: None,
         })
         .await
         .unwrap();

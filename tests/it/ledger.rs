@@ -65,6 +65,7 @@ async fn data_dir_with_charges() -> TempDir {
             outcome: ChargeOutcome::Answered,
             baseline: None,
             sign_in: None,
+            fallback: None,
         };
         hold.settle(charge).await.unwrap();
     }

@@ -4,6 +4,7 @@ use crate::domain::Amount;
 use crate::domain::Usage;
 
 use super::ChargeOutcome;
+use super::ChargedFallback;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
 use super::records::ChargeRecord;
@@ -37,6 +38,7 @@ impl LedgerRecord for ChargeRecord {
         savings::write_baseline(writer, self.baseline);
         writer.text(&self.end_user);
         writer.text(self.sign_in.as_deref().unwrap_or_default());
+        write_fallback(writer, self.fallback.as_deref());
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
@@ -77,8 +79,29 @@ impl LedgerRecord for ChargeRecord {
             baseline,
             end_user,
             sign_in,
+            fallback: read_fallback(reader)?,
         })
     }
+}
+
+/// Writes the fallback of a charge at the end of its record; nothing if there is none.
+pub(super) fn write_fallback(writer: &mut RecordWriter, fallback: Option<&ChargedFallback>) {
+    if let Some(ChargedFallback { asked_model, cause }) = fallback {
+        writer.text(asked_model);
+        writer.text(cause);
+    }
+}
+
+/// Reads the fallback at the end of a record. The outer `None` stands for a damaged record.
+pub(super) fn read_fallback(reader: &mut RecordReader<'_>) -> Option<Option<Box<ChargedFallback>>> {
+    if reader.is_at_end() {
+        return Some(None);
+    }
+    let fallback = ChargedFallback {
+        asked_model: reader.text()?,
+        cause: reader.text()?,
+    };
+    Some(Some(Box::new(fallback)))
 }
 
 /// Writes the token counts of `usage`.

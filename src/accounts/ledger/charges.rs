@@ -6,6 +6,7 @@ use crate::domain::Usage;
 use crate::storage::store::Store;
 
 use super::ChargeOutcome;
+use super::ChargedFallback;
 use super::Error;
 use super::records::ChargeRecord;
 use super::records::LedgerRecord as _;
@@ -36,6 +37,8 @@ pub struct ListedCharge {
     pub baseline: Option<BaselineCost>,
     /// Name of the sign-in that ran it, on a server with several.
     pub sign_in: Option<String>,
+    /// Fallback by which the model answered; `None` if it was the one that was asked.
+    pub fallback: Option<Box<ChargedFallback>>,
 }
 
 /// Reads all charges in `store`.
@@ -56,6 +59,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             estimated_tokens,
             baseline,
             sign_in,
+            fallback,
             ..
         } = charged;
         Ok(ListedCharge {
@@ -70,6 +74,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             is_estimated: is_unknown || estimated_tokens > 0,
             baseline,
             sign_in,
+            fallback,
         })
     });
     listed.collect()

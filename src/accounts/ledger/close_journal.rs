@@ -22,7 +22,9 @@ use crate::telemetry::logs::ErrorChain;
 use super::Charge;
 use super::ChargeOutcome;
 use super::Error;
+use super::charge_codec::read_fallback;
 use super::charge_codec::read_usage;
+use super::charge_codec::write_fallback;
 use super::charge_codec::write_usage;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
@@ -199,6 +201,7 @@ impl LedgerRecord for JournalRecord {
         writer.number(charge.outcome.code());
         savings::write_baseline(writer, charge.baseline);
         writer.text(charge.sign_in.as_deref().unwrap_or_default());
+        write_fallback(writer, charge.fallback.as_deref());
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
@@ -220,6 +223,7 @@ impl LedgerRecord for JournalRecord {
             sign_in: Some(reader.text()?)
                 .filter(|name| !name.is_empty())
                 .map(Arc::from),
+            fallback: read_fallback(reader)?,
         })))
     }
 }
@@ -227,6 +231,7 @@ impl LedgerRecord for JournalRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::ledger::ChargedFallback;
     use crate::domain::BaselineCost;
     use crate::domain::Usage;
 
@@ -250,11 +255,16 @@ mod tests {
                 prompt_cache: Money::from_nanos(-9),
             }),
             sign_in: Some("team".into()),
+            fallback: Some(Box::new(ChargedFallback {
+                asked_model: "opus".to_owned(),
+                cause: "overload".to_owned(),
+            })),
         };
         let unpriced = Charge {
             money: None,
             baseline: None,
             sign_in: None,
+            fallback: None,
             ..charge.clone()
         };
         for noted in [charge, unpriced] {

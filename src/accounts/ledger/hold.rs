@@ -65,6 +65,17 @@ pub struct Charge {
     pub baseline: Option<BaselineCost>,
     /// Name of the sign-in that ran it, on a server with several.
     pub sign_in: Option<Arc<str>>,
+    /// Fallback by which the model answered; `None` if it was the one that was asked.
+    pub fallback: Option<Box<ChargedFallback>>,
+}
+
+/// Fallback of a run that was charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargedFallback {
+    /// Model that the request had asked.
+    pub asked_model: String,
+    /// Name of the cause for which that did not answer.
+    pub cause: String,
 }
 
 /// End of a run, as recorded with its charge.

@@ -115,6 +115,7 @@ pub use hold::BudgetHold;
 pub use hold::Charge;
 pub use hold::ChargeCorrection;
 pub use hold::ChargeOutcome;
+pub use hold::ChargedFallback;
 pub use live_nodes::LiveNodes;
 pub use reader::BudgetStatus;
 pub use reader::LedgerReader;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::Amount;
 use crate::domain::BudgetState;
 use crate::domain::Caller;
+use crate::domain::Cap;
 use crate::storage::store::Store;
 
 use super::BudgetOwner;

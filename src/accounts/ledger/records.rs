@@ -9,6 +9,7 @@ use crate::storage::store;
 use crate::storage::store::Transaction;
 
 use super::ChargeOutcome;
+use super::ChargedFallback;
 use super::Error;
 use super::calendar::Day;
 use super::codec::RecordReader;
@@ -139,6 +140,8 @@ pub(super) struct ChargeRecord {
     pub(super) end_user: String,
     /// Name of the sign-in that ran it; unset on a server with one.
     pub(super) sign_in: Option<String>,
+    /// Fallback by which the model answered.
+    pub(super) fallback: Option<Box<ChargedFallback>>,
 }
 
 /// Spent and held sums of a key, project or end user within a day or month.

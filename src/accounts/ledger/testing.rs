@@ -137,6 +137,7 @@ pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amo
         outcome: ChargeOutcome::Answered,
         baseline: None,
         sign_in: None,
+        fallback: None,
     };
     hold.settle(charge).await.unwrap()
 }

@@ -367,6 +367,7 @@ fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
         is_unknown: known.is_none(),
         baseline: charge.baseline,
         sign_in: charge.sign_in.map(|name| name.as_ref().to_owned()),
+        fallback: charge.fallback,
         ..unknown_record(held, now)
     }
 }
@@ -386,6 +387,7 @@ fn unknown_record(held: &HoldRecord, now: u64) -> ChargeRecord {
         baseline: None,
         end_user: held.end_user.clone(),
         sign_in: None,
+        fallback: None,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct TakenFallback(Arc<Mutex<Option<FallbackFacts>>>);
 /// Facts about a fallback that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FallbackFacts {
+    /// Model that the request, or the routing, has named.
+    pub asked_model: String,
     /// Resolved id of the model that answers.
     pub model: String,
     /// Cause for which the model before it does not answer.
@@ -77,6 +79,7 @@ mod tests {
     #[test]
     fn fallback_header_names_model_and_cause_in_printable_characters() {
         let facts = FallbackFacts {
+            asked_model: "opus".to_owned(),
             model: "claude ä;".to_owned(),
             cause: FallbackCause::Overload,
             left_out: Vec::new(),

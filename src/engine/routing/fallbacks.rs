@@ -137,8 +137,8 @@ impl FallbackConfig {
         Ok(())
     }
 
-    /// Returns the models that may answer in place of `model` for the key `key`, in order, at most as
-    /// many as may be tried.
+    /// Returns the models that may answer in place of `model` for the key `key`, in order. Of those that
+    /// can answer, at most [`max_tries`](Self::max_tries) are tried.
     pub fn models_for(&self, model: &ModelName, key: &str) -> Vec<FallbackModel> {
         let mut found: Vec<FallbackModel> = Vec::new();
         for rule in self.list.iter().filter(|rule| rule.is_for(model, key)) {
@@ -153,7 +153,6 @@ impl FallbackConfig {
                 }
             }
         }
-        found.truncate(self.max_tries);
         found
     }
 }

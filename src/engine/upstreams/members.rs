@@ -10,7 +10,7 @@ use serde::de::MapAccess;
 use serde::de::Visitor;
 
 /// Members that this server reads, or shows to hooks.
-const READ_MEMBERS: [&str; 13] = [
+const READ_MEMBERS: [&str; 17] = [
     "model",
     "stream",
     "stream_format",

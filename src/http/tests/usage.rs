@@ -82,6 +82,7 @@ pub(super) async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens:
         outcome: ChargeOutcome::Answered,
         baseline: None,
         sign_in: None,
+        fallback: None,
     };
     hold.settle(charge).await.unwrap();
 }

@@ -159,6 +159,7 @@ impl CallBilling {
             outcome,
             baseline: None,
             sign_in: None,
+            fallback: None,
         }
     }
 }

@@ -178,6 +178,7 @@ impl TaskOutcome {
             outcome,
             baseline,
             sign_in: None,
+            fallback: None,
         })
         .boxed()
     }

@@ -34,9 +34,17 @@ pub struct RunCost {
 /// Reading end of a [`CostMeter`]. Clones read the same entries.
 #[derive(Debug, Clone)]
 pub struct CostWatch {
-    first: RunReceiver,
+    first: TryReceiver,
     /// Receivers of later tries of the turn, which other recorders write; shared by all clones.
-    later: Arc<Mutex<Vec<RunReceiver>>>,
+    later: Arc<Mutex<Vec<TryReceiver>>>,
+}
+
+/// Receiver of the runs of one try.
+#[derive(Debug, Clone)]
+struct TryReceiver {
+    runs: RunReceiver,
+    /// Model of the try, if it is told.
+    model: Option<Arc<str>>,
 }
 
 type RunReceiver = watch::Receiver<Vec<RunCost>>;
@@ -112,7 +120,10 @@ impl CostMeter {
     /// Returns a reader of all entries.
     pub fn reader(&self) -> CostWatch {
         CostWatch {
-            first: self.runs.subscribe(),
+            first: TryReceiver {
+                runs: self.runs.subscribe(),
+                model: None,
+            },
             later: Arc::default(),
         }
     }
@@ -125,13 +136,30 @@ impl CostWatch {
         later.push(try_costs.first);
     }
 
+    /// Returns the reader of a try of `model`.
+    #[must_use]
+    pub fn with_model(mut self, model: &str) -> Self {
+        self.first.model = Some(model.into());
+        self
+    }
+
     /// Returns the current entry of each run, in order; never empty.
     pub fn runs(&self) -> Vec<RunCost> {
-        let mut runs = self.first.borrow().clone();
+        let mut runs = self.first.runs.borrow().clone();
         for receiver in self.later_receivers() {
-            runs.extend(receiver.borrow().iter().copied());
+            runs.extend(receiver.runs.borrow().iter().copied());
         }
         runs
+    }
+
+    /// Returns the model of each run so far, in the order of [`runs`](Self::runs), as far as it is told.
+    pub fn models(&self) -> Vec<Option<Arc<str>>> {
+        let tries = std::iter::once(self.first.clone()).chain(self.later_receivers());
+        let models = tries.flat_map(|one| {
+            let runs = one.runs.borrow().len();
+            vec![one.model; runs]
+        });
+        models.collect()
     }
 
     /// Returns the recorded tokens of all runs together.
@@ -147,13 +175,14 @@ impl CostWatch {
             // An error means that all recorders are dropped.
             drop(
                 receiver
+                    .runs
                     .wait_for(|lines| lines.iter().all(|line| line.cost.is_some()))
                     .await,
             );
         }
     }
 
-    fn later_receivers(&self) -> Vec<RunReceiver> {
+    fn later_receivers(&self) -> Vec<TryReceiver> {
         let later = self.later.lock();
         later.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -190,7 +219,8 @@ mod tests {
         let [first, second] = [CostMeter::default(), CostMeter::default()];
         let reader = first.reader();
         let mut clone = reader.clone();
-        reader.append(second.reader());
+        reader.append(second.reader().with_model("m"));
+        assert_eq!(reader.models(), [None, Some("m".into())]);
         second.record_cost(Money::from_nanos(4));
         let usage = Usage {
             output_tokens: 7,

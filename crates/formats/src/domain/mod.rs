@@ -35,7 +35,7 @@ pub use caller::{Amount, Budget, CacheControl, Caller, Cap, DEFAULT_PROJECT, Gra
 pub use chosen_id::is_chosen_id;
 pub use clock::{SECONDS_A_DAY, date_from_day, day_from_unix, unix_now, unix_now_ms};
 pub use cost_meter::{CostMeter, CostWatch, RunCost};
-pub use end_user::{EndUser, EndUserTerms};
+pub use end_user::{EndUser, EndUserTerms, NamedEndUserTerms, NamedEndUsers};
 pub use event::{BlockDelta, Citation, Finish, FinishReason, ServerBlock, TurnEvent, Usage};
 pub use failure::{Failure, FailureKind};
 pub use gate::{Gate, GateOpener};

@@ -71,7 +71,13 @@ async fn usage_of_end_users_is_counted_apart_and_adds_up_to_the_total() {
 #[tokio::test]
 async fn end_user_in_csv_is_no_formula() {
     let test_ledger = TestLedger::in_memory().await;
-    spend(&test_ledger.ledger, &for_end_user("=1+1", 1000, 10), "1", 10).await;
+    spend(
+        &test_ledger.ledger,
+        &for_end_user("=1+1", 1000, 10),
+        "1",
+        10,
+    )
+    .await;
     let query = UsageQuery {
         project: None,
         key: None,

@@ -300,5 +300,6 @@ fn charge(tokens: u64, nanos: i64) -> Charge {
         outcome: ChargeOutcome::Answered,
         baseline: None,
         sign_in: None,
+        fallback: None,
     }
 }

@@ -77,6 +77,7 @@ fn charged() -> ChargeRecord {
         baseline: None,
         end_user: String::new(),
         sign_in: None,
+        fallback: None,
     }
 }
 

@@ -30,6 +30,8 @@ use crate::engine::routing::FallbackConfig;
 pub(super) struct FallbackPlan {
     models: Vec<PlannedModel>,
     bounds: Option<FallbackBounds>,
+    /// Model that the turn names.
+    asked_model: String,
     /// Fallback that was taken, for the caller.
     pub(super) taken: TakenFallback,
     /// Keeps the answer of another model out of the cache.
@@ -124,6 +126,9 @@ impl PipelineSteps {
         for candidate in allowed {
             // Not a clone of the turn, which may have files in it.
             turn.model = candidate.model.clone();
+            if models.len() == config.max_tries {
+                break;
+            }
             match self.gateway.fit(caller, turn).await {
                 Ok(fit) => models.push(PlannedModel {
                     name: candidate.model,
@@ -140,6 +145,7 @@ impl PipelineSteps {
         let now = Instant::now();
         FallbackPlan {
             models,
+            asked_model: turn.model.to_string(),
             bounds: Some(FallbackBounds {
                 ends_at: now + config.max_duration,
                 timeout: config.timeout,
@@ -209,6 +215,7 @@ impl FallbackPlan {
         let model = LogText(&next.fit.model);
         tracing::info!(%model, cause = cause.name(), "turn falls back to another model");
         self.taken.record(FallbackFacts {
+            asked_model: self.asked_model.clone(),
             model: next.fit.model.clone(),
             cause,
             left_out: next.fit.left_out.clone(),

@@ -84,6 +84,7 @@ pub(super) async fn run_with_fallbacks(
         events,
         costs,
     } = running;
+    let costs = costs.with_model(&info.model);
     let run = FallbackRun {
         plan,
         runner: Some(runner),
@@ -196,7 +197,8 @@ impl FallbackRun {
         self.held.clear();
         match runner.start(&mut self.plan, Some(next)).await {
             Ok(running) => {
-                self.costs.append(running.costs);
+                let model = &running.info.model;
+                self.costs.append(running.costs.with_model(model));
                 self.events = Some(running.events);
                 self.late_at = self.plan.late_at();
                 self.sign_in = running.info.sign_in;

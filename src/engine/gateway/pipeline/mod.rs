@@ -392,6 +392,7 @@ impl PendingTurn {
             gate_control.open();
             Ok::<_, Error>(hold)
         };
+        let fallback = plan.taken.clone();
         // 9. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
         let run = fallback_run::run_with_fallbacks(plan, gateway, gate, caller, turn);
@@ -404,7 +405,11 @@ impl PendingTurn {
         tracked.begin_phase(TurnPhase::FirstToken);
         meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
-        let place = BillingPlace { trace, tracked };
+        let place = BillingPlace {
+            trace,
+            tracked,
+            fallback,
+        };
         let billing = TurnBilling::new(admission, hold, costs, &info, tokens, place);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }

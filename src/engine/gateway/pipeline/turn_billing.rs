@@ -18,6 +18,7 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::RequestTrace;
 use crate::domain::TurnEvent;
+use crate::engine::gateway::TakenFallback;
 use crate::engine::gateway::TurnInfo;
 use crate::telemetry::activity::TrackedTurn;
 use crate::telemetry::activity::TurnTokens;
@@ -41,6 +42,8 @@ pub(super) struct TurnBilling {
 pub(super) struct BillingPlace {
     pub(super) trace: RequestTrace,
     pub(super) tracked: TrackedTurn,
+    /// Fallback of the turn, which may be taken while it runs.
+    pub(super) fallback: TakenFallback,
 }
 
 impl TurnBilling {
@@ -53,8 +56,9 @@ impl TurnBilling {
         place: BillingPlace,
     ) -> Self {
         place.tracked.open_charge();
+        let fallback = place.fallback.clone();
         Self {
-            costs: TurnCosts::new(rules, reported_costs, info, prompt_tokens),
+            costs: TurnCosts::new(rules, reported_costs, info, prompt_tokens, fallback),
             hold: hold.start(),
             place,
         }
@@ -69,7 +73,7 @@ impl TurnBilling {
     /// the charge is on disk.
     pub(super) fn charge_answer(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
         let Self { costs, hold, place } = self;
-        let BillingPlace { trace, tracked } = place;
+        let BillingPlace { trace, tracked, .. } = place;
         // A stop text enforced by the server may have ended the answer in the middle of the run.
         let is_whole = finish.stop_sequence.is_none();
         let cost = costs.total_cost(is_whole);
@@ -107,7 +111,7 @@ impl TurnBilling {
             hold,
             place,
         } = self;
-        let BillingPlace { trace, tracked } = place;
+        let BillingPlace { trace, tracked, .. } = place;
         // Begun here: until the task runs, the other spans of the turn may have ended.
         let span = child_span(&trace, CHARGE_SPAN);
         let tracker = costs.rules.tracker.clone();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::AdmissionDeps;
 use crate::accounts::ledger::Charge;
 use crate::accounts::ledger::ChargeOutcome;
+use crate::accounts::ledger::ChargedFallback;
 use crate::domain::BaselineCost;
 use crate::domain::CostWatch;
 use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::ServingSignIn;
+use crate::engine::gateway::TakenFallback;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::usage_counter::UsageCounter;
 
@@ -26,6 +28,8 @@ pub(super) struct TurnCosts {
     pub(super) charged_prompt: Option<Usage>,
     /// Sign-in that runs the turn.
     sign_in: ServingSignIn,
+    /// Fallback that was taken so far.
+    fallback: TakenFallback,
 }
 
 impl TurnCosts {
@@ -34,6 +38,7 @@ impl TurnCosts {
         reported_costs: CostWatch,
         info: &TurnInfo,
         prompt_tokens: u64,
+        fallback: TakenFallback,
     ) -> Self {
         Self {
             rules,
@@ -43,6 +48,7 @@ impl TurnCosts {
             prompt_tokens,
             charged_prompt: None,
             sign_in: info.sign_in.clone(),
+            fallback,
         }
     }
 
@@ -67,15 +73,25 @@ impl TurnCosts {
             last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
             last.usage = self.charged_prompt.unwrap_or(last.usage);
         }
+        let prices = &self.rules.prices;
         let last = runs.len() - 1;
-        for run in runs[..last].iter_mut().filter(|run| is_lost_upstream(run)) {
-            run.usage = self.prompt_usage();
-            // A model without a price counts as the most expensive one, as in the hold.
-            run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
+        // A try that was given up is paid at the price of its own model.
+        let models = self.reported_costs.models();
+        let model_of = |index: usize| {
+            let told = models.get(index).filter(|_| index < last);
+            told.and_then(Option::as_deref).unwrap_or(self.model())
+        };
+        for (index, run) in runs[..last].iter_mut().enumerate() {
+            if is_lost_upstream(run) {
+                run.usage = self.prompt_usage();
+                // A model without a price counts as the most expensive one, as in the hold.
+                run.cost = Some(prices.amount(model_of(index), &run.usage).money);
+            }
         }
-        let price = |run: &RunCost| self.rules.prices.cost(self.model(), &run.usage);
-        runs.iter().try_fold(Money::ZERO, |sum, run| {
-            run.cost.or_else(|| price(run)).map(|cost| sum + cost)
+        let mut priced = runs.iter().enumerate();
+        priced.try_fold(Money::ZERO, |sum, (index, run)| {
+            let price = || prices.cost(model_of(index), &run.usage);
+            run.cost.or_else(price).map(|cost| sum + cost)
         })
     }
 
@@ -168,6 +184,14 @@ impl TurnCosts {
         prices.compare_with_baseline(self.model(), &(usage + estimated), calls)
     }
 
+    fn charged_fallback(&self) -> Option<Box<ChargedFallback>> {
+        let facts = self.fallback.facts()?;
+        Some(Box::new(ChargedFallback {
+            asked_model: facts.asked_model,
+            cause: facts.cause.name().to_owned(),
+        }))
+    }
+
     /// Creates the charge of `money` for the turn.
     pub(super) fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
         let usage = self.usage();
@@ -185,6 +209,7 @@ impl TurnCosts {
             outcome,
             baseline: self.baseline_cost(usage),
             sign_in: self.sign_in.name(),
+            fallback: self.charged_fallback(),
         }
     }
 }

@@ -71,6 +71,7 @@ use crate::http::ShutdownStarted;
 use crate::server;
 use crate::server::DrainSummary;
 use crate::server::Shutdown;
+use crate::services::forwarding::Forwarding;
 use crate::services::tasks::Tasks;
 use crate::services::uploads::Uploads;
 use crate::storage::files::Files;
@@ -208,7 +209,7 @@ impl App {
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let link = context.link_nodes(&accounting, address).await?;
         let forwarding = context.start_forwarding(environment, &accounting)?;
-        let turns = new_pipeline(&context, &accounting, &router, &files, gateway);
+        let turns = new_pipeline(&context, &accounting, &router, &files, gateway, &forwarding);
         let services = context
             .start_client_services(&turns, &files, &keys, &accounting)
             .await?;
@@ -378,6 +379,7 @@ fn new_pipeline(
     router: &Arc<Router>,
     files: &Files,
     gateway: Gateway<ClaudeLauncher>,
+    forwarding: &Forwarding,
 ) -> TurnPipeline {
     let config = config_map::uploads_config(context.settings);
     TurnPipeline::new(PipelineSteps {
@@ -385,6 +387,7 @@ fn new_pipeline(
         files: Arc::new(Uploads::new(files.clone(), config)),
         hooks: PipelineHooks::new(context.hooks.clone(), http::describe_for_hooks),
         gateway: Arc::new(gateway),
+        others: forwarding.chats().map(|chats| Arc::new(chats) as _),
     })
 }
 

@@ -28,7 +28,7 @@ impl StartupContext<'_> {
     ) -> Result<Forwarding, Error> {
         let upstreams = open_upstreams(self.settings, environment, &self.tracker)?;
         Ok(Forwarding::new(ForwardingDeps {
-            upstreams,
+            upstreams: Arc::new(upstreams),
             ledger: accounting.ledger.clone(),
             limits: accounting.limits.clone(),
             prices: Arc::clone(&accounting.prices),

@@ -172,7 +172,13 @@ fn row(
 /// Returns a fallback in words, such as `haiku on overload, limit`.
 fn fallback_words(fallback: &FallbackModel) -> String {
     let causes: Vec<&str> = fallback.causes.iter().map(|cause| cause.name()).collect();
-    format!("{} on {}", fallback.model, causes.join(", "))
+    let causes = causes.join(", ");
+    let model = &fallback.model;
+    match (&fallback.sign_in, &fallback.upstream) {
+        (Some(sign_in), _) => format!("{model} by sign-in {sign_in} on {causes}"),
+        (None, Some(upstream)) => format!("{model} at {upstream} on {causes}"),
+        (None, None) => format!("{model} on {causes}"),
+    }
 }
 
 fn sum_up(requests: Vec<RouteRow>, always: &str) -> RouteExplanation {

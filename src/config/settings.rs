@@ -225,6 +225,40 @@ impl Settings {
             })
     }
 
+    /// Checks that the sign-ins and the upstreams' models of fallbacks exist.
+    fn check_fallback_places(&self) -> Result<(), SettingRefusal> {
+        let refuse = |message: String, hint: &str| {
+            Err(SettingRefusal {
+                key: "list",
+                message,
+                hint: hint.to_owned(),
+            })
+        };
+        for target in self.fallbacks.list.iter().flat_map(|rule| &rule.to) {
+            if let Some(name) = &target.sign_in
+                && !self
+                    .sign_ins
+                    .list
+                    .iter()
+                    .any(|sign_in| sign_in.name == *name)
+            {
+                let message = format!("there is no sign-in `{name}`");
+                return refuse(message, "name one of the tables [[sign_ins]]");
+            }
+            if let (Some(upstream), Some(model)) = (&target.upstream, &target.model) {
+                let known = self.upstreams.0.get(upstream);
+                if !known.is_some_and(|known| known.has_chat_model(model)) {
+                    let message =
+                        format!("the upstream `{upstream}` has no model `{model}` for chats");
+                    let hint =
+                        "name one of upstreams.NAME.models, and \"chat\" among its endpoints";
+                    return refuse(message, hint);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks values that depend on each other.
     fn check(&self, layers: &SettingLayers) -> Result<(), Error> {
         let refused = |section: &'static str| {
@@ -246,6 +280,7 @@ impl Settings {
         self.files.check(is_shared).map_err(refused("files"))?;
         self.check_baseline().map_err(refused("routing"))?;
         self.fallbacks.check().map_err(refused("fallbacks"))?;
+        self.check_fallback_places().map_err(refused("fallbacks"))?;
         self.end_users.check().map_err(refused("end_users"))?;
         self.upstreams.check().map_err(|refusal| Error::Refused {
             name: layers.name_of(&format!("upstreams.{}", refusal.upstream)),

@@ -22,6 +22,8 @@ pub struct FallbackFacts {
     pub asked_model: String,
     /// Resolved id of the model that answers.
     pub model: String,
+    /// Other server that has the model; `None` for a model of Claude.
+    pub upstream: Option<String>,
     /// Cause for which the model before it does not answer.
     pub cause: FallbackCause,
     /// Parts of the request that the model does not take.
@@ -61,14 +63,19 @@ impl Eq for TakenFallback {}
 
 impl FallbackFacts {
     /// Returns the value of `x-switchboard-fallback`: `claude-haiku-5-5; on=overload`, in printable
-    /// ASCII.
+    /// ASCII, with `; upstream=NAME` if another server has the model.
     pub fn header_value(&self) -> String {
         let fits = |character: char| character.is_ascii_graphic() && character != ';';
         let name = self.model.chars().take(MAX_NAME_CHARACTERS);
         let name: String = name
             .map(|character| if fits(character) { character } else { '?' })
             .collect();
-        format!("{name}; on={}", self.cause.name())
+        let cause = self.cause.name();
+        match &self.upstream {
+            // Names of upstreams are letters, digits, `_` and `-`.
+            Some(upstream) => format!("{name}; on={cause}; upstream={upstream}"),
+            None => format!("{name}; on={cause}"),
+        }
     }
 }
 
@@ -81,11 +88,18 @@ mod tests {
         let facts = FallbackFacts {
             asked_model: "opus".to_owned(),
             model: "claude ä;".to_owned(),
+            upstream: None,
             cause: FallbackCause::Overload,
             left_out: Vec::new(),
             refused: RefusedPartNames::default(),
         };
         assert_eq!(facts.header_value(), "claude???; on=overload");
+        let elsewhere = FallbackFacts {
+            model: "m".to_owned(),
+            upstream: Some("other".to_owned()),
+            ..facts.clone()
+        };
+        assert_eq!(elsewhere.header_value(), "m; on=overload; upstream=other");
         let taken = TakenFallback::default();
         let clone = taken.clone();
         assert_eq!(clone.facts(), None);

@@ -60,6 +60,7 @@ pub(crate) fn pipeline(gateway: impl Turns + 'static, admission: AdmissionDeps) 
         files: Arc::new(NoFiles),
         hooks: PipelineHooks::default(),
         gateway: Arc::new(gateway),
+        others: None,
     }
 }
 

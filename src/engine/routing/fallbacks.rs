@@ -41,13 +41,47 @@ pub struct FallbackRule {
     /// Causes for which the rule applies.
     pub on: Vec<FallbackCause>,
     /// Models that answer, in the order in which they are tried.
-    pub to: Vec<String>,
+    pub to: Vec<FallbackTarget>,
     /// Models that the rule is for, as callers write them, with `*` and `?`; empty for all.
     #[serde(default)]
     pub models: Vec<String>,
     /// Ids of the keys that the rule is for; empty for all.
     #[serde(default)]
     pub keys: Vec<String>,
+}
+
+/// Model that a rule names, and where it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenTarget")]
+pub struct FallbackTarget {
+    /// Model, as the configuration names it; `None` for the one of the request.
+    pub model: Option<String>,
+    /// Sign-in that runs it; `None` for any.
+    pub sign_in: Option<String>,
+    /// Other server that has it; `None` for a model of Claude.
+    pub upstream: Option<String>,
+}
+
+/// Target as it is written: the name of a model, or a table.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a name of a model, or a table with `model` and `sign_in` or `upstream`"
+)]
+enum WrittenTarget {
+    Model(String),
+    Table(TargetTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetTable {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    sign_in: Option<String>,
+    #[serde(default)]
+    upstream: Option<String>,
 }
 
 /// Cause for which another model answers.
@@ -75,6 +109,61 @@ pub struct FallbackModel {
     pub model: ModelName,
     /// Causes for which it answers.
     pub causes: Vec<FallbackCause>,
+    /// Sign-in that runs it; `None` for any.
+    pub sign_in: Option<String>,
+    /// Other server that has it; `None` for a model of Claude.
+    pub upstream: Option<String>,
+}
+
+impl From<WrittenTarget> for FallbackTarget {
+    fn from(written: WrittenTarget) -> Self {
+        match written {
+            WrittenTarget::Model(model) => Self::model(model),
+            WrittenTarget::Table(TargetTable {
+                model,
+                sign_in,
+                upstream,
+            }) => Self {
+                model,
+                sign_in,
+                upstream,
+            },
+        }
+    }
+}
+
+impl FallbackTarget {
+    /// Creates the target of a model of Claude on any sign-in.
+    pub fn model(name: impl Into<String>) -> Self {
+        Self {
+            model: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns what is wrong with the target, if anything is.
+    fn fault(&self) -> Option<&'static str> {
+        let is_model = |name: &String| !name.trim().is_empty() && name != "auto";
+        if !self.model.iter().all(is_model) {
+            return Some("has a model to answer that is none");
+        }
+        match (&self.model, &self.sign_in, &self.upstream) {
+            (_, Some(_), Some(_)) => Some("names a sign-in and an upstream for one model"),
+            (None, _, Some(_)) => Some("names an upstream without a model"),
+            (None, None, None) => Some("names neither a model nor a sign-in to answer"),
+            _ => None,
+        }
+    }
+}
+
+impl FallbackModel {
+    /// True if it is the model that `target` names, in place of `asked`.
+    fn is_for(&self, target: &FallbackTarget, asked: &ModelName) -> bool {
+        let model = target.model.as_deref().unwrap_or(asked.as_str());
+        self.model.as_str() == model
+            && self.sign_in == target.sign_in
+            && self.upstream == target.upstream
+    }
 }
 
 impl FallbackCause {
@@ -127,11 +216,14 @@ impl FallbackConfig {
                 let message = format!("fallback {number} has no cause");
                 return refuse(message, "write what it is for, such as on = [\"overload\"]");
             }
-            let is_model = |name: &String| !name.trim().is_empty() && name != "auto";
-            if rule.to.is_empty() || rule.to.len() > MAX_ENTRIES || !rule.to.iter().all(is_model) {
-                let message =
-                    format!("fallback {number} has no model to answer, or one that is none");
-                return refuse(message, "write names of models, such as to = [\"haiku\"]");
+            let fault = if rule.to.is_empty() || rule.to.len() > MAX_ENTRIES {
+                Some("has no model to answer, or too many")
+            } else {
+                rule.to.iter().find_map(FallbackTarget::fault)
+            };
+            if let Some(fault) = fault {
+                let hint = "write names of models, such as to = [\"haiku\"], or tables with a model and a sign_in or upstream";
+                return refuse(format!("fallback {number} {fault}"), hint);
             }
         }
         Ok(())
@@ -142,13 +234,20 @@ impl FallbackConfig {
     pub fn models_for(&self, model: &ModelName, key: &str) -> Vec<FallbackModel> {
         let mut found: Vec<FallbackModel> = Vec::new();
         for rule in self.list.iter().filter(|rule| rule.is_for(model, key)) {
-            for name in rule.to.iter().filter(|name| *name != model.as_str()) {
-                let known = found.iter_mut().find(|one| one.model.as_str() == name);
+            let is_itself =
+                |target: &FallbackTarget| *target == FallbackTarget::model(model.as_str());
+            for target in rule.to.iter().filter(|target| !is_itself(target)) {
+                let known = found.iter_mut().find(|one| one.is_for(target, model));
                 match known {
                     Some(one) => one.causes.extend(&rule.on),
                     None => found.push(FallbackModel {
-                        model: ModelName::new(name.as_str()),
+                        model: target
+                            .model
+                            .as_deref()
+                            .map_or_else(|| model.clone(), ModelName::new),
                         causes: rule.on.clone(),
+                        sign_in: target.sign_in.clone(),
+                        upstream: target.upstream.clone(),
                     }),
                 }
             }
@@ -196,7 +295,8 @@ mod tests {
         let named = |name: &str, causes| (name.to_owned(), causes);
         let of_opus = [named("sonnet", 3), named("haiku", 2)];
         assert_eq!(models(&config, "opus", "key-1"), of_opus);
-        assert_eq!(models(&config, "claude-opus-5-5", "key-2"), of_opus);
+        let of_second = [named("sonnet", 3), named("haiku", 2), named("fable", 1)];
+        assert_eq!(models(&config, "claude-opus-5-5", "key-2"), of_second);
         assert_eq!(models(&config, "haiku", "key-1"), [named("sonnet", 1)]);
         let of_second = [named("sonnet", 1), named("fable", 1)];
         assert_eq!(models(&config, "haiku", "key-2"), of_second);
@@ -208,12 +308,44 @@ mod tests {
     }
 
     #[test]
+    fn fallback_names_where_its_model_runs() {
+        let config = config(
+            "[{on = [\"limit\"], to = [{sign_in = \"cloud\"}, {model = \"m\", upstream = \"other\"}, \"sonnet\", \"opus\"]}]",
+        );
+        assert!(config.check().is_ok());
+        let found = config.models_for(&ModelName::new("opus"), "key-1");
+        let places: Vec<_> = found
+            .iter()
+            .map(|one| {
+                (
+                    one.model.as_str(),
+                    one.sign_in.as_deref(),
+                    one.upstream.as_deref(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("opus", Some("cloud"), None),
+                ("m", None, Some("other")),
+                ("sonnet", None, None)
+            ]
+        );
+        let unknown = "list = [{on = [\"limit\"], to = [{modell = \"m\"}]}]";
+        assert!(toml::from_str::<FallbackConfig>(unknown).is_err());
+    }
+
+    #[test]
     fn fallback_rules_without_cause_or_model_are_refused() {
         for list in [
             "[{on = [], to = [\"haiku\"]}]",
             "[{on = [\"limit\"], to = []}]",
             "[{on = [\"limit\"], to = [\"auto\"]}]",
             "[{on = [\"limit\"], to = [\" \"]}]",
+            "[{on = [\"limit\"], to = [{}]}]",
+            "[{on = [\"limit\"], to = [{upstream = \"other\"}]}]",
+            "[{on = [\"limit\"], to = [{model = \"m\", sign_in = \"a\", upstream = \"other\"}]}]",
         ] {
             assert_eq!(config(list).check().unwrap_err().key, "list", "{list}");
         }

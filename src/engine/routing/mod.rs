@@ -21,5 +21,6 @@ pub use fallbacks::FallbackCause;
 pub use fallbacks::FallbackConfig;
 pub use fallbacks::FallbackModel;
 pub use fallbacks::FallbackRule;
+pub use fallbacks::FallbackTarget;
 pub use features::RoutingFeatures;
 pub use router::Router;

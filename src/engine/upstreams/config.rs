@@ -128,6 +128,11 @@ impl Config {
 }
 
 impl UpstreamConfig {
+    /// True if `model` answers chats.
+    pub fn has_chat_model(&self, model: &str) -> bool {
+        self.endpoints.contains(&EndpointGroup::Chat) && self.models.contains_key(model)
+    }
+
     /// Checks the upstream by itself. The error is the reason, and advice.
     fn check(&self) -> Result<(), (String, &'static str)> {
         if !self.key_variable.is_empty() && !self.key_file.is_empty() {

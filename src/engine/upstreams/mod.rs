@@ -8,10 +8,13 @@
 //!   looked at. [`members`]: names that servers might read in two ways.
 //! - [`upstream`]: one call. [`answer_body`]: its answer, bounded in size, time and silence.
 //!   [`answer_memory`]: the bound over all answers that are held whole.
+//! - [`chat_request`], [`chat_events`]: a turn as a chat, and its answer as events of the turn.
 //! - [`usage`], [`price`]: what an answer reports that it has used, and what that costs.
 
 mod answer_body;
 mod answer_memory;
+mod chat_events;
+mod chat_request;
 mod config;
 mod endpoint;
 mod failure;
@@ -26,6 +29,10 @@ mod upstream;
 mod usage;
 
 pub use answer_body::AnswerBody;
+pub use chat_events::ChatEvents;
+pub use chat_request::InexpressiblePart;
+pub use chat_request::check_chat;
+pub use chat_request::encode_chat;
 pub use config::Config;
 pub use config::UpstreamConfig;
 pub use config::UpstreamRefusal;

@@ -121,6 +121,22 @@ impl UpstreamRequest {
         head.ok()?.model
     }
 
+    /// Creates a streamed chat with the JSON `body`, which names `model` and asks for the usage.
+    pub fn of_chat(body: String, model: &str) -> Self {
+        Self {
+            endpoint: UpstreamEndpoint::Chat,
+            model: model.to_owned(),
+            content_type: JSON_TYPE.to_owned(),
+            body: body.into(),
+            form: AnswerForm::Events,
+            hides_usage: true,
+            max_output_tokens: None,
+            choices: 1,
+            end_user: None,
+            estimate: MeteredUsage::default(),
+        }
+    }
+
     /// Reads a request with the body `body`. One that names no model gets `default_model`.
     ///
     /// # Errors

@@ -18,6 +18,10 @@ use crate::services::idempotency::BodyDigest;
 /// Run of the handler of a first request.
 pub(in crate::http) type HandlerRun = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// Mark of an answer all of whose parts have failed, so that it counts as an error.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct EveryPartFailed;
+
 /// Memory that a chunk takes beside its bytes.
 const CHUNK_OVERHEAD_BYTES: usize = 2 * size_of::<Bytes>();
 
@@ -167,7 +171,10 @@ impl AnswerState {
         let status = self.head.as_ref().map(|head| head.status);
         self.is_over = true;
         self.is_broken = is_broken;
-        self.is_failed = has_error || !status.is_some_and(|status| status.is_success());
+        let head = self.head.as_ref();
+        let every_part = head.and_then(|head| head.extensions.get::<EveryPartFailed>());
+        let is_success = status.is_some_and(|status| status.is_success());
+        self.is_failed = has_error || !is_success || every_part.is_some();
         if self.standing == AnswerStanding::Open && (is_broken || self.is_failed) {
             self.standing = AnswerStanding::Settling;
         }

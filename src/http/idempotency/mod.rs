@@ -24,9 +24,9 @@ use crate::services::idempotency::ClaimKey;
 use crate::services::idempotency::IdempotencyClaims;
 
 pub(super) use self::answer_reader::AnswerReader;
+pub(super) use self::answer_state::EveryPartFailed;
 pub(super) use self::answer_state::SharedHead;
 pub(super) use self::hashed_body::HashedBody;
-pub(super) use self::settlement::EveryPartFailed;
 pub(super) use self::shared_answer::FirstRequest;
 pub(super) use self::shared_answer::JoinedAnswer;
 pub(super) use self::shared_answer::SharedAnswer;

@@ -41,10 +41,6 @@ const MOMENTARY_HEADERS: [&str; 5] = [
 /// Header that tells clients whether to retry.
 const SHOULD_RETRY: &str = "x-should-retry";
 
-/// Mark of an answer all of whose parts have failed, so that it counts as an error.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct EveryPartFailed;
-
 /// End of an answer, with the chunks of its body if it is stored.
 enum AnswerEnd {
     Complete(AnswerHead, Vec<Bytes>),
@@ -122,7 +118,7 @@ impl AnswerEnd {
             return Self::Failed(stored, vec![body.into()]);
         }
         let chunks = state.chunks.iter().cloned().collect();
-        if state.is_failed || head.extensions.get::<EveryPartFailed>().is_some() {
+        if state.is_failed {
             Self::Failed(stored, chunks)
         } else {
             Self::Complete(stored, chunks)

@@ -38,7 +38,7 @@ async fn route_names_the_models_that_answer_in_place_of_the_recommended_one() {
     let fallbacks = routing::FallbackConfig {
         list: vec![routing::FallbackRule {
             on: vec![routing::FallbackCause::Overload],
-            to: vec!["usual".to_owned()],
+            to: vec![routing::FallbackTarget::model("usual")],
             models: vec!["light".to_owned()],
             keys: Vec::new(),
         }],

@@ -71,6 +71,7 @@ impl Server {
             files: Arc::new(Uploads::new(files.clone(), config)),
             hooks: PipelineHooks::default(),
             gateway: Arc::new(turns),
+            others: None,
         };
         let registry = Registry::temporary().await.unwrap();
         let named = |name: &str| Some(name.to_owned());

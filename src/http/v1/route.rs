@@ -62,6 +62,9 @@ pub(in crate::http) struct Recommendation {
 #[derive(Serialize)]
 struct RecommendedFallback {
     model: String,
+    /// Other server that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
     on: Vec<&'static str>,
 }
 
@@ -96,6 +99,7 @@ pub(in crate::http) async fn recommend_model(
         .filter(|one| caller.grant.allows_model(one.model.as_str()))
         .map(|one| RecommendedFallback {
             model: one.model.to_string(),
+            upstream: one.upstream,
             on: one.causes.into_iter().map(FallbackCause::name).collect(),
         });
     Ok(Json(Recommendation {

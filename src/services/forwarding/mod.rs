@@ -6,11 +6,13 @@
 //! - [`call_record`]: the call in metrics and in the activity of the dashboard.
 //! - [`streamed`]: answers that are passed on piece by piece.
 //! - [`hooked`]: hooks before a request and after an answer.
+//! - [`other_models`]: turns that fall back to a model of another server.
 
 mod call_billing;
 mod call_record;
 mod estimate;
 mod hooked;
+mod other_models;
 mod service;
 mod streamed;
 #[cfg(test)]
@@ -18,6 +20,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use other_models::UpstreamChats;
 pub use service::ForwardedAnswer;
 pub use service::ForwardedBody;
 pub use service::Forwarding;

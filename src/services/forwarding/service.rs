@@ -11,6 +11,7 @@ use super::call_billing::CallBilling;
 use super::call_record::CallRecord;
 use super::estimate::CallEstimate;
 use super::hooked;
+use super::other_models::UpstreamChats;
 use super::streamed::ForwardedEvent;
 use super::streamed::ForwardedStream;
 use super::streamed::StreamedEvents;
@@ -54,7 +55,7 @@ pub struct Forwarding(Option<Arc<ForwardingDeps>>);
 /// Dependencies of the service.
 pub struct ForwardingDeps {
     /// Other servers, by name.
-    pub upstreams: Upstreams,
+    pub upstreams: Arc<Upstreams>,
     /// Ledger of spending and budgets.
     pub ledger: Ledger,
     /// Rate limits of the callers.
@@ -108,6 +109,17 @@ impl Forwarding {
     pub fn new(deps: ForwardingDeps) -> Self {
         let has_upstreams = !deps.upstreams.is_empty();
         Self(has_upstreams.then(|| Arc::new(deps)))
+    }
+
+    /// Returns the chat models of the other servers, for turns that fall back to one; `None` without
+    /// other servers.
+    pub fn chats(&self) -> Option<UpstreamChats> {
+        let deps = self.0.as_ref()?;
+        Some(UpstreamChats::new(
+            Arc::clone(&deps.upstreams),
+            Arc::clone(&deps.prices),
+            deps.assumed_output_tokens,
+        ))
     }
 
     /// True if another server has endpoints of `group`.

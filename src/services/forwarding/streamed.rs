@@ -27,12 +27,12 @@ const DONE: &str = "[DONE]";
 const UNNAMED: &str = "message";
 /// Maximum length of a line of events, in bytes; one with a picture has some megabytes. A line is
 /// scanned from its beginning with each piece of it.
-const MAX_LINE_BYTES: usize = 16 << 20;
+pub(super) const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Boxed stream of a part of an answer.
 pub type ForwardedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
 type Events = Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<Failure>>> + Send>>;
 
 /// Event of a streamed answer.
@@ -229,7 +229,7 @@ impl StreamedEvents {
 }
 
 /// Passes pieces on until a line has more than `max_bytes`, which is a failure of `upstream`.
-fn bounded_lines(
+pub(super) fn bounded_lines(
     pieces: impl Stream<Item = Result<Bytes, Failure>> + Send + 'static,
     max_bytes: usize,
     upstream: String,

@@ -39,7 +39,7 @@ pub(crate) async fn deps(server: &ScriptedUpstream) -> ForwardingDeps {
     config.check().unwrap();
     let keys = BTreeMap::from([("other".to_owned(), UPSTREAM_KEY.to_owned())]);
     ForwardingDeps {
-        upstreams: Upstreams::new(&config, &keys, &TaskTracker::new()).unwrap(),
+        upstreams: Arc::new(Upstreams::new(&config, &keys, &TaskTracker::new()).unwrap()),
         ledger: ledger::testing::temporary(NOW).await,
         limits: RateLimits::new(rate_limit::Config::default()),
         prices: Arc::new(Prices::new(pricing::Config {

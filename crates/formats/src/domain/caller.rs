@@ -40,6 +40,8 @@ pub struct Caller {
     pub permit: RequestPermit,
     /// Set if the client wants no other model than the one that it names.
     pub refuses_fallbacks: bool,
+    /// Name of the only sign-in that may run its turns; `None` for all that the key may use.
+    pub sign_in: Option<Arc<str>>,
     /// Origin of the request, and the form of its answer.
     pub origin: RequestOrigin,
     /// Place in a trace below which the work for the request is recorded.
@@ -190,6 +192,7 @@ impl Caller {
             in_background: false,
             permit: RequestPermit::default(),
             refuses_fallbacks: false,
+            sign_in: None,
             origin: RequestOrigin::default(),
             trace: RequestTrace::default(),
         }

@@ -3,12 +3,14 @@
 use std::hash::DefaultHasher;
 use std::hash::Hash as _;
 use std::hash::Hasher as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::PipelineSteps;
 use super::TurnEstimate;
+use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::FailureKind;
 use crate::domain::LogText;
@@ -23,6 +25,7 @@ use crate::engine::gateway::TakenFallback;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::FallbackConfig;
+use crate::runtime::compute::in_place;
 
 /// Models that may still answer a turn in place of its own, and the bounds of trying them. The
 /// default has none.
@@ -36,6 +39,17 @@ pub(super) struct FallbackPlan {
     pub(super) taken: TakenFallback,
     /// Keeps the answer of another model out of the cache.
     pub(super) keep_out: KeepOut,
+    /// Place in which the present model runs.
+    pub(super) place: TryPlace,
+}
+
+/// Place in which a model runs; any sign-in by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct TryPlace {
+    /// Sign-in that runs it; `None` for any.
+    sign_in: Option<Arc<str>>,
+    /// Other server that has it; `None` for a model of Claude.
+    pub(super) upstream: Option<Arc<str>>,
 }
 
 /// Bounds in time of the fallbacks of a turn.
@@ -53,6 +67,9 @@ pub(super) struct PlannedModel {
     name: ModelName,
     fit: ModelFit,
     causes: Vec<FallbackCause>,
+    place: TryPlace,
+    /// Estimate of what it takes at most.
+    amount: Amount,
 }
 
 /// Plan of a turn with the fit of the model that is tried first, and the estimate of all tries that
@@ -76,6 +93,7 @@ impl PipelineSteps {
         let mut fit = self.gateway.fit(caller, turn).await?;
         let config = self.admission.router.fallbacks();
         let mut plan = self.usable_models(config, caller, turn).await;
+        let mut own_amount = None;
         if plan.is_for(FallbackCause::Budget) {
             let budget = self.admission.ledger.reader().budget_state(caller).await?;
             let is_nearly_spent = |percent: u64| percent >= config.budget_percent;
@@ -88,17 +106,20 @@ impl PipelineSteps {
                 // The cache and all that follows see the other model alone.
                 turn.model = next.name;
                 fit = next.fit;
+                own_amount = Some(next.amount);
                 plan.keep_out = KeepOut::default();
             }
         }
         let mut estimate = self.admission.estimate(turn, &fit);
+        if let Some(amount) = own_amount {
+            estimate.amount = amount;
+        }
         let is_paid_again = plan.may_pay_for_several();
         for model in &plan.models {
-            let other = self.admission.estimate(turn, &model.fit).amount;
             estimate.amount = if is_paid_again {
-                estimate.amount.plus(other)
+                estimate.amount.plus(model.amount)
             } else {
-                estimate.amount.merge_max(other)
+                estimate.amount.merge_max(model.amount)
             };
         }
         Ok(PlannedTurn {
@@ -129,11 +150,17 @@ impl PipelineSteps {
             if models.len() == config.max_tries {
                 break;
             }
-            match self.gateway.fit(caller, turn).await {
-                Ok(fit) => models.push(PlannedModel {
+            let place = TryPlace {
+                sign_in: candidate.sign_in.map(Arc::from),
+                upstream: candidate.upstream.map(Arc::from),
+            };
+            match self.fit_in(&place, caller, turn).await {
+                Ok((fit, amount)) => models.push(PlannedModel {
                     name: candidate.model,
                     fit,
                     causes: candidate.causes,
+                    place,
+                    amount,
                 }),
                 Err(error) => {
                     let model = LogText(candidate.model.as_str());
@@ -151,6 +178,40 @@ impl PipelineSteps {
                 timeout: config.timeout,
             }),
             ..FallbackPlan::default()
+        }
+    }
+}
+
+impl PipelineSteps {
+    /// Returns how the model of `turn` takes it in `place`, and an estimate of what that costs.
+    async fn fit_in(
+        &self,
+        place: &TryPlace,
+        caller: &Caller,
+        turn: &Turn,
+    ) -> Result<(ModelFit, Amount), Error> {
+        let Some(upstream) = &place.upstream else {
+            let fit = self.gateway.fit(&place.narrow(caller), turn).await?;
+            let estimate = self.admission.estimate(turn, &fit);
+            return Ok((fit, estimate.amount));
+        };
+        let unknown = || Error::UnknownModel(turn.model.to_string());
+        let others = self.others.as_ref().ok_or_else(unknown)?;
+        in_place(turn.bytes(), || {
+            let fit = others.fit(upstream, turn)?;
+            let prompt_tokens = self.admission.prices.prompt_tokens(turn);
+            Ok((fit, others.estimate(upstream, turn, prompt_tokens)))
+        })
+    }
+}
+
+impl TryPlace {
+    /// Returns `caller` with the sign-in of the place, if it has one.
+    pub(super) fn narrow(&self, caller: &Caller) -> Caller {
+        let sign_in = self.sign_in.clone().or_else(|| caller.sign_in.clone());
+        Caller {
+            sign_in,
+            ..caller.clone()
         }
     }
 }
@@ -184,6 +245,7 @@ impl FallbackPlan {
         for model in &self.models {
             model.name.hash(&mut hasher);
             model.causes.hash(&mut hasher);
+            model.place.hash(&mut hasher);
         }
         // Zero stands for no plan.
         hasher.finish().max(1)
@@ -212,12 +274,14 @@ impl FallbackPlan {
         }
         let is_meant = |model: &PlannedModel| model.causes.contains(&cause);
         let next = self.models.remove(self.models.iter().position(is_meant)?);
+        self.place = next.place.clone();
         let model = LogText(&next.fit.model);
         tracing::info!(%model, cause = cause.name(), "turn falls back to another model");
         self.taken.record(FallbackFacts {
             asked_model: self.asked_model.clone(),
             model: next.fit.model.clone(),
             cause,
+            upstream: next.place.upstream.as_deref().map(str::to_owned),
             left_out: next.fit.left_out.clone(),
             refused: RefusedPartNames::default(),
         });
@@ -236,13 +300,23 @@ impl FallbackPlan {
         caller: &Caller,
         turn: &mut Turn,
     ) -> Result<(), Error> {
-        while let Err(error) = gateway.preflight(caller, turn) {
+        loop {
+            // The queue of another server is not known.
+            if self.place.upstream.is_some() {
+                return Ok(());
+            }
+            let checked = match &self.place.sign_in {
+                None => gateway.preflight(caller, turn),
+                Some(_) => gateway.preflight(&self.place.narrow(caller), turn),
+            };
+            let Err(error) = checked else {
+                return Ok(());
+            };
             let Some(next) = self.take_after(&error) else {
                 return Err(error);
             };
             next.apply(turn);
         }
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 
 use super::fallback_plan::FallbackPlan;
 use super::fallback_plan::PlannedModel;
+use super::fallback_plan::TryPlace;
 use super::fallback_plan::cause_of;
 use crate::domain::Caller;
 use crate::domain::CostWatch;
@@ -23,18 +24,20 @@ use crate::domain::Gate;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
+use crate::engine::gateway::OtherModels;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::ServingSignIn;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
 
-/// Runner of tries: the gateway, and the turn with its caller.
-struct TryRunner {
-    gateway: Arc<dyn Turns>,
-    gate: Gate,
-    caller: Caller,
-    turn: Turn,
+/// Runner of tries: the gateway and other servers, and the turn with its caller.
+pub(super) struct TryRunner {
+    pub(super) gateway: Arc<dyn Turns>,
+    pub(super) others: Option<Arc<dyn OtherModels>>,
+    pub(super) gate: Gate,
+    pub(super) caller: Caller,
+    pub(super) turn: Turn,
 }
 
 /// Events of a turn whose answer has not begun.
@@ -56,26 +59,24 @@ struct FallbackRun {
     held: VecDeque<Result<TurnEvent, Error>>,
 }
 
-/// Runs `turn` on `gateway`, or on the models of `plan` if the one before may not answer.
+/// Runs the turn of `runner`, on the models of `plan` if the one before may not answer.
 ///
 /// # Errors
 /// The error of the last model that was tried.
 pub(super) async fn run_with_fallbacks(
     mut plan: FallbackPlan,
-    gateway: Arc<dyn Turns>,
-    gate: Gate,
-    caller: Caller,
-    turn: Turn,
+    mut runner: TryRunner,
 ) -> Result<RunningTurn, Error> {
-    if plan.is_empty() {
+    if plan.is_empty() && plan.place == TryPlace::default() {
+        let TryRunner {
+            gateway,
+            gate,
+            caller,
+            turn,
+            ..
+        } = runner;
         return gateway.run_gated(gate, caller, turn).await;
     }
-    let mut runner = TryRunner {
-        gateway,
-        gate,
-        caller,
-        turn,
-    };
     let running = runner.start(&mut plan, None).await?;
     // A wait for a worker does not count.
     let late_at = plan.late_at();
@@ -119,9 +120,14 @@ impl TryRunner {
                 next.apply(&mut self.turn);
             }
             let gate = self.gate.clone();
-            let started = self
-                .gateway
-                .run_gated(gate, self.caller.clone(), self.turn.clone());
+            let turn = self.turn.clone();
+            let started = match (&plan.place.upstream, &self.others) {
+                (Some(upstream), Some(others)) => others.run_gated(upstream, gate, turn),
+                _ => {
+                    let caller = plan.place.narrow(&self.caller);
+                    self.gateway.run_gated(gate, caller, turn)
+                }
+            };
             match started.await {
                 Ok(running) => {
                     plan.taken.set_refused(running.info.refused.clone());

@@ -31,6 +31,7 @@ use futures::StreamExt as _;
 use super::CacheStatus;
 use super::Error;
 use super::FileMemory;
+use super::OtherModels;
 use super::RunningTurn;
 use super::TurnFiles;
 use super::TurnInfo;
@@ -54,6 +55,7 @@ use admission::TurnEstimate;
 use billing_stream::BillingStream;
 use fallback_plan::FallbackPlan;
 use fallback_plan::PlannedTurn;
+use fallback_run::TryRunner;
 use measured_stream::MeasuredStream;
 use measured_stream::TurnMeasure;
 use pending_hold::PendingHold;
@@ -108,6 +110,8 @@ pub struct PipelineSteps {
     pub hooks: PipelineHooks,
     /// Gateway that runs the turns which pass.
     pub gateway: Arc<dyn Turns>,
+    /// Models of other servers for fallbacks; `None` if there are no other servers.
+    pub others: Option<Arc<dyn OtherModels>>,
 }
 
 impl fmt::Debug for PipelineSteps {
@@ -124,6 +128,7 @@ impl fmt::Debug for PipelineSteps {
 struct PendingTurn {
     admission: Arc<AdmissionDeps>,
     gateway: Arc<dyn Turns>,
+    others: Option<Arc<dyn OtherModels>>,
     caller: Caller,
     turn: Turn,
     estimate: TurnEstimate,
@@ -203,6 +208,7 @@ impl PipelineSteps {
         let pending = PendingTurn {
             admission: Arc::clone(&self.admission),
             gateway: Arc::clone(&self.gateway),
+            others: self.others.clone(),
             caller,
             turn,
             estimate,
@@ -348,6 +354,7 @@ impl PendingTurn {
         let Self {
             admission,
             gateway,
+            others,
             caller,
             mut turn,
             estimate,
@@ -395,7 +402,14 @@ impl PendingTurn {
         let fallback = plan.taken.clone();
         // 9. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
-        let run = fallback_run::run_with_fallbacks(plan, gateway, gate, caller, turn);
+        let runner = TryRunner {
+            gateway,
+            others,
+            gate,
+            caller,
+            turn,
+        };
+        let run = fallback_run::run_with_fallbacks(plan, runner);
         let (hold, running) = futures::try_join!(hold, Box::pin(run))?;
         let RunningTurn {
             info,

@@ -84,7 +84,7 @@ impl<L: Launcher> SignIns<L> {
     pub(super) fn for_caller(&self, caller: &Caller) -> Result<SignInOrder<L>, Error> {
         let allowed = self.all()?.iter();
         let allowed: Vec<_> = allowed
-            .filter(|pool| pool.usage.is_for_caller(caller))
+            .filter(|pool| pool.is_for_caller(caller))
             .cloned()
             .collect();
         if allowed.is_empty() {

@@ -1,5 +1,7 @@
 //! One sign-in of the gateway: its workers, its circuit breaker, and what it is for.
 
+use std::sync::Arc;
+
 use wildmatch::WildMatch;
 
 use crate::domain::Caller;
@@ -114,6 +116,12 @@ impl<L: Launcher> SignInPool<L> {
             return Err(refusal.into());
         }
         Ok(self.pool.check_room(claim)?)
+    }
+
+    /// True if it may run turns of `caller`.
+    pub(super) fn is_for_caller(&self, caller: &Caller) -> bool {
+        let is_meant = |name: &Arc<str>| **name == *self.facts.name;
+        self.usage.is_for_caller(caller) && caller.sign_in.iter().all(is_meant)
     }
 
     /// True if a new turn would find a worker without waiting for another turn to end.

@@ -16,6 +16,7 @@ use crate::engine::routing;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::FallbackConfig;
 use crate::engine::routing::FallbackRule;
+use crate::engine::routing::FallbackTarget;
 
 /// Gateway with scripted workers for each of its sign-ins.
 struct SignInsFixture {
@@ -384,7 +385,7 @@ async fn moved_turn_is_held_and_charged_once() {
 async fn fallback_is_charged_to_the_sign_in_that_answers_it() {
     let rule = FallbackRule {
         on: vec![FallbackCause::Overload],
-        to: vec!["claude-opus-5-5".to_owned()],
+        to: vec![FallbackTarget::model("claude-opus-5-5")],
         models: Vec::new(),
         keys: Vec::new(),
     };

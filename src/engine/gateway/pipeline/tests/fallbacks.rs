@@ -9,6 +9,7 @@ use crate::engine::routing;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::FallbackConfig;
 use crate::engine::routing::FallbackRule;
+use crate::engine::routing::FallbackTarget;
 
 /// Maximum wait for a run to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn setting(causes: &[FallbackCause], to: &[&str]) -> Setting {
     let rule = FallbackRule {
         on: causes.to_vec(),
-        to: to.iter().map(|name| (*name).to_owned()).collect(),
+        to: to.iter().map(|name| FallbackTarget::model(*name)).collect(),
         models: Vec::new(),
         keys: Vec::new(),
     };

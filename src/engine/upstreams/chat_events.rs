@@ -1,0 +1,211 @@
+//! Chunks of a streamed chat as events of a turn.
+
+use serde::Deserialize;
+
+use super::usage::MeteredUsage;
+use super::usage::NotAnObject;
+use super::usage::StreamedChunk;
+use crate::domain::Finish;
+use crate::domain::FinishReason;
+use crate::domain::TurnEvent;
+use crate::domain::Usage;
+
+/// Decoder of the chunks of one answer.
+#[derive(Debug)]
+pub struct ChatEvents {
+    model: String,
+    has_begun: bool,
+    /// Index of the tool call that was begun last.
+    call: Option<u64>,
+    reason: Option<FinishReason>,
+    usage: Option<MeteredUsage>,
+    /// Bytes of the answer so far.
+    text_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChatChunk {
+    #[serde(default)]
+    choices: Vec<ChatChoice>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChatChoice {
+    #[serde(default)]
+    delta: Option<ChatDelta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ChatDelta {
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<CallDelta>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CallDelta {
+    #[serde(default)]
+    index: u64,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<FunctionDelta>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FunctionDelta {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<String>,
+}
+
+impl ChatEvents {
+    /// Creates the decoder of an answer of `model`.
+    pub fn new(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            has_begun: false,
+            call: None,
+            reason: None,
+            usage: None,
+            text_bytes: 0,
+        }
+    }
+
+    /// Returns the events of a chunk; `None` for one that reports an error.
+    ///
+    /// # Errors
+    /// Fails when `data` is no chunk of a chat.
+    pub fn read(&mut self, data: &str) -> Result<Option<Vec<TurnEvent>>, NotAnObject> {
+        let facts = StreamedChunk::read(data)?;
+        if facts.is_error {
+            return Ok(None);
+        }
+        let chunk: ChatChunk = serde_json::from_str(data).map_err(|_| NotAnObject)?;
+        self.text_bytes = self.text_bytes.saturating_add(facts.text_bytes);
+        self.usage = match (self.usage, facts.usage) {
+            (Some(known), Some(new)) => Some(known.merge_max(new)),
+            (known, new) => known.or(new),
+        };
+        let mut events = Vec::new();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            events.push(TurnEvent::started(self.model.clone(), Usage::default()));
+        }
+        // A request asks for one choice.
+        if let Some(choice) = chunk.choices.into_iter().next() {
+            self.add_choice(choice, &mut events);
+        }
+        Ok(Some(events))
+    }
+
+    /// Returns the end of the answer; `None` if it has none, because it was broken off.
+    pub fn finish(&self) -> Option<Finish> {
+        let usage = self.usage.unwrap_or_default().tokens();
+        Some(Finish::new(self.reason?, usage))
+    }
+
+    /// Usage that the server has reported.
+    pub fn usage(&self) -> Option<MeteredUsage> {
+        self.usage
+    }
+
+    /// Bytes of the answer so far.
+    pub fn text_bytes(&self) -> u64 {
+        self.text_bytes
+    }
+
+    fn add_choice(&mut self, choice: ChatChoice, events: &mut Vec<TurnEvent>) {
+        let ChatDelta {
+            content,
+            refusal,
+            tool_calls,
+        } = choice.delta.unwrap_or_default();
+        let texts = [content, refusal].into_iter().flatten();
+        events.extend(texts.filter(|text| !text.is_empty()).map(TurnEvent::Text));
+        for call in tool_calls.into_iter().flatten() {
+            self.add_call(call, events);
+        }
+        if let Some(reason) = choice.finish_reason {
+            self.reason = Some(match reason.as_str() {
+                "length" => FinishReason::Length,
+                "tool_calls" | "function_call" => FinishReason::ToolCalls,
+                "content_filter" => FinishReason::ContentFilter,
+                // Some servers say `stop` after calls too.
+                _ if self.call.is_some() => FinishReason::ToolCalls,
+                _ => FinishReason::Stop,
+            });
+        }
+    }
+
+    fn add_call(&mut self, delta: CallDelta, events: &mut Vec<TurnEvent>) {
+        let CallDelta {
+            index,
+            id,
+            function,
+        } = delta;
+        let (name, arguments) =
+            function.map_or((None, None), |function| (function.name, function.arguments));
+        if self.call != Some(index) {
+            self.call = Some(index);
+            // A server without ids numbers its calls.
+            let id = id.filter(|id| !id.is_empty());
+            let id = id.unwrap_or_else(|| format!("call_{index}"));
+            events.push(TurnEvent::tool_call(id, name.unwrap_or_default()));
+        }
+        let arguments = arguments.filter(|arguments| !arguments.is_empty());
+        events.extend(arguments.map(TurnEvent::ToolInput));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_a_chat_are_events_of_a_turn() {
+        let mut chat = ChatEvents::new("m");
+        let mut events = Vec::new();
+        for data in [
+            r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+            r#"{"choices":[{"delta":{"content":"Hi"}}],"usage":null}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c1","function":{"name":"look","arguments":""}}]}}]}"#,
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
+        ] {
+            events.extend(chat.read(data).unwrap().unwrap());
+        }
+        assert_eq!(
+            events,
+            [
+                TurnEvent::started("m", Usage::default()),
+                TurnEvent::Text("Hi".to_owned()),
+                TurnEvent::tool_call("c1", "look"),
+                TurnEvent::ToolInput("{}".to_owned()),
+            ]
+        );
+        let finish = chat.finish().unwrap();
+        assert_eq!(finish.reason, FinishReason::ToolCalls);
+        assert_eq!(
+            (finish.usage.input_tokens, finish.usage.output_tokens),
+            (5, 3)
+        );
+    }
+
+    #[test]
+    fn chat_that_breaks_off_or_reports_an_error_has_no_end() {
+        let mut chat = ChatEvents::new("m");
+        let text = r#"{"choices":[{"delta":{"content":"Hi"}}]}"#;
+        assert_eq!(chat.read(text).unwrap().unwrap().len(), 2);
+        assert_eq!(chat.finish(), None);
+        assert!(chat.text_bytes() >= 2);
+        assert_eq!(chat.read(r#"{"error":{"message":"down"}}"#).unwrap(), None);
+        assert!(chat.read("nonsense").is_err());
+    }
+}

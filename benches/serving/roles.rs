@@ -23,7 +23,7 @@ use claude_switchboard::engine::gateway::{
 };
 use claude_switchboard::engine::hooks::Hooks;
 use claude_switchboard::http::{
-    self, ApiServices, AppState, DrainExpired, MetricsSources, ShutdownStarted,
+    self, ApiServices, AppState, DrainExpired, MetricsSources, NodeLink, ShutdownStarted,
 };
 use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::services::answers::Answers;
@@ -312,6 +312,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         activity: Activity::new(),
         hooks: Hooks::default(),
         forwarding: Forwarding::default(),
+        link: NodeLink::default(),
         services: ApiServices {
             responses,
             conversations,

@@ -58,9 +58,10 @@ pub struct RestoredStore {
     pub previous: Option<PathBuf>,
 }
 
-/// Restores the store and uploaded files of `backup` into the place of `settings`: the previous store of a
-/// data directory is kept in a folder beside it, and of the records in a Redis a backup is made first.
-/// Calls `wait` with the seconds that leases of stopped servers still have, and reports the bytes of
+/// Restores the store and uploaded files of `backup` into the place of `settings`.
+///
+/// The previous store of a data directory is kept in a folder beside it, and of the records in a Redis
+/// a backup is made first. Calls `wait` with the seconds that leases of stopped servers still have, and reports the bytes of
 /// records that were read.
 ///
 /// # Errors

@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::command_line::{CommandOutput, run, run_beside};
-use crate::shared_redis::Redis;
-use crate::support::{ServerProcess, TestServer};
+use crate::support::{Redis, ServerProcess, TestServer};
 
 fn run_in(folder: &Path, arguments: &[&str]) -> CommandOutput {
     run(

@@ -13,8 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::batches::BatchClient;
-use crate::shared_redis::{Redis, create_key, send};
-use crate::support::{Builder, HttpResponse, ServerProcess, TestServer, eventually, within};
+use crate::support::{
+    Builder, HttpResponse, Redis, ServerProcess, TestServer, create_key, eventually, send, within,
+};
 use crate::tasks;
 use crate::tasks::{TaskClient, tool_directive};
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::batches::{BatchClient, request_line};
-use crate::shared_redis::{Redis, TAKE_OVER_TIMEOUT};
-use crate::support::{Journal, ServerProcess, TestServer, within};
+use crate::shared_redis::TAKE_OVER_TIMEOUT;
+use crate::support::{Journal, Redis, ServerProcess, TestServer, within};
 
 const LINES: usize = 200;
 /// Lines that a server runs at a time.

@@ -4,8 +4,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::shared_redis::{Redis, create_key, send};
-use crate::support::{ServerProcess, eventually};
+use crate::support::{Redis, ServerProcess, create_key, eventually, send};
 
 /// Size of a content with a few parts, in bytes.
 const CONTENT_BYTES: usize = (1 << 20) + 7;

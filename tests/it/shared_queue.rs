@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shared_redis::{Redis, TAKE_OVER_TIMEOUT, create_key, send};
-use crate::support::{ServerProcess, within};
+use crate::shared_redis::TAKE_OVER_TIMEOUT;
+use crate::support::{Redis, ServerProcess, create_key, send, within};
 
 /// Answer that never ends, and one that does.
 const HANGS: &str = "[[tokens=9 stall_at=2]]";

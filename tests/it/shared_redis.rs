@@ -18,7 +18,7 @@ const BUDGET: u64 = 3000;
 /// Limit of requests per minute that the clients share.
 const LIMIT: u64 = 6;
 /// Maximum wait for what follows the end of a lease of half a minute.
-const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(150);
+pub(crate) const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Chat request whose answer is one word, and which takes fewer tokens than are held for it. Each
 /// number makes another one, which no cache answers.

@@ -106,8 +106,8 @@ impl TwoNodes {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         TaskTracker::new().spawn(async move { axum::serve(listener, app).await });
-        let announced = self.owners_of_a.announce(&format!("http://{address}"));
-        announced.await.unwrap();
+        let url = format!("http://{address}");
+        self.owners_of_a.announce(&url).await.unwrap();
     }
 
     async fn cancel(&self, headers: &[(&str, &str)]) -> Response {

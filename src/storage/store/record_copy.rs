@@ -147,8 +147,9 @@ pub fn summarize_records(
     Ok(summary)
 }
 
-/// Copies all records of `source` to `target`, which has none, and compares both. Records keep their time
-/// to live and their version, which are part of them. Each is counted twice in the progress. Blocks.
+/// Copies all records of `source` to `target`, which has none, and compares both.
+///
+/// Records keep their time to live and their version, which are part of them. Each is counted twice in the progress. Blocks.
 ///
 /// # Errors
 /// Fails when a record cannot be read or written, others have written to a place meanwhile, or the copy

@@ -93,8 +93,8 @@ async fn copied_records_keep_their_time_to_live() {
     table.put("owner", "id", b"text".to_vec()).await.unwrap();
     let redis = in_redis(&server);
     copy(&folder, &redis).unwrap();
-    let found = TtlTable::new(redis, OTHER, limits).get("owner", "id");
-    let found = found.await.unwrap();
+    let others = TtlTable::new(redis, OTHER, limits);
+    let found = others.get("owner", "id").await.unwrap();
     assert_eq!(found.as_deref(), Some(&b"text"[..]));
 }
 

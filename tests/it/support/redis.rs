@@ -106,7 +106,8 @@ impl Redis {
         prlimit(id, Resource::Fsize, limit).unwrap();
     }
 
-    fn url(&self) -> String {
+    /// URL of its socket.
+    pub(crate) fn url(&self) -> String {
         format!("unix://{}", socket_in(&self.folder).display())
     }
 
@@ -116,6 +117,16 @@ impl Redis {
             .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
             .set("SWITCHBOARD_STORE__BACKEND", "redis")
             .set("SWITCHBOARD_REDIS__URL", self.url())
+    }
+
+    /// Starts a server on this Redis with `settings`, names and values.
+    pub(crate) async fn server_with(&self, settings: &[(&str, &str)]) -> ServerProcess {
+        let builder = settings
+            .iter()
+            .fold(self.builder(), |builder, (name, value)| {
+                builder.set(name, value)
+            });
+        builder.spawn().await
     }
 
     /// Starts a server on this Redis, with a data directory of its own.

@@ -134,7 +134,7 @@ impl Nodes {
                 }
             }
             NodeStep::Kill { node, restarts } => {
-                self.kill(node % self.servers.len(), restarts).await
+                self.kill(node % self.servers.len(), restarts).await;
             }
         }
     }
@@ -258,8 +258,8 @@ impl Nodes {
         let store = self.redis.store(TaskTracker::new());
         let report = verify(&store).await.unwrap();
         assert_eq!((report.problems, report.holds), (Vec::new(), 0));
-        let charges = LedgerReader::new(store, Clock::new(|| NOW)).charges();
-        let charges = charges.await.unwrap().into_iter();
+        let reader = LedgerReader::new(store, Clock::new(|| NOW));
+        let charges = reader.charges().await.unwrap().into_iter();
         let charged = charges.map(|charge| (charge.id, charge.amount.tokens));
         assert_eq!(charged.collect::<BTreeMap<_, _>>(), self.charged);
     }

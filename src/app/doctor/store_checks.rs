@@ -4,6 +4,7 @@ use crate::app::records;
 use crate::config::Settings;
 use crate::runtime::checks::CheckFinding;
 use crate::storage::store;
+use crate::storage::store::RedisWarning;
 use crate::storage::store::StoreEngine;
 use crate::telemetry::logs::ErrorChain;
 
@@ -29,16 +30,30 @@ pub(super) fn check_store(settings: &Settings) -> CheckFinding {
 
 fn check_redis(settings: &Settings) -> CheckFinding {
     let url = &settings.redis.url;
-    let checked = store::check_redis(&settings.redis);
-    match checked.and_then(|()| store::count_redis_records(&settings.redis)) {
-        Ok(records) => with_last_backup(
-            CheckFinding::pass(format!(
-                "the Redis at {url} can keep the records, and has {records}"
-            )),
-            settings,
-        ),
+    let checked = store::check_redis(&settings.redis).and_then(|warnings| {
+        let records = store::count_redis_records(&settings.redis)?;
+        Ok((warnings, records))
+    });
+    match checked {
+        Ok((warnings, records)) => {
+            let detail = format!("the Redis at {url} can keep the records, and has {records}");
+            with_last_backup(with_warnings(detail, &warnings), settings)
+        }
         Err(error) => unusable(&format!("the Redis at {url}"), &error),
     }
+}
+
+/// Returns the finding of a Redis that can be used, with what is likely to cause trouble.
+fn with_warnings(detail: String, warnings: &[RedisWarning]) -> CheckFinding {
+    if warnings.is_empty() {
+        return CheckFinding::pass(detail);
+    }
+    let problems: Vec<_> = warnings.iter().map(|found| &*found.problem).collect();
+    let hints: Vec<_> = warnings.iter().map(|found| found.hint).collect();
+    CheckFinding::warn(
+        format!("{detail}; {}", problems.join("; ")),
+        hints.join("; "),
+    )
 }
 
 /// Returns the failure of a place that cannot keep the records.

@@ -48,6 +48,7 @@ fn failed(error: Error) -> ApiError {
         | Error::Conflict
         | Error::Fenced
         | Error::Unreachable(_)
+        | Error::NotReplicated { .. }
         | Error::OutOfMemory(_)
         | Error::Suspended(_)
         | Error::Unsuitable { .. } => ErrorKind::StorageUnavailable,

@@ -31,6 +31,17 @@ pub enum Error {
     /// The server that keeps the records answers, and takes no writes or scripts for the time being.
     #[error("the Redis of the store takes no changes now")]
     Suspended(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// A change is made, and may be lost if the server that keeps the records fails: too few of its replicas
+    /// have confirmed it.
+    #[error(
+        "{confirmed} of {wanted} replicas of the store's Redis have confirmed a change in time"
+    )]
+    NotReplicated {
+        /// Number of replicas that have to confirm it.
+        wanted: u64,
+        /// Number of replicas that have.
+        confirmed: u64,
+    },
     /// This server was silent for so long that the others take it for dead.
     #[error("this server was silent for too long, and the others have taken over from it")]
     Fenced,
@@ -96,6 +107,10 @@ impl Error {
             Self::Suspended(_) => Some(
                 "see the log of Redis: its disk is full or fails (MISCONF), its replicas are missing (NOREPLICAS), or a script runs \
                  for long (BUSY)",
+            ),
+            Self::NotReplicated { .. } => Some(
+                "see that the replicas of Redis run and keep up (`redis-cli INFO replication`), or raise redis.wait_timeout_ms, or lower \
+                 redis.wait",
             ),
             Self::Unsuitable { hint, .. } => Some(hint),
             _ => None,

@@ -81,6 +81,25 @@ async fn fact_of_a_transaction_that_failed_is_not_remembered() {
     assert_eq!(keys(&store).await, [""; 0]);
 }
 
+/// Its caller was told that it failed, and undoes it by its id.
+#[tokio::test]
+async fn fact_that_no_replica_has_confirmed_is_made_again() {
+    let backend = Arc::new(SharedBackend::default());
+    let store = store(&backend);
+    backend.miss_replicas(true);
+    let refused = set(&store, "a", "a").await;
+    assert!(
+        matches!(refused, Err(Error::NotReplicated { .. })),
+        "{refused:?}"
+    );
+    backend.lose_all_but(Vec::new());
+    // The facts are made and not confirmed, so the transaction after them does not run.
+    set(&store, "b", "b").await.unwrap_err();
+    assert_eq!(backend.records().len(), 1);
+    backend.miss_replicas(false);
+    assert_eq!(keys(&store).await, ["a"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn facts_are_forgotten_by_later_commits_alone() {
     let backend = Arc::new(SharedBackend::default());

@@ -101,12 +101,19 @@ pub(crate) struct SharedBackend {
     conflicts: Mutex<VecDeque<StoreChange>>,
     /// Number of lost commits that the writer is not told of yet.
     loss: Mutex<Option<u64>>,
+    is_without_replicas: AtomicBool,
 }
 
 impl SharedBackend {
     /// Lets another server make `change` before the next write, which then conflicts with it.
     pub(crate) fn add_conflict(&self, change: StoreChange) {
         self.conflicts.lock().unwrap().push_back(change);
+    }
+
+    /// Makes writes end without the confirmation of replicas, or with it again.
+    pub(crate) fn miss_replicas(&self, is_without: bool) {
+        self.is_without_replicas
+            .store(is_without, Ordering::Relaxed);
     }
 
     /// Returns all records.
@@ -143,7 +150,14 @@ impl Backend for SharedBackend {
             self.memory.write(&[change])?;
             return Err(Error::Conflict);
         }
-        self.memory.write(changes)
+        self.memory.write(changes)?;
+        if self.is_without_replicas.load(Ordering::Relaxed) {
+            return Err(Error::NotReplicated {
+                wanted: 1,
+                confirmed: 0,
+            });
+        }
+        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), Error> {

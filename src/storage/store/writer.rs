@@ -364,7 +364,8 @@ pub(super) fn write_group(
             left,
         } = run_group(backend, jobs, &reads);
         let reads = reads.into_inner();
-        let written = if restored.is_err() {
+        let is_restored = restored.is_ok();
+        let written = if !is_restored {
             restored
         } else if changes.is_empty() {
             // What failed, or changes nothing, must not be the result of reads of different moments.
@@ -383,12 +384,11 @@ pub(super) fn write_group(
             continue;
         }
         if let Err(error) = &written {
-            tracing::error!(
-                error = %ErrorChain(error),
-                "store write failed"
-            );
+            tracing::error!(error = %ErrorChain(error), "store write failed");
         }
-        if written.is_ok() {
+        // What is made and not told may be lost, too: its callers rely on it to undo it.
+        let is_made = matches!(written, Ok(()) | Err(Error::NotReplicated { .. }));
+        if is_restored && is_made {
             let committed = finished
                 .iter_mut()
                 .filter(|run| run.is_writing && run.refused.is_none());
@@ -479,6 +479,7 @@ fn commit_failure(error: &Error) -> CommitFailure {
         Error::DiskFull { .. } => CommitFailure::DiskFull,
         Error::Recovering => CommitFailure::Recovering,
         Error::Conflict => CommitFailure::Conflict,
+        Error::NotReplicated { .. } => CommitFailure::NotReplicated,
         _ => CommitFailure::Engine,
     }
 }

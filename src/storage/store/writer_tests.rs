@@ -70,3 +70,15 @@ async fn transaction_counts_as_conflicting_only_after_its_last_run() {
     put(&store, 1).await.unwrap_err();
     assert_series(&metrics, &[&format!("{failed} 1")]);
 }
+
+#[tokio::test]
+async fn transaction_that_no_replica_has_confirmed_counts_as_not_replicated() {
+    let backend = Arc::new(SharedBackend::default());
+    let metrics = Metrics::new();
+    let store = store(&backend, &metrics);
+    backend.miss_replicas(true);
+    put(&store, 1).await.unwrap_err();
+    assert_eq!(backend.records().len(), 1, "it is made nevertheless");
+    let failed = r#"switchboard_store_failed_commits_total{reason="not_replicated"} 1"#;
+    assert_series(&metrics, &[failed]);
+}

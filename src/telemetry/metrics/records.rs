@@ -36,6 +36,8 @@ pub enum CommitFailure {
     Recovering,
     /// Records that other servers change at each attempt.
     Conflict,
+    /// Replicas that have not confirmed the change in time.
+    NotReplicated,
     /// Engine or disk that fails otherwise.
     Engine,
 }
@@ -54,10 +56,11 @@ pub struct LedgerMetrics {
 }
 
 impl CommitFailure {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::DiskFull,
         Self::Recovering,
         Self::Conflict,
+        Self::NotReplicated,
         Self::Engine,
     ];
 
@@ -66,6 +69,7 @@ impl CommitFailure {
             Self::DiskFull => "disk_full",
             Self::Recovering => "recovering",
             Self::Conflict => "conflict",
+            Self::NotReplicated => "not_replicated",
             Self::Engine => "engine",
         };
         FailureLabel { reason }

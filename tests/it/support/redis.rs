@@ -143,6 +143,8 @@ impl Redis {
             ca_file: PathBuf::new(),
             prefix: "switchboard".to_owned(),
             response_timeout: Duration::from_secs(20),
+            wait: 0,
+            wait_timeout: Duration::from_secs(10),
         };
         let store = Store::open_shared(&config, TaskTracker::new(), StoreMetrics::default());
         LedgerReader::new(store.unwrap(), Clock::system())

@@ -116,6 +116,50 @@ async fn estimate_for_a_lost_server_does_not_replace_what_that_one_knows() {
     }
 }
 
+/// It was made, and its caller was told that it was not.
+#[tokio::test]
+async fn hold_that_no_replica_has_confirmed_is_released() {
+    let backend = Arc::new(SharedBackend::default());
+    let ledger = start(store(&backend), "a").await;
+    let ann = daily_of("ann", 1000);
+    let saved = backend.records();
+    backend.miss_replicas(true);
+    let refused = ledger.hold(&ann, amount(20, 5), "1").await.map(drop);
+    assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    assert!(ledger.is_failing());
+    backend.miss_replicas(false);
+    ledger.retry_pending_closes().await;
+    let free = (amount(0, 0), cap(1000));
+    assert_eq!(budgets(&ledger, &ann).await, [free; 2]);
+    backend.lose_all_but(saved);
+    ledger.renew_lease(false).await;
+    assert_eq!(budgets(&ledger, &ann).await, [free; 2], "nor is it again");
+    begin(&ledger, "1")
+        .await
+        .settle(charge(7, 4))
+        .await
+        .unwrap();
+    assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+}
+
+#[tokio::test]
+async fn charge_that_no_replica_has_confirmed_is_made_once() {
+    let backend = Arc::new(SharedBackend::default());
+    let ledger = start(store(&backend), "a").await;
+    let hold = begin(&ledger, "1").await;
+    let lost = backend.records();
+    backend.miss_replicas(true);
+    hold.settle(charge(7, 4)).await.unwrap_err();
+    ledger.retry_pending_closes().await;
+    assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+    backend.miss_replicas(false);
+    ledger.retry_pending_closes().await;
+    assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+    backend.lose_all_but(lost);
+    ledger.renew_lease(false).await;
+    assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+}
+
 /// Redis comes back with what it had saved, as a replica does that was behind.
 #[tokio::test]
 async fn charge_that_redis_has_lost_is_made_again() {

@@ -172,6 +172,14 @@ fn text(number: &impl ToString) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 
+/// Returns true if the answer of the script says that the commit is made.
+pub(super) fn is_made(answer: &Value) -> bool {
+    let Value::Array(parts) = answer else {
+        return false;
+    };
+    matches!(parts.first(), Some(Value::BulkString(word)) if word == b"done")
+}
+
 fn parse_answer(answer: Value, compared: &[Vec<u8>]) -> Option<CommitAnswer> {
     let mut parts = array(answer)?.into_iter();
     match bytes(parts.next()?)?.as_slice() {
@@ -372,5 +380,8 @@ mod tests {
         assert_eq!(read(vec![word("fenced")]), Some(CommitAnswer::Fenced));
         assert_eq!(read(vec![word("other")]), None);
         assert_eq!(parse_answer(Value::Nil, &compared), None);
+        assert!(is_made(&Value::Array(vec![word("done"), word("w:3")])));
+        assert!(!is_made(&Value::Array(vec![word("stale")])));
+        assert!(!is_made(&Value::Nil));
     }
 }

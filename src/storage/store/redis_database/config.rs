@@ -20,6 +20,12 @@ const MAX_PREFIX_BYTES: usize = 64;
 const MIN_TIMEOUT_MS: u64 = 50;
 const MAX_TIMEOUT_MS: u64 = 5_000;
 
+/// Maximum number of replicas to wait for.
+const MAX_WAIT: u64 = 16;
+/// Bounds of the wait for replicas, in milliseconds. Longer than half of a response timeout is refused.
+const MIN_WAIT_TIMEOUT_MS: u64 = 1;
+const MAX_WAIT_TIMEOUT_MS: u64 = 2_500;
+
 /// Address of a Redis, with the credentials and the place of the records in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
@@ -38,6 +44,12 @@ pub struct Config {
     /// Maximum wait for an answer.
     #[serde(rename = "response_timeout_ms", deserialize_with = "read_timeout")]
     pub response_timeout: Duration,
+    /// Number of replicas that have to confirm a change before it is told as made; 0 for none.
+    #[serde(deserialize_with = "setting::number::<0, MAX_WAIT, _, _>")]
+    pub wait: u64,
+    /// Maximum wait for the replicas.
+    #[serde(rename = "wait_timeout_ms", deserialize_with = "read_wait_timeout")]
+    pub wait_timeout: Duration,
 }
 
 impl Config {
@@ -93,8 +105,14 @@ fn read_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
         .map(Duration::from_millis)
 }
 
+fn read_wait_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    setting::number::<MIN_WAIT_TIMEOUT_MS, MAX_WAIT_TIMEOUT_MS, u64, D>(deserializer)
+        .map(Duration::from_millis)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::replicas::ReplicaQuorum;
     use super::*;
 
     fn read(changed: &str) -> Result<Config, String> {
@@ -106,9 +124,12 @@ mod tests {
             r#"ca_file = """#,
             r#"prefix = "switchboard""#,
             "response_timeout_ms = 2000",
+            "wait = 0",
+            "wait_timeout_ms = 500",
         ] {
-            let is_changed = changed.split(' ').next() == line.split(' ').next();
-            text.push_str(if is_changed { changed } else { line });
+            let name = line.split(' ').next();
+            let is_changed = |changed: &&str| changed.split(' ').next() == name;
+            text.push_str(changed.lines().find(is_changed).unwrap_or(line));
             text.push('\n');
         }
         toml::from_str(&text).map_err(|error| error.message().to_owned())
@@ -146,5 +167,21 @@ mod tests {
         let longest = 3 * Duration::from_millis(MAX_TIMEOUT_MS);
         assert!(longest <= super::super::WRITER_LEASE);
         assert!(read("response_timeout_ms = 5001").is_err());
+    }
+
+    #[test]
+    fn wait_for_replicas_is_bounded_by_the_response_timeout() {
+        let quorum = |changed: &str| {
+            let config = read(changed).unwrap();
+            ReplicaQuorum::of(&config).map(|quorum| quorum.is_some())
+        };
+        assert!(!quorum("").unwrap());
+        assert!(quorum("wait = 1").unwrap());
+        assert!(!quorum("wait_timeout_ms = 1500").unwrap(), "nobody waits");
+        assert!(quorum("wait = 1\nwait_timeout_ms = 1000").unwrap());
+        let refused = quorum("wait = 1\nwait_timeout_ms = 1001").unwrap_err();
+        assert!(refused.hint().unwrap().contains("wait_timeout_ms"));
+        assert!(read("wait = 17").is_err());
+        assert!(read("wait_timeout_ms = 0").is_err());
     }
 }

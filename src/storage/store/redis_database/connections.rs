@@ -108,7 +108,7 @@ impl Connections {
         let connection = lock(&self.pool).idle.pop()?;
         let outcome = self.try_once(connection, work);
         if outcome.as_ref().is_err_and(is_broken) {
-            lock(&self.pool).idle.clear();
+            self.close_idle();
             return None;
         }
         Some(outcome.map_err(to_store_error))
@@ -118,6 +118,11 @@ impl Connections {
     pub(super) fn failure(&self) -> Option<Error> {
         let failure = lock(&self.failure);
         failure.as_ref().map(|failure| failure.error.clone())
+    }
+
+    /// Closes the connections that are not in use, so that the next command opens one.
+    pub(super) fn close_idle(&self) {
+        lock(&self.pool).idle.clear();
     }
 
     /// Maximum wait for an answer.

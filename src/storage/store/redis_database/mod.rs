@@ -14,12 +14,17 @@
 //! them in one slot.
 
 mod commit_call;
+mod commit_delivery;
 mod config;
 mod connections;
 mod failure;
 mod key_names;
 mod record_cache;
 mod record_reads;
+mod redis_warnings;
+mod replicas;
+#[cfg(test)]
+mod replication_testing;
 mod script_call;
 mod snapshot;
 mod start_checks;
@@ -30,12 +35,10 @@ mod versioned_value;
 mod writer_lease;
 mod writer_state;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -57,11 +60,11 @@ use commit_call::CommitAnswer;
 use commit_call::CommitCall;
 use commit_call::CommitRequest;
 use commit_call::integers;
+use commit_delivery::CommitDelivery;
 use connections::Connections;
-use connections::RECONNECT_PAUSE;
 use failure::UnexpectedAnswer;
-use failure::is_broken;
 use key_names::KeyNames;
+use replicas::ReplicaQuorum;
 use script_call::ScriptCall;
 use snapshot::RedisSnapshot;
 use versioned_value::VersionedValue;
@@ -73,6 +76,7 @@ use writer_state::SEAT_LEASE;
 use writer_state::WriterState;
 
 pub use config::Config;
+pub use redis_warnings::RedisWarning;
 pub use script_call::RedisScript;
 pub use start_checks::check_redis;
 pub use start_checks::count_redis_records;
@@ -81,10 +85,6 @@ pub use start_checks::count_redis_records;
 const MAX_PAGE_BYTES: usize = 8 << 20;
 /// Size of the changes after which a group is committed, in bytes. Redis does nothing else meanwhile.
 const MAX_GROUP_BYTES: u64 = 1 << 20;
-/// Maximum pause between two attempts to commit while another writer has the seat.
-const MAX_SEAT_PAUSE: Duration = Duration::from_millis(5);
-/// Maximum wait for the seats of other writers.
-const MAX_SEAT_WAIT: Duration = Duration::from_secs(5);
 
 /// A backend in Redis.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ pub(super) struct RedisDatabase {
     /// Connection of the writer, who must not wait for readers.
     writing: Connections,
     writer: Mutex<WriterState>,
+    /// Replicas that have to confirm a commit; `None` if none has to.
+    replicas: Option<ReplicaQuorum>,
 }
 
 impl RedisDatabase {
@@ -115,10 +117,13 @@ impl RedisDatabase {
     /// # Errors
     /// Fails when Redis cannot be reached, or its settings would lose records.
     pub(super) fn open_marked(config: &Config) -> Result<Self, Error> {
+        let replicas = ReplicaQuorum::of(config)?;
         let client = start_checks::client(config)?;
         let names = KeyNames::new(&config.prefix);
         let writing = Connections::new(client.clone(), config.response_timeout);
-        start_checks::check_server(&writing)?;
+        for RedisWarning { problem, hint } in start_checks::check_server(&writing, config)? {
+            tracing::warn!(problem, hint, "redis is likely to cause trouble");
+        }
         start_checks::check_layout(&writing, &names)?;
         let identity = start_checks::claim_identity(&writing, &names)?;
         let registered = WriterLease::register(&writing, &names)?;
@@ -128,49 +133,12 @@ impl RedisDatabase {
             readers: Connections::new(client, config.response_timeout),
             writing,
             writer: Mutex::new(WriterState::new(registered)),
+            replicas,
         })
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, WriterState> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a commit until Redis answers, for the time of a timeout: sent twice, it is made once.
-    /// Sets `is_lost` if an answer was lost on the way, so that Redis may still make the commit.
-    fn send_commit(&self, call: &CommitCall, is_lost: &Cell<bool>) -> Result<CommitAnswer, Error> {
-        let deadline = Instant::now() + self.writing.response_timeout();
-        loop {
-            let answer = self.writing.run(|connection| {
-                let answer = call.script.run(connection);
-                if answer.as_ref().is_err_and(is_broken) {
-                    is_lost.set(true);
-                }
-                answer
-            });
-            match answer {
-                Err(Error::Unreachable(_)) if Instant::now() < deadline => {
-                    thread::sleep(RECONNECT_PAUSE);
-                }
-                answer => return call.read_answer(answer?),
-            }
-        }
-    }
-
-    /// Sends a commit until no other writer has the seat.
-    fn send_when_free(
-        &self,
-        call: &CommitCall,
-        is_lost: &Cell<bool>,
-    ) -> Result<CommitAnswer, Error> {
-        let deadline = Instant::now() + MAX_SEAT_WAIT;
-        loop {
-            match self.send_commit(call, is_lost)? {
-                CommitAnswer::SeatTaken { remaining } if Instant::now() < deadline => {
-                    thread::sleep(remaining.clamp(Duration::from_millis(1), MAX_SEAT_PAUSE));
-                }
-                answer => return Ok(answer),
-            }
-        }
     }
 
     /// Registers another writer after the lease of the last one is over. Not if Redis has lost the
@@ -205,6 +173,28 @@ impl RedisDatabase {
         if renewed.is_ok() {
             writer.seated_at = Some(Instant::now());
         }
+    }
+
+    /// Notes how many replicas have confirmed a commit that is made.
+    ///
+    /// # Errors
+    /// [`Error::NotReplicated`] if there are too few.
+    fn check_replicas(
+        &self,
+        writer: &mut WriterState,
+        confirmed: Option<u64>,
+    ) -> Result<(), Error> {
+        let (Some(replicas), Some(confirmed)) = (self.replicas, confirmed) else {
+            return Ok(());
+        };
+        let outcome = replicas.check(confirmed);
+        writer.is_unconfirmed = outcome.is_err();
+        if outcome.is_err() {
+            // This primary may be cut off, and another one be in its place.
+            self.writing.close_idle();
+            self.readers.close_idle();
+        }
+        outcome
     }
 
     /// Notes the outcome of a commit.
@@ -368,7 +358,8 @@ impl Backend for RedisDatabase {
         }
         let is_settled = writer.lease.is_settled();
         writer.lease.settle(&self.writing, &self.names)?;
-        if changes.is_empty() && is_settled && reads.is_of_one_moment() {
+        let is_confirmed = self.replicas.is_none() || !writer.is_unconfirmed;
+        if changes.is_empty() && is_settled && is_confirmed && reads.is_of_one_moment() {
             drop(writer);
             // Such groups may be all that there is for long.
             self.send_heartbeat();
@@ -388,12 +379,16 @@ impl Backend for RedisDatabase {
             reads,
             changes,
         });
-        let is_lost = Cell::new(false);
-        let answer = self.send_when_free(&call, &is_lost);
-        if is_lost.get() && !matches!(answer, Ok(CommitAnswer::Made { .. })) {
+        // Until it is known: the connection may break between the commit and the answer of the replicas.
+        writer.is_unconfirmed |= !changes.is_empty();
+        let replicas = self.replicas.filter(|_| writer.is_unconfirmed);
+        let delivery = CommitDelivery::new(&self.writing, &call, replicas);
+        let answer = delivery.send_when_free();
+        if delivery.is_lost() && !matches!(answer, Ok(CommitAnswer::Made { .. })) {
             writer.lease.mark_unsettled();
         }
-        self.finish_commit(&mut writer, &version, reads, changes, answer)
+        self.finish_commit(&mut writer, &version, reads, changes, answer)?;
+        self.check_replicas(&mut writer, delivery.confirmed())
     }
 
     fn run_script(
@@ -479,5 +474,7 @@ impl Backend for RedisDatabase {
     }
 }
 
+#[cfg(test)]
+mod replication_tests;
 #[cfg(test)]
 mod tests;

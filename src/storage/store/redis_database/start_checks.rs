@@ -16,6 +16,9 @@ use super::super::store_mark::refuse_marked;
 use super::Config;
 use super::connections::Connections;
 use super::key_names::KeyNames;
+use super::redis_warnings;
+use super::redis_warnings::RedisWarning;
+use super::replicas::ReplicaQuorum;
 
 /// Oldest version of Redis with the commands that are used here.
 const MIN_VERSION: (u32, u32) = (6, 2);
@@ -44,12 +47,15 @@ pub(super) fn client(config: &Config) -> Result<Client, Error> {
     })
 }
 
-/// Checks that the Redis of `config` can keep records, and writes nothing to it.
+/// Checks that the Redis of `config` can keep records, and writes nothing to it. Returns what is likely to
+/// cause trouble.
 ///
 /// # Errors
 /// Fails if it cannot, most often with a hint.
-pub fn check_redis(config: &Config) -> Result<(), Error> {
-    check_server(&Connections::new(client(config)?, config.response_timeout))
+pub fn check_redis(config: &Config) -> Result<Vec<RedisWarning>, Error> {
+    ReplicaQuorum::of(config)?;
+    let connections = Connections::new(client(config)?, config.response_timeout);
+    check_server(&connections, config)
 }
 
 fn with_credentials(info: ConnectionInfo, config: &Config) -> Result<ConnectionInfo, Error> {
@@ -82,19 +88,33 @@ fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Checks that the Redis of `connections` keeps what is written to it, and takes scripts.
+/// Checks that the Redis of `connections` keeps what is written to it, and takes scripts. Returns what is
+/// likely to cause trouble.
 ///
 /// # Errors
 /// [`Error::Unsuitable`] if it does not, with advice; or Redis fails.
-pub(super) fn check_server(connections: &Connections) -> Result<(), Error> {
+pub(super) fn check_server(
+    connections: &Connections,
+    config: &Config,
+) -> Result<Vec<RedisWarning>, Error> {
     let info: String = connections.run(|connection| redis::cmd("INFO").query(connection))?;
     check_info(&info)?;
-    if field(&info, "aof_enabled") == Some("0") {
-        tracing::warn!(
-            "redis keeps no append-only file, and loses the last minutes of records when it is killed"
-        );
+    check_replicas(&info, config.wait)?;
+    check_scripts(connections)?;
+    let clock: (u64, u64) = connections.run(|connection| redis::cmd("TIME").query(connection))?;
+    Ok(redis_warnings::find_warnings(&info, config, clock.0))
+}
+
+/// Checks that as many replicas follow as each commit waits for.
+fn check_replicas(info: &str, wanted: u64) -> Result<(), Error> {
+    let online = redis_warnings::count_online_replicas(info);
+    if online >= wanted {
+        return Ok(());
     }
-    check_scripts(connections)
+    Err(Error::Unsuitable {
+        reason: format!("redis.wait is {wanted}, and Redis has {online} replicas that follow it"),
+        hint: "start the replicas (`redis-cli INFO replication` lists them), or lower redis.wait",
+    })
 }
 
 fn check_scripts(connections: &Connections) -> Result<(), Error> {
@@ -287,7 +307,7 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 /// Returns the value of the field `name` of the answer to `INFO`.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .filter_map(|line| line.trim_end().split_once(':'))
         .find_map(|(key, value)| (key == name).then_some(value))

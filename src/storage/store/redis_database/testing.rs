@@ -70,6 +70,8 @@ impl RedisServer {
             ca_file: PathBuf::new(),
             prefix: "test".to_owned(),
             response_timeout: Duration::from_secs(20),
+            wait: 0,
+            wait_timeout: Duration::from_secs(10),
         }
     }
 

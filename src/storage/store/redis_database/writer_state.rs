@@ -32,6 +32,9 @@ pub(super) struct WriterState {
     pub(super) conflicts: u32,
     /// Moment at which the seat was taken or renewed; `None` if this writer has not asked for it.
     pub(super) seated_at: Option<Instant>,
+    /// True if something that this writer has committed, or may have, is not confirmed by the replicas that
+    /// have to. Also at first: the last start of this server may have left such a commit.
+    pub(super) is_unconfirmed: bool,
 }
 
 impl WriterState {
@@ -51,6 +54,7 @@ impl WriterState {
             cache: RecordCache::default(),
             conflicts: 0,
             seated_at: None,
+            is_unconfirmed: true,
         }
     }
 

@@ -140,6 +140,8 @@ impl Redis {
             url: self.url(),
             username: String::new(),
             password_file: PathBuf::new(),
+            sentinel_username: String::new(),
+            sentinel_password_file: PathBuf::new(),
             ca_file: PathBuf::new(),
             prefix: "switchboard".to_owned(),
             response_timeout: Duration::from_secs(20),

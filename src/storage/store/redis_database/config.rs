@@ -11,6 +11,9 @@ use serde::de::value::Error as ValueError;
 use serde::de::value::StrDeserializer;
 
 use super::super::Error;
+use super::redis_client::URL_HINT;
+use super::sentinel_url::SENTINEL_URL_HINT;
+use super::sentinel_url::SentinelUrl;
 use crate::runtime::setting;
 
 /// Maximum length of the prefix, in bytes. It is part of each key.
@@ -29,13 +32,18 @@ const MAX_WAIT_TIMEOUT_MS: u64 = 2_500;
 /// Address of a Redis, with the credentials and the place of the records in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// URL without a password: `redis://`, `rediss://` for TLS, or `unix://`.
+    /// URL without a password: `redis://`, `rediss://` for TLS, `unix://`, or `redis+sentinel://` and
+    /// `rediss+sentinel://` for a primary that sentinels tell.
     #[serde(deserialize_with = "read_url")]
     pub url: String,
     /// Name of the user; empty for the default one.
     pub username: String,
     /// File with the password; empty for none.
     pub password_file: PathBuf,
+    /// Name of the user at the sentinels; empty for the default one.
+    pub sentinel_username: String,
+    /// File with the password of the sentinels; empty for none.
+    pub sentinel_password_file: PathBuf,
     /// File with the certificates that TLS trusts, in PEM; empty for those of the system.
     pub ca_file: PathBuf,
     /// Start of all keys.
@@ -71,11 +79,13 @@ impl Config {
 /// Reads a URL of Redis. Passwords belong into a file, because the settings are printed.
 fn read_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = String::deserialize(deserializer)?;
+    match SentinelUrl::parse(&url) {
+        Some(Ok(_)) => return Ok(url),
+        Some(Err(reason)) => return Err(setting::refuse(reason, SENTINEL_URL_HINT)),
+        None => {}
+    }
     let Ok(info) = url.as_str().into_connection_info() else {
-        return Err(setting::refuse(
-            "it is no URL of Redis",
-            "write redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix:///PATH",
-        ));
+        return Err(setting::refuse("it is no URL of Redis", URL_HINT));
     };
     if info.redis_settings().password().is_some() {
         return Err(setting::refuse(
@@ -121,6 +131,8 @@ mod tests {
             r#"url = "redis://127.0.0.1:6379""#,
             r#"username = """#,
             r#"password_file = """#,
+            r#"sentinel_username = """#,
+            r#"sentinel_password_file = """#,
             r#"ca_file = """#,
             r#"prefix = "switchboard""#,
             "response_timeout_ms = 2000",
@@ -144,6 +156,10 @@ mod tests {
         assert!(refused.contains("password_file"), "{refused}");
         assert!(!refused.contains("secret"), "{refused}");
         assert!(read(r#"url = "http://127.0.0.1""#).is_err());
+        assert!(read(r#"url = "redis+sentinel://a,b:26380,[::1]/main""#).is_ok());
+        let refused = read(r#"url = "redis+sentinel://:secret@a/main""#).unwrap_err();
+        assert!(refused.contains("sentinel_password_file"), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
     }
 
     #[test]

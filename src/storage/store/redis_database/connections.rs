@@ -11,7 +11,6 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use redis::Client;
 use redis::Connection;
 use redis::RedisResult;
 use tokio::time::Instant;
@@ -19,6 +18,8 @@ use tokio::time::Instant;
 use super::super::Error;
 use super::failure::is_broken;
 use super::failure::to_store_error;
+use super::redis_client::OpenConnection;
+use super::redis_client::RedisClient;
 use crate::telemetry::logs::ErrorChain;
 
 /// Maximum number of connections for the reads of all requests.
@@ -28,7 +29,7 @@ pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Pool of connections.
 pub(super) struct Connections {
-    client: Client,
+    client: RedisClient,
     response_timeout: Duration,
     pool: Mutex<ConnectionPool>,
     returned: Condvar,
@@ -37,7 +38,7 @@ pub(super) struct Connections {
 
 #[derive(Default)]
 struct ConnectionPool {
-    idle: Vec<Connection>,
+    idle: Vec<OpenConnection>,
     /// Connections that are in use.
     lent: usize,
 }
@@ -63,14 +64,14 @@ impl fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Connections")
-            .field("address", &self.client.get_connection_info().addr())
+            .field("client", &self.client)
             .finish_non_exhaustive()
     }
 }
 
 impl Connections {
     /// Creates a pool that connects when it is first used.
-    pub(super) fn new(client: Client, response_timeout: Duration) -> Self {
+    pub(super) fn new(client: RedisClient, response_timeout: Duration) -> Self {
         Self {
             client,
             response_timeout,
@@ -105,8 +106,8 @@ impl Connections {
         &self,
         work: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> Option<Result<T, Error>> {
-        let connection = lock(&self.pool).idle.pop()?;
-        let outcome = self.try_once(connection, work);
+        let opened = self.take_idle()?;
+        let outcome = self.try_once(opened, work);
         if outcome.as_ref().is_err_and(is_broken) {
             self.close_idle();
             return None;
@@ -118,6 +119,19 @@ impl Connections {
     pub(super) fn failure(&self) -> Option<Error> {
         let failure = lock(&self.failure);
         failure.as_ref().map(|failure| failure.error.clone())
+    }
+
+    /// Takes an open connection to the present primary, and closes those to earlier ones.
+    fn take_idle(&self) -> Option<OpenConnection> {
+        let generation = self.client.generation(self.response_timeout);
+        let mut pool = lock(&self.pool);
+        pool.idle.retain(|idle| idle.generation == generation);
+        pool.idle.pop()
+    }
+
+    /// Client that opens the connections.
+    pub(super) fn client(&self) -> &RedisClient {
+        &self.client
     }
 
     /// Closes the connections that are not in use, so that the next command opens one.
@@ -142,15 +156,15 @@ impl Connections {
         LentConnection(self)
     }
 
-    /// Runs `work` on `connection`, which returns to the pool unless it is broken.
+    /// Runs `work` on the connection, which returns to the pool unless it is broken.
     fn try_once<T>(
         &self,
-        mut connection: Connection,
+        mut opened: OpenConnection,
         work: impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> RedisResult<T> {
-        let outcome = work(&mut connection);
+        let outcome = work(&mut opened.connection);
         if !outcome.as_ref().is_err_and(is_broken) {
-            lock(&self.pool).idle.push(connection);
+            lock(&self.pool).idle.push(opened);
         }
         outcome
     }
@@ -158,9 +172,10 @@ impl Connections {
     /// Runs `work` on a new connection, unless an attempt has just failed.
     fn try_new<T>(&self, work: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, Error> {
         self.begin_attempt()?;
-        let opened = self.connect();
-        let outcome = opened.and_then(|connection| self.try_once(connection, work));
-        let outcome = outcome.map_err(to_store_error);
+        let outcome = self
+            .client
+            .connect(self.response_timeout)
+            .and_then(|opened| self.try_once(opened, work).map_err(to_store_error));
         if let Err(error @ Error::Unreachable(_)) = &outcome {
             self.note_failure(error);
         }
@@ -180,16 +195,6 @@ impl Connections {
         // To connect and to wait for an answer takes two timeouts at most.
         failure.retry_at = Instant::now() + 2 * self.response_timeout;
         Ok(())
-    }
-
-    /// Opens a connection.
-    fn connect(&self) -> RedisResult<Connection> {
-        let connection = self
-            .client
-            .get_connection_with_timeout(self.response_timeout)?;
-        connection.set_read_timeout(Some(self.response_timeout))?;
-        connection.set_write_timeout(Some(self.response_timeout))?;
-        Ok(connection)
     }
 
     /// Remembers that Redis was not reached, and logs it if it was reached before.

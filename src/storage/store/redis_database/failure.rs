@@ -58,7 +58,8 @@ pub(super) fn to_store_error(error: RedisError) -> Error {
     }
 }
 
-fn is_sign_in_failure(error: &RedisError) -> bool {
+/// Returns true if the server refuses the credentials, or does not let their user do this.
+pub(super) fn is_sign_in_failure(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm)

@@ -21,11 +21,14 @@ mod failure;
 mod key_names;
 mod record_cache;
 mod record_reads;
+mod redis_client;
 mod redis_warnings;
 mod replicas;
 #[cfg(test)]
 mod replication_testing;
 mod script_call;
+mod sentinel_url;
+mod sentinels;
 mod snapshot;
 mod start_checks;
 #[cfg(test)]
@@ -476,5 +479,7 @@ impl Backend for RedisDatabase {
 
 #[cfg(test)]
 mod replication_tests;
+#[cfg(test)]
+mod sentinel_tests;
 #[cfg(test)]
 mod tests;

@@ -40,8 +40,10 @@ impl ReplicaQuorum {
         }))
     }
 
-    /// Waits until the replicas have all that Redis has written before, or the time is over. Returns the
-    /// number of those that have it. Redis answers it to a connection that has just run a command.
+    /// Waits until the replicas have all that Redis has written, or the time is over. Returns the number of
+    /// those that have it.
+    ///
+    /// Redis counts what it had written at the last command of the connection.
     ///
     /// # Errors
     /// Fails when the connection breaks.

@@ -58,8 +58,13 @@ impl TcpRedis {
 
     /// Starts a sentinel of the primary at `port`; two have to agree.
     pub(super) fn sentinel_of(port: u16) -> Self {
+        Self::sentinel_with(port, "")
+    }
+
+    /// Starts a sentinel as [`sentinel_of`](Self::sentinel_of) does, with more `settings`.
+    pub(super) fn sentinel_with(port: u16, settings: &str) -> Self {
         let settings = format!(
-            "sentinel monitor {PRIMARY_NAME} 127.0.0.1 {port} 2\n\
+            "{settings}sentinel monitor {PRIMARY_NAME} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {PRIMARY_NAME} 3000\n\
              sentinel failover-timeout {PRIMARY_NAME} 10000\n"
         );
@@ -77,8 +82,11 @@ impl TcpRedis {
             let folder = tempfile::tempdir().unwrap();
             let mut process = spawn_server(&folder, port, options, settings);
             let is_running = loop {
-                if run_on::<String>(port, "PING").is_ok() {
-                    break true;
+                // One with a password refuses the command.
+                match run_on::<String>(port, "PING") {
+                    Ok(_) => break true,
+                    Err(error) if error.code() == Some("NOAUTH") => break true,
+                    Err(_) => {}
                 }
                 if process.try_wait().unwrap().is_some() || Instant::now() > deadline {
                     break false;
@@ -142,6 +150,8 @@ pub(super) fn config_at(url: String) -> Config {
         url,
         username: String::new(),
         password_file: PathBuf::new(),
+        sentinel_username: String::new(),
+        sentinel_password_file: PathBuf::new(),
         ca_file: PathBuf::new(),
         prefix: "test".to_owned(),
         response_timeout: Duration::from_secs(20),
@@ -246,6 +256,8 @@ impl FreezingProxy {
 fn join_streams(client: &TcpStream, server: &TcpStream, gate: &Arc<LinkGate>) {
     let is_replica = Arc::<AtomicBool>::default();
     for (from, to) in [(client, server), (server, client)] {
+        // Confirmations of replicas are small, and must not wait for more.
+        drop(to.set_nodelay(true));
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         let (gate, is_replica) = (Arc::clone(gate), Arc::clone(&is_replica));
         thread::spawn(move || {

@@ -1,13 +1,11 @@
 //! Checks of a Redis before records are kept in it.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use redis::Client;
-use redis::ConnectionInfo;
 use redis::IntoConnectionInfo as _;
-use redis::RedisError;
-use redis::TlsCertificates;
 use uuid::Uuid;
 
 use super::super::Error;
@@ -16,9 +14,15 @@ use super::super::store_mark::refuse_marked;
 use super::Config;
 use super::connections::Connections;
 use super::key_names::KeyNames;
+use super::redis_client::RedisAccess;
+use super::redis_client::RedisClient;
+use super::redis_client::URL_HINT;
 use super::redis_warnings;
 use super::redis_warnings::RedisWarning;
 use super::replicas::ReplicaQuorum;
+use super::sentinel_url::SENTINEL_URL_HINT;
+use super::sentinel_url::SentinelUrl;
+use super::sentinels::SentinelSet;
 
 /// Oldest version of Redis with the commands that are used here.
 const MIN_VERSION: (u32, u32) = (6, 2);
@@ -31,20 +35,34 @@ const SAFE_POLICY: &str = "noeviction";
 ///
 /// # Errors
 /// Fails when a file cannot be read, or the settings do not fit each other.
-pub(super) fn client(config: &Config) -> Result<Client, Error> {
-    let info = config.url.as_str().into_connection_info();
-    let info = with_credentials(info.map_err(|error| wrong_url(&error))?, config)?;
-    if config.ca_file.as_os_str().is_empty() {
-        return Client::open(info).map_err(|error| wrong_url(&error));
-    }
-    let certificates = TlsCertificates {
-        client_tls: None,
-        root_cert: Some(read_file("redis.ca_file", &config.ca_file)?),
+pub(super) fn client(config: &Config) -> Result<RedisClient, Error> {
+    let mut access = RedisAccess {
+        username: config.username.clone(),
+        password: read_password("redis.password_file", &config.password_file)?,
+        ..RedisAccess::default()
     };
-    Client::build_with_tls(info, certificates).map_err(|error| Error::Unsuitable {
-        reason: format!("redis.ca_file cannot be used: {error}"),
-        hint: "name a file with certificates in PEM, and write redis.url with rediss://, or leave redis.ca_file out",
-    })
+    if !config.ca_file.as_os_str().is_empty() {
+        access.certificates = Some(read_file("redis.ca_file", &config.ca_file)?);
+    }
+    let Some(url) = SentinelUrl::parse(&config.url) else {
+        let info = config.url.as_str().into_connection_info();
+        let info = info.map_err(|error| wrong_url(error, URL_HINT))?;
+        let client = access.open_client(info)?;
+        return Ok(RedisClient::Fixed(Box::new(client)));
+    };
+    let url = url.map_err(|reason| wrong_url(reason, SENTINEL_URL_HINT))?;
+    access.is_tls = url.is_tls;
+    let own_access = RedisAccess {
+        username: config.sentinel_username.clone(),
+        password: read_password(
+            "redis.sentinel_password_file",
+            &config.sentinel_password_file,
+        )?,
+        ..access.clone()
+    };
+    access.database = url.database;
+    let sentinels = SentinelSet::new(url, access, &own_access)?;
+    Ok(RedisClient::Watched(Arc::new(sentinels)))
 }
 
 /// Checks that the Redis of `config` can keep records, and writes nothing to it. Returns what is likely to
@@ -58,27 +76,23 @@ pub fn check_redis(config: &Config) -> Result<Vec<RedisWarning>, Error> {
     check_server(&connections, config)
 }
 
-fn with_credentials(info: ConnectionInfo, config: &Config) -> Result<ConnectionInfo, Error> {
-    let mut credentials = info.redis_settings().clone();
-    if !config.username.is_empty() {
-        credentials = credentials.set_username(&config.username);
+fn wrong_url(reason: impl Display, hint: &'static str) -> Error {
+    Error::Unsuitable {
+        reason: format!("redis.url cannot be used: {reason}"),
+        hint,
     }
-    if !config.password_file.as_os_str().is_empty() {
-        let content = read_file("redis.password_file", &config.password_file)?;
-        let password = String::from_utf8(content).map_err(|_| Error::Unsuitable {
-            reason: "the password in redis.password_file is not UTF-8".to_owned(),
-            hint: "write the password alone into the file, as text",
-        })?;
-        credentials = credentials.set_password(password.trim_end_matches(['\r', '\n']));
-    }
-    Ok(info.set_redis_settings(credentials))
 }
 
-fn wrong_url(error: &RedisError) -> Error {
-    Error::Unsuitable {
-        reason: format!("redis.url cannot be used: {error}"),
-        hint: "write redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix:///PATH",
+/// Reads the password in the file at `path`; an empty one if there is no path.
+fn read_password(key: &str, path: &Path) -> Result<String, Error> {
+    if path.as_os_str().is_empty() {
+        return Ok(String::new());
     }
+    let password = String::from_utf8(read_file(key, path)?).map_err(|_| Error::Unsuitable {
+        reason: format!("the password in {key} is not UTF-8"),
+        hint: "write the password alone into the file, as text",
+    })?;
+    Ok(password.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn read_file(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
@@ -102,7 +116,11 @@ pub(super) fn check_server(
     check_replicas(&info, config.wait)?;
     check_scripts(connections)?;
     let clock: (u64, u64) = connections.run(|connection| redis::cmd("TIME").query(connection))?;
-    Ok(redis_warnings::find_warnings(&info, config, clock.0))
+    let mut warnings = redis_warnings::find_warnings(&info, config, clock.0);
+    if let Some(sentinels) = connections.client().sentinels() {
+        warnings.extend(redis_warnings::check_sentinels(sentinels, config.wait));
+    }
+    Ok(warnings)
 }
 
 /// Checks that as many replicas follow as each commit waits for.

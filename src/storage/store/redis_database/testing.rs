@@ -67,6 +67,8 @@ impl RedisServer {
             url: format!("unix://{}", self.socket().display()),
             username: String::new(),
             password_file: PathBuf::new(),
+            sentinel_username: String::new(),
+            sentinel_password_file: PathBuf::new(),
             ca_file: PathBuf::new(),
             prefix: "test".to_owned(),
             response_timeout: Duration::from_secs(20),

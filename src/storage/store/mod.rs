@@ -93,6 +93,10 @@ pub use redis_database::RedisWarning;
 pub use redis_database::check_redis;
 pub use redis_database::count_redis_records;
 #[cfg(test)]
+pub(crate) use redis_database::replication_testing::FrozenLinks;
+#[cfg(test)]
+pub(crate) use redis_database::replication_testing::RedisPair;
+#[cfg(test)]
 pub(crate) use redis_database::testing::RedisServer;
 pub use sled_database::remove_snapshots;
 pub use store_mark::StoreMark;

@@ -3,7 +3,10 @@
 use super::*;
 use crate::accounts::ledger::close_journal::CloseJournal;
 use crate::accounts::ledger::hold::HoldClosing;
+use crate::storage::store;
+use crate::storage::store::FrozenLinks;
 use crate::storage::store::RedisConfig;
+use crate::storage::store::RedisPair;
 use crate::storage::store::testing::FaultyBackend;
 use crate::telemetry::metrics::StoreMetrics;
 
@@ -157,4 +160,40 @@ async fn server_that_ends_while_redis_is_away_charges_what_it_knows() {
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].amount, amount(7, 4));
     assert_eq!(charges[0].outcome, ChargeOutcome::Answered);
+}
+
+/// Redis has the charge, and may lose it until its replica has it, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn charge_is_in_the_journal_until_a_replica_confirms_it() {
+    let redis = RedisPair::start();
+    let config = RedisConfig {
+        wait_timeout: Duration::from_secs(1),
+        ..redis.config()
+    };
+    let records = Store::open_shared(&config, TaskTracker::new(), StoreMetrics::default()).unwrap();
+    let disks = Disks::default();
+    let server = start(records.clone(), disks.journal()).await;
+    let hold = begin(&server, "1").await;
+    redis.links.freeze(FrozenLinks::Replicas);
+    hold.settle(charge(7, 4)).await.unwrap_err();
+    let ann = daily_of("ann", 1000);
+    let refused = server.ledger.hold(&ann, amount(20, 5), "2").await.map(drop);
+    let is_told = matches!(
+        refused,
+        Err(Error::Store(store::Error::NotReplicated { .. }))
+    );
+    assert!(is_told, "{refused:?}");
+    server.ledger.retry_pending_closes().await;
+    assert!(disks.count_entries().await > 0);
+    redis.links.freeze(FrozenLinks::None);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let charged = (amount(7, 4), cap(1000));
+    while disks.count_entries().await > 0 || budgets(&server.ledger, &ann).await != [charged; 2] {
+        assert!(Instant::now() < deadline, "a hold or an entry is left");
+        server.ledger.retry_pending_closes().await;
+    }
+    let charges = server.ledger.reader().charges().await.unwrap();
+    let ids: Vec<_> = charges.iter().map(|charge| charge.id.as_str()).collect();
+    assert_eq!(ids, ["1"]);
+    assert_eq!(verify(&records).await.unwrap().problems, [""; 0]);
 }

@@ -25,7 +25,7 @@ mod redis_client;
 mod redis_warnings;
 mod replicas;
 #[cfg(test)]
-mod replication_testing;
+pub(crate) mod replication_testing;
 mod script_call;
 mod sentinel_url;
 mod sentinels;

@@ -200,7 +200,7 @@ fn spawn_server(folder: &TempDir, port: u16, options: &[&str], settings: &str) -
 
 /// Forwards connections to a port of loopback, and can hold back what passes.
 #[derive(Debug)]
-pub(super) struct FreezingProxy {
+pub(crate) struct FreezingProxy {
     port: u16,
     gate: Arc<LinkGate>,
 }
@@ -213,7 +213,7 @@ struct LinkGate {
 
 /// Links that a [`FreezingProxy`] holds back.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FrozenLinks {
+pub(crate) enum FrozenLinks {
     /// No links.
     #[default]
     None,
@@ -246,7 +246,7 @@ impl FreezingProxy {
     }
 
     /// Holds back what `frozen` says from now on, and lets all else pass.
-    pub(super) fn freeze(&self, frozen: FrozenLinks) {
+    pub(crate) fn freeze(&self, frozen: FrozenLinks) {
         *self.gate.frozen.lock().unwrap() = frozen;
         self.gate.thawed.notify_all();
     }
@@ -293,15 +293,15 @@ impl LinkGate {
 
 /// Primary with one replica, whose link can be frozen.
 #[derive(Debug)]
-pub(super) struct RedisPair {
+pub(crate) struct RedisPair {
     pub(super) primary: TcpRedis,
     pub(super) replica: TcpRedis,
     /// Way to the primary that the replica takes.
-    pub(super) links: FreezingProxy,
+    pub(crate) links: FreezingProxy,
 }
 
 impl RedisPair {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let primary = TcpRedis::start();
         let links = FreezingProxy::start(primary.port());
         let replica = TcpRedis::replica_of(links.port());
@@ -317,7 +317,7 @@ impl RedisPair {
     }
 
     /// Settings of a store whose commits wait for the replica.
-    pub(super) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             wait: 1,
             ..self.primary.config()

@@ -72,9 +72,13 @@ impl RedisServer {
             url: self.url(),
             username: String::new(),
             password_file: PathBuf::new(),
+            sentinel_username: String::new(),
+            sentinel_password_file: PathBuf::new(),
             ca_file: PathBuf::new(),
             prefix: prefix.to_owned(),
             response_timeout: Duration::from_secs(5),
+            wait: 0,
+            wait_timeout: Duration::from_secs(1),
         }
     }
 

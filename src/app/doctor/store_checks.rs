@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn records_in_redis_are_counted() {
-        let server = store::RedisServer::start_with(&[]);
+        let server = store::RedisServer::start_with(&["--appendonly", "yes"]);
         let environment: Environment = [("HOME", "/home/me")].into_iter().collect();
         let flags = CommandLineFlags::default();
         let mut settings = Settings::load(None, &environment, &flags).unwrap();

@@ -216,7 +216,7 @@ async fn queued_response_of_a_revoked_key_is_not_run() {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
-        permissions: FieldChange::Set(vec![Permission::Inference]),
+        permissions: FieldChange::Set(vec![Permission::Inference, Permission::Responses]),
         ..KeyChange::default()
     };
     let made = registry.create_key("default".to_owned(), change).await;

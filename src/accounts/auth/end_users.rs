@@ -75,7 +75,7 @@ pub struct NamedEndUserConfig {
     /// Maximum tokens per minute.
     #[serde(default)]
     pub tokens_per_minute: Option<u32>,
-    /// Maximum concurrent requests.
+    /// Maximum number of concurrent requests.
     #[serde(default)]
     pub concurrent_requests: Option<u32>,
     /// Maximum tokens in a day.

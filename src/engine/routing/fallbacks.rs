@@ -332,7 +332,7 @@ mod tests {
                 ("sonnet", None, None)
             ]
         );
-        let unknown = "list = [{on = [\"limit\"], to = [{modell = \"m\"}]}]";
+        let unknown = "list = [{on = [\"limit\"], to = [{models = \"m\"}]}]";
         assert!(toml::from_str::<FallbackConfig>(unknown).is_err());
     }
 

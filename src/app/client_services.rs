@@ -9,6 +9,7 @@ use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
 use crate::accounts::ledger::SharedLocks;
+use crate::accounts::ledger::WorkOwners;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::http::ApiServices;
@@ -100,7 +101,7 @@ impl StartupContext<'_> {
             answers,
             batches,
             sessions,
-            idempotency: self.start_idempotency(&accounting.node),
+            idempotency: self.start_idempotency(&accounting.node, owners),
         })
     }
 
@@ -121,13 +122,14 @@ impl StartupContext<'_> {
         sessions
     }
 
-    /// Opens the idempotency keys of the server called `node` and starts their cleanup.
-    fn start_idempotency(&self, node: &str) -> IdempotencyClaims {
+    /// Opens the idempotency keys of the server called `node`, one of the `owners`, and starts their
+    /// cleanup.
+    fn start_idempotency(&self, node: &str, owners: &WorkOwners) -> IdempotencyClaims {
         let claims = IdempotencyClaims::new(
             &self.store,
             self.settings.kept_answers,
             self.settings.idempotency,
-            node,
+            (node, owners.clone()),
             (self.tracker.clone(), self.shutdown.started()),
             self.metrics.idempotency.clone(),
         );

@@ -281,6 +281,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry::metrics",
             "runtime::setting",
             "storage::store",
+            "accounts::ledger",
         ],
     ),
     (

@@ -170,6 +170,7 @@ impl ActiveClaim {
             request_id: self.request_id.clone(),
             body: self.body().or(self.resumed_body()).cloned(),
             node: self.claims.node().to_owned(),
+            epoch: self.claims.epoch(),
             state,
         }
     }

@@ -16,6 +16,7 @@ use super::record::BodyDigest;
 use super::record::ClaimRecord;
 use super::record::ClaimState;
 use super::record::hexadecimal;
+use crate::accounts::ledger::WorkOwners;
 use crate::domain::EndUser;
 use crate::storage::store::Error;
 use crate::storage::store::RecordWithParts;
@@ -41,6 +42,8 @@ struct ClaimsInner {
     /// True if other servers use the same records.
     is_shared: bool,
     node: String,
+    /// Servers that live, by which the claim of one that is gone is known.
+    owners: WorkOwners,
     config: Config,
     tracker: TaskTracker,
     runtime: Handle,
@@ -104,13 +107,13 @@ impl ClaimKey {
 }
 
 impl IdempotencyClaims {
-    /// Opens the keys in `store`, for the server called `node`. What outlives a request runs on the
-    /// tracker; no retry is waited for once the token is cancelled.
+    /// Opens the keys in `store`, for the server called `node`, one of the `owners`. What outlives a
+    /// request runs on the tracker; no retry is waited for once the token is cancelled.
     pub fn new(
         store: &Store,
         limits: TtlLimits,
         config: Config,
-        node: &str,
+        (node, owners): (&str, WorkOwners),
         (tracker, stop): (TaskTracker, CancellationToken),
         metrics: IdempotencyMetrics,
     ) -> Self {
@@ -118,6 +121,7 @@ impl IdempotencyClaims {
             table: TtlTable::new(store.clone(), TABLE, limits),
             is_shared: store.is_shared(),
             node: node.to_owned(),
+            owners,
             config,
             tracker,
             runtime: Handle::current(),
@@ -135,6 +139,12 @@ impl IdempotencyClaims {
     /// Opens keys in `store`, as a new start of the same server would.
     #[cfg(test)]
     pub(crate) fn over(store: &Store) -> Self {
+        Self::over_with_owners(store, "", WorkOwners::default())
+    }
+
+    /// Opens keys in `store` for the server called `node`, one of the `owners`.
+    #[cfg(test)]
+    pub(crate) fn over_with_owners(store: &Store, node: &str, owners: WorkOwners) -> Self {
         let limits = TtlLimits {
             time_to_live: std::time::Duration::from_secs(60),
             max_records: 100,
@@ -150,7 +160,7 @@ impl IdempotencyClaims {
             store,
             limits,
             config,
-            "",
+            (node, owners),
             tasks,
             IdempotencyMetrics::default(),
         )
@@ -193,7 +203,7 @@ impl IdempotencyClaims {
         let ClaimKey { owner, id } = key;
         let stored = self.0.table.get_with_parts(owner, id).await?;
         let fresh = || ActiveClaim::new(self.clone(), key.clone(), request_id);
-        self.judge(stored, fresh)
+        self.judge(stored, |_| Ok(true), fresh)
     }
 
     /// Looks the key up and reserves it if it is free, in one transaction.
@@ -205,8 +215,15 @@ impl IdempotencyClaims {
             let table = &this.0.table;
             let stored = table.get_with_parts_in(transaction, &key.owner, &key.id)?;
             let fresh = || ActiveClaim::new(this.clone(), key.clone(), &request_id);
-            let found = this.judge(stored, fresh)?;
+            let owners = &this.0.owners;
+            let is_live = |epoch: u64| {
+                let live = owners.live_epochs(transaction);
+                live.map(|live| live.contains(&epoch))
+            };
+            let found = this.judge(stored, is_live, fresh)?;
             if let FoundClaim::Free(claim) = &found {
+                // Without a lease the claim would be that of a server which is gone.
+                owners.leased_epoch(transaction)?;
                 let state = if claim.is_resumption() {
                     ClaimState::Creating
                 } else {
@@ -221,17 +238,27 @@ impl IdempotencyClaims {
         self.0.table.transaction(reserve).await
     }
 
-    /// Decides what a stored record means for a new request.
+    /// Decides what a stored record means for a new request. A request that a server which is gone was
+    /// answering, as its epoch tells by `is_live`, is as one that an earlier start of this server was.
     fn judge(
         &self,
         stored: Option<RecordWithParts>,
+        is_live: impl FnOnce(u64) -> Result<bool, Error>,
         fresh: impl FnOnce() -> ActiveClaim,
     ) -> Result<FoundClaim, Error> {
         let Some(RecordWithParts { record, parts }) = stored else {
             return Ok(FoundClaim::Free(fresh()));
         };
         let record: ClaimRecord = decode_record("of a request", &record)?;
-        let is_elsewhere = self.0.is_shared && record.node != self.0.node;
+        let is_open = matches!(
+            record.state,
+            ClaimState::Reserved | ClaimState::Running | ClaimState::Creating
+        );
+        let is_of_other = is_open && self.0.is_shared && record.node != self.0.node;
+        // The server that wrote a record without an epoch may live.
+        if is_of_other && record.epoch.map_or(Ok(true), is_live)? {
+            return Ok(FoundClaim::InUse);
+        }
         let ClaimRecord {
             object_id, body, ..
         } = record;
@@ -246,9 +273,6 @@ impl IdempotencyClaims {
                 body,
                 is_complete: true,
             },
-            ClaimState::Reserved | ClaimState::Running | ClaimState::Creating if is_elsewhere => {
-                FoundClaim::InUse
-            }
             // The server was stopped before the request cost anything.
             ClaimState::Reserved => FoundClaim::Free(fresh()),
             // A run that an earlier start has begun: its hold was charged.
@@ -290,6 +314,12 @@ impl IdempotencyClaims {
     /// True if a record is written for each key, and not only for those that cost something.
     pub(super) fn is_shared(&self) -> bool {
         self.0.is_shared
+    }
+
+    /// Epoch of this server; `None` where no server shares the store.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        let owners = &self.0.owners;
+        owners.is_shared().then(|| owners.epoch())
     }
 
     /// Name of this server.

@@ -52,6 +52,9 @@ pub(super) struct ClaimRecord {
     pub(super) body: Option<BodyDigest>,
     /// Name of the server that has answered it.
     pub(super) node: String,
+    /// Epoch of that server; `None` in records of earlier versions, and where no server shares the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<u64>,
     pub(super) state: ClaimState,
 }
 

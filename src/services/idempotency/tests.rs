@@ -1,13 +1,19 @@
 //! Tests of the records of keys, over restarts of the server.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::accounts::ledger::WorkOwners;
+use crate::accounts::ledger::testing::remove_lease;
+use crate::accounts::ledger::testing::shared_ledger;
 use crate::domain::ClaimedKey as _;
 use crate::domain::ClaimedWork;
 use crate::domain::EndUser;
 use crate::storage::store::Store;
+use crate::storage::store::testing::SharedBackend;
 
 fn store() -> Store {
     Store::in_memory(TaskTracker::new())
@@ -153,4 +159,53 @@ async fn cost_is_known_when_all_runs_of_a_request_have_ended() {
     assert!(futures::poll!(&mut cost).is_pending());
     first.end(false);
     assert_eq!(cost.await, ClaimedCost::Run);
+}
+
+/// Opens the keys of the server `node` on the records in `backend`, which others use, too.
+async fn shared_claims(backend: &Arc<SharedBackend>, node: &str) -> (Store, IdempotencyClaims) {
+    let store = Store::inline(Arc::clone(backend) as _, TaskTracker::new());
+    let owners = WorkOwners::of(&shared_ledger(store.clone(), node).await);
+    let claims = IdempotencyClaims::over_with_owners(&store, node, owners);
+    (store, claims)
+}
+
+#[tokio::test]
+async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
+    let backend = Arc::new(SharedBackend::default());
+    let (_, gone) = shared_claims(&backend, "gone").await;
+    let (store, other) = shared_claims(&backend, "other").await;
+    let key_of = |name| ClaimKey::new("owner".to_owned(), None, "/v1/messages", name);
+    for (name, work) in [
+        ("reserved", None),
+        ("run", Some(ClaimedWork::Run)),
+        ("object", Some(ClaimedWork::Object)),
+    ] {
+        let key = key_of(name);
+        let FoundClaim::Free(claim) = gone.look_up(&key, "req_1").await.unwrap() else {
+            panic!("{name}");
+        };
+        if let Some(work) = work {
+            claim.begin(work);
+        }
+        // Behind the record of the work, which is only queued.
+        gone.look_up(&key, "req_1").await.unwrap();
+        let found = other.look_up(&key, "req_2").await.unwrap();
+        assert!(matches!(found, FoundClaim::InUse), "{name}");
+    }
+    remove_lease(&store, "gone").await;
+    let look_up = async |name| other.look_up(&key_of(name), "req_3").await.unwrap();
+    let found = look_up("reserved").await;
+    assert!(matches!(found, FoundClaim::Free(claim) if !claim.is_resumed()));
+    let found = look_up("run").await;
+    assert!(matches!(
+        found,
+        FoundClaim::Unanswered {
+            is_complete: false,
+            ..
+        }
+    ));
+    let found = look_up("object").await;
+    assert!(matches!(found, FoundClaim::Free(claim) if claim.is_resumed()));
+    let found = gone.look_up(&key_of("reserved"), "req_4").await.unwrap();
+    assert!(matches!(found, FoundClaim::InUse), "the other one has it");
 }

@@ -105,7 +105,7 @@ enum PassOnFailure {
     #[error("the connection failed")]
     Connection(#[from] HttpClientError),
     #[error(
-        "what answers at its node.address, with the status {0}, is another server or has another node.secret"
+        "what answers at its node.address, with the status {0}, is another server, has another node.secret, or has no room for connections"
     )]
     Refused(u16),
     #[error("the answer broke off: {0}")]
@@ -304,8 +304,9 @@ impl NodeLinkInner {
             return;
         };
         let ended = self.drain_expired.0.clone();
+        let max_silence = self.max_silence;
         self.tracker.spawn(async move {
-            let passing = tunnel::pass_both_ways(client, node);
+            let passing = tunnel::pass_both_ways(client, node, max_silence);
             ended.run_until_cancelled(passing).await;
         });
     }

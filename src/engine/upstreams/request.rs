@@ -326,26 +326,33 @@ impl JsonHead<'_> {
             "previous_response_id"
         } else if is_set(self.conversation) {
             "conversation"
-        } else if self.input.is_some_and(has_item_reference) {
+        } else if self.input.is_some_and(may_have_item_reference) {
             "input"
         } else {
             return Ok(());
         };
         Err(invalid(&format!(
             "`{named}` is not taken with a model of another server, whose stored responses belong to no key. Send the whole \
-             conversation as `input`."
+             conversation as `input`, each item as an object without repeated members."
         )))
     }
 }
 
-/// True if an item of `input` stands for one that is stored.
-fn has_item_reference(input: &RawValue) -> bool {
+/// True if an item of `input` stands for one that is stored, or may, because the list is none of objects
+/// that all servers read alike: one with a repeated member is read in two ways.
+fn may_have_item_reference(input: &RawValue) -> bool {
+    if !input.get().starts_with('[') {
+        return false;
+    }
     let items = serde_json::from_str::<Vec<ItemHead>>(input.get());
     let is_reference = |item: &ItemHead| {
         let kind = item.kind.as_ref().and_then(Value::as_str);
         kind == Some(ITEM_REFERENCE) || (kind.is_none() && item.role.is_none() && item.id.is_some())
     };
-    items.is_ok_and(|items| items.iter().any(is_reference))
+    match items {
+        Ok(items) => items.iter().any(is_reference),
+        Err(_) => true,
+    }
 }
 
 fn no_model() -> Failure {

@@ -157,6 +157,10 @@ async fn response_that_is_stored_or_names_a_stored_one_is_refused() {
             "input",
         ),
         (r#""input":[{"id":"msg_1"}]"#, "input"),
+        (
+            r#""input":[{"type":"message","type":"item_reference","id":"msg_1"}]"#,
+            "input",
+        ),
     ] {
         let body = format!("{{\"model\":\"r\",{member}}}");
         let endpoint = UpstreamEndpoint::Responses;

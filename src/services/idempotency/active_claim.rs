@@ -12,6 +12,7 @@ use super::record::AnswerHead;
 use super::record::BodyDigest;
 use super::record::ClaimRecord;
 use super::record::ClaimState;
+use super::record::NO_EPOCH;
 use crate::domain::ClaimedKey;
 use crate::domain::ClaimedWork;
 use crate::storage::store::Error;
@@ -149,7 +150,11 @@ impl ActiveClaim {
     /// # Errors
     /// Fails when the store fails.
     pub async fn store_object(&self) -> Result<(), Error> {
-        self.write(ClaimState::Creating, Bytes::new()).await
+        let record = ClaimRecord {
+            epoch: self.claims.epoch().map(|_| NO_EPOCH),
+            ..self.record(ClaimState::Creating)
+        };
+        self.claims.write(&self.key, record, Bytes::new()).await
     }
 
     /// Frees the key, for a request that has cost nothing.

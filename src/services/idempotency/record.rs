@@ -9,6 +9,10 @@ use sha2::Sha256;
 
 use crate::storage::store::Stored;
 
+/// Epoch of no server, in the record of a request that is over and has an object, but no answer. Any
+/// server may answer a retry.
+pub(super) const NO_EPOCH: u64 = 0;
+
 /// SHA-256 of the body of a request, in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -209,3 +209,23 @@ async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
     let found = gone.look_up(&key_of("reserved"), "req_4").await.unwrap();
     assert!(matches!(found, FoundClaim::InUse), "the other one has it");
 }
+
+#[tokio::test]
+async fn object_whose_answer_was_lost_is_found_at_the_other_server() {
+    let backend = Arc::new(SharedBackend::default());
+    let (_, one) = shared_claims(&backend, "one").await;
+    let (_, other) = shared_claims(&backend, "other").await;
+    let FoundClaim::Free(first) = one.look_up(&key(), "req_1").await.unwrap() else {
+        panic!("the key is free");
+    };
+    first.begin(ClaimedWork::Object);
+    first.end(true);
+    first.store_object().await.unwrap();
+    let FoundClaim::Free(retry) = other.look_up(&key(), "req_2").await.unwrap() else {
+        panic!("no server answers a request with the key");
+    };
+    assert!(retry.is_resumed());
+    assert_eq!(retry.object_id(), first.object_id());
+    let found = one.look_up(&key(), "req_3").await.unwrap();
+    assert!(matches!(found, FoundClaim::InUse), "the other one answers");
+}

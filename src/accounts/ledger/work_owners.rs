@@ -140,6 +140,24 @@ impl WorkOwners {
         Ok(epoch_of(entry.as_deref()) == Some(ledger.0.lease.epoch()))
     }
 
+    /// Returns true as [`is_own`](Self::is_own) does, within `transaction`.
+    ///
+    /// # Errors
+    /// As [`is_own`](Self::is_own).
+    pub fn is_own_in(
+        &self,
+        transaction: &Transaction<'_>,
+        kind: WorkKind,
+        owner: &str,
+        id: &str,
+    ) -> Result<bool, store::Error> {
+        let Some(ledger) = &self.0 else {
+            return Ok(true);
+        };
+        let entry = transaction.get(&work_key(kind, owner, id))?;
+        Ok(epoch_of(entry.as_deref()) == Some(ledger.0.lease.epoch()))
+    }
+
     /// Tells the other servers the URL at which they reach this one. Does nothing if no store is shared.
     ///
     /// # Errors

@@ -8,6 +8,8 @@ use super::records::BatchRecord;
 use super::records::LineOutcome;
 use super::service::BatchesInner;
 use super::slices::remove_plan;
+use crate::accounts::ledger::WorkKind;
+use crate::accounts::ledger::WorkOwners;
 use crate::api::openai::batches;
 use crate::api::openai::batches::BatchRequestLine;
 use crate::api::openai::batches::BatchStatus;
@@ -18,6 +20,7 @@ use crate::storage::files;
 use crate::storage::files::FileDraft;
 use crate::storage::files::Files;
 use crate::storage::files::FinishedFile;
+use crate::storage::store;
 use crate::storage::store::Transaction;
 use crate::telemetry::metrics::BatchLineEnd;
 
@@ -32,13 +35,17 @@ struct OutputFiles<'a> {
 impl BatchJob {
     /// Creates the output files and ends the batch. Returns the changed batch, or `None` if it is
     /// gone. Safe to retry: nothing is visible before the final transaction.
+    ///
+    /// # Errors
+    /// Fails when the store or a file does, or another server has taken the batch over, which ends it.
     pub(super) async fn finish(&self, end: BatchEnd) -> Result<Option<BatchRecord>, Error> {
         let records = &self.inner.records;
-        let is_shared = self.inner.owners.is_shared();
+        let owners = self.inner.owners.clone();
         // Written after the last outcome, so the outcomes read below are complete. Other servers write
         // none without the plan.
         let begin = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
-            if is_shared {
+            check_owner_in(&owners, record, transaction)?;
+            if owners.is_shared() {
                 remove_plan(transaction, &record.project, &record.batch.id);
             }
             if record.batch.status == BatchStatus::InProgress {
@@ -73,7 +80,9 @@ impl BatchJob {
             errors.map(FinishedFile::into_record).transpose()?,
         ];
         let metrics = self.inner.metrics.clone();
+        let owners = self.inner.owners.clone();
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
+            check_owner_in(&owners, record, transaction)?;
             let counts = record.batch.request_counts;
             let ended = counts.completed + counts.failed;
             let not_run = counts.total.saturating_sub(ended);
@@ -178,6 +187,21 @@ impl OutputFiles<'_> {
             finish(self.answers, "output").await?,
             finish(self.errors, "error").await?,
         ))
+    }
+}
+
+/// Checks within `transaction` that the batch is still this server's: the plan and the files are those of
+/// its owner.
+fn check_owner_in(
+    owners: &WorkOwners,
+    record: &BatchRecord,
+    transaction: &Transaction<'_>,
+) -> Result<(), Error> {
+    let BatchRecord { project, batch, .. } = record;
+    if owners.is_own_in(transaction, WorkKind::Batch, project, &batch.id)? {
+        Ok(())
+    } else {
+        Err(store::Error::Fenced.into())
     }
 }
 

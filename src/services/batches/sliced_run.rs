@@ -24,6 +24,7 @@ use super::slices::SliceClaim;
 use super::slices::SliceOffer;
 use crate::api::openai::batches::BatchStatus;
 use crate::runtime::backoff::with_jitter;
+use crate::storage::store;
 use crate::telemetry::logs::ErrorChain;
 
 /// Interval at which a server looks at what the others have done with a batch.
@@ -175,7 +176,15 @@ impl SlicedRun {
                     // Whichever comes first: the end of a slice here, or a look at the others.
                     let _ = timeout(with_jitter(POLL_INTERVAL), self.finished.notified()).await;
                 }
-                SliceOffer::Taken | SliceOffer::Finished => return Ok(None),
+                SliceOffer::Unplanned if is_owner => {
+                    // No end of the batch: lines may be left. The next attempt plans them again, unless
+                    // another server has taken the batch over.
+                    tracing::warn!(batch.id = self.record.batch.id, "plan of a batch is gone");
+                    return Err(store::Error::Fenced.into());
+                }
+                SliceOffer::Taken | SliceOffer::Finished | SliceOffer::Unplanned => {
+                    return Ok(None);
+                }
             }
         }
     }

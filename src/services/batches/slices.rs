@@ -68,8 +68,10 @@ pub(super) enum SliceOffer {
     Claimed(SliceClaim),
     /// All slices that are left are run by servers that live.
     Taken,
-    /// No line is left, or the lines of the batch are no longer run.
+    /// No line is left.
     Finished,
+    /// There is no plan: the lines are no longer run, or Redis has lost it in a fail-over.
+    Unplanned,
 }
 
 /// Validity of a claim.
@@ -242,7 +244,7 @@ impl BatchRecords {
         let owners = owners.clone();
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(mut plan) = read_plan(&place, transaction.get(&place)?)? else {
-                return Ok(SliceOffer::Finished);
+                return Ok(SliceOffer::Unplanned);
             };
             if plan.is_finished() {
                 return Ok(SliceOffer::Finished);

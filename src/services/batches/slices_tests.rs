@@ -174,6 +174,8 @@ async fn outcome_after_the_end_of_a_batch_is_refused() {
     ended.await.unwrap();
     server.record_outcome(&record, 2, &claim).await;
     assert_eq!(server.completed(&record).await, 1);
+    let offer = server.records.claim_slice(&server.owners, &record).await;
+    assert_eq!(offer.unwrap(), SliceOffer::Unplanned);
     let none = r#"switchboard_batch_lines_total{end="superseded"} 0"#;
     assert_series(&server.metrics, &[none]);
 }

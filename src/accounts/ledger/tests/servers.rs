@@ -208,6 +208,10 @@ async fn work_of_a_lost_server_is_claimed_by_one_of_the_others() {
     assert_eq!(ids.len(), 20);
     // The lost server comes back: it has lost its work, and does not remove the notes of others.
     assert!(!owners.is_own(WorkKind::Batch, "p", "7").await.unwrap());
+    let (lost, store) = (owners.clone(), redis.store(TaskTracker::new()));
+    let within = store
+        .transaction(move |transaction| lost.is_own_in(transaction, WorkKind::Batch, "p", "7"));
+    assert!(!within.await.unwrap());
     owners.end(WorkKind::Batch, "p", "7").await.unwrap();
     let mut count = 0;
     for survivor in &survivors {

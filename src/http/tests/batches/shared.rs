@@ -163,6 +163,30 @@ async fn batch_of_a_lost_owner_is_finished_by_another_server() {
     assert_eq!(line_count(&run), LINES - 7);
 }
 
+/// A fail-over of Redis may lose the plan: its absence is not the end of the lines.
+#[tokio::test(start_paused = true)]
+async fn batch_whose_plan_is_lost_runs_the_lines_that_are_left() {
+    let records = SharedRecords::new();
+    let (turns, _) = slow_turns();
+    let owner = records.start("owner", turns).await;
+    let id = owner.create_batch(&lines(25)).await;
+    owner.wait_until(&id, has_completed(3)).await;
+    let lost = records.store().transaction(|transaction| {
+        for (key, _) in transaction.scan(b"batch-slices\0")? {
+            transaction.remove(key);
+        }
+        Ok::<_, crate::storage::store::Error>(())
+    });
+    lost.await.unwrap();
+    let batch = owner.wait_for_status(&id, "completed").await;
+    assert_eq!(
+        batch["request_counts"],
+        json!({"total": 25, "completed": 25, "failed": 0})
+    );
+    let output = owner.read_lines(&batch["output_file_id"]).await;
+    assert_eq!(ids(&output), ids(&lines(25)));
+}
+
 /// A server that is suspended loses its slice, wakes, and has the answer of a line that another server
 /// runs.
 #[tokio::test(start_paused = true)]

@@ -50,14 +50,15 @@ impl StartupContext<'_> {
 }
 
 impl RecoveringServices {
-    /// Ends or resumes the work of servers that are gone.
+    /// Ends or resumes the work of servers that are gone. A failure of one kind does not delay the others.
     async fn take_over(&self) -> anyhow::Result<()> {
-        let responses = self.responses.recover().await?;
-        let batches = self.batches.recover().await?;
+        let responses = self.responses.recover().await;
+        let batches = self.batches.recover().await;
         let tasks = match &self.tasks {
-            Some(tasks) => tasks.recover().await?,
-            None => 0,
+            Some(tasks) => tasks.recover().await,
+            None => Ok(0),
         };
+        let (responses, batches, tasks) = (responses?, batches?, tasks?);
         if responses + batches + tasks > 0 {
             tracing::warn!(responses, batches, tasks, "work of lost servers taken over");
         }

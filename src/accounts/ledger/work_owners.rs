@@ -301,6 +301,25 @@ impl WorkOwners {
         }
     }
 
+    /// Removes the note of abandoned work, within the `transaction` that ends it. Returns false if another
+    /// server was first, or the one that runs it has a lease again.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be read.
+    pub fn end_abandoned_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        work: &AbandonedWork,
+    ) -> Result<bool, store::Error> {
+        let key = work_key(work.kind, &work.owner, &work.id);
+        let is_listed = epoch_of(transaction.get(&key)?.as_deref()) == Some(work.epoch);
+        if !is_listed || self.live_epochs(transaction)?.contains(&work.epoch) {
+            return Ok(false);
+        }
+        transaction.remove(key);
+        Ok(true)
+    }
+
     /// Claims all abandoned work of `kind`.
     ///
     /// # Errors

@@ -282,6 +282,21 @@ async fn response_that_waits_for_a_worker_is_left_to_others_at_a_shutdown() {
 }
 
 #[tokio::test]
+async fn running_response_of_a_lost_server_is_failed_by_another_one_once() {
+    let store = shared_store();
+    let lost = QueueServer::new(&store, "lost", hanging()).await;
+    let path = lost.create(json!({})).await;
+    lost.wait_for(&path, "in_progress").await;
+    let other = QueueServer::new(&store, "other", hanging()).await;
+    let responses = &other.state.services.responses;
+    assert_eq!(responses.recover().await.unwrap(), 0, "its server lives");
+    ledger::testing::remove_lease(&store, "lost").await;
+    assert_eq!(responses.recover().await.unwrap(), 1);
+    assert_eq!(responses.recover().await.unwrap(), 0);
+    assert_eq!(other.get(&path).await["status"], "failed");
+}
+
+#[tokio::test]
 async fn response_whose_answer_has_begun_fails_at_a_shutdown() {
     let store = shared_store();
     let begun = Arc::new(Notify::new());

@@ -1,4 +1,5 @@
-//! Changes of queued responses: each is one transaction over the response, its request and the queue.
+//! Changes of responses that servers leave to each other: each is one transaction over the response, its
+//! request, the queue and the owner.
 
 use serde_json::Value;
 
@@ -6,9 +7,11 @@ use super::Error;
 use super::queued_request::QueuedRequest;
 use super::record::ResponseRecord;
 use super::tables::ResponseTables;
+use crate::accounts::ledger::AbandonedWork;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
 use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ResponseError;
 use crate::api::openai::responses::ResponseStatus;
 use crate::storage::store;
 use crate::storage::store::decode_record;
@@ -115,6 +118,34 @@ impl ResponseTables {
             Ok::<_, store::Error>(true)
         });
         Ok(taken.await?)
+    }
+
+    /// Ends the response of `work`, which a lost server has run, with `error`. Returns false if another
+    /// server was first.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written, or the record cannot be read. Nothing is changed then.
+    pub(super) async fn fail_abandoned(
+        &self,
+        work: &AbandonedWork,
+        error: &ResponseError,
+    ) -> Result<bool, store::Error> {
+        let (tables, work, error) = (self.clone(), work.clone(), error.clone());
+        let ended = self.records.transaction(move |transaction| {
+            if !tables.owners.end_abandoned_in(transaction, &work)? {
+                return Ok(false);
+            }
+            let (owner, id) = (work.owner.as_str(), work.id.as_str());
+            tables.unfinished.remove_in(transaction, owner, id)?;
+            if let Some(bytes) = tables.records.get_in(transaction, owner, id)? {
+                let mut record: ResponseRecord = decode_record(id, &bytes)?;
+                record.fail(id, &error)?;
+                let bytes = record.to_bytes()?;
+                tables.records.put_in(transaction, owner, id, &bytes)?;
+            }
+            Ok::<_, store::Error>(true)
+        });
+        ended.await
     }
 
     /// Takes a response out of the queue without a run, and changes its record by `end`. Returns false if

@@ -95,15 +95,10 @@ impl Responses {
         } = &*self.0;
         let interrupted = explain(&crate::engine::gateway::Error::ShuttingDown.into());
         let interrupted = ResponseError::from(&interrupted);
-        let names: Vec<(String, String)> = if tables.owners.is_shared() {
-            let claimed = tables.owners.claim_abandoned(WorkKind::Response).await?;
-            claimed
-                .into_iter()
-                .map(|work| (work.owner, work.id))
-                .collect()
-        } else {
-            tables.unfinished.list_keys().await?
-        };
+        if tables.owners.is_shared() {
+            return self.fail_abandoned(&interrupted).await;
+        }
+        let names = tables.unfinished.list_keys().await?;
         for (owner, id) in &names {
             let record = ResponseRecord::load(&tables.records, owner, id).await;
             let failed = record.and_then(|record| {
@@ -121,9 +116,25 @@ impl Responses {
                 record.save(&tables.records, owner, id).await?;
             }
             tables.unfinished.remove(owner, id).await?;
-            tables.owners.end(WorkKind::Response, owner, id).await?;
         }
         Ok(names.len())
+    }
+
+    /// Ends the responses of servers that are gone with `error`, and returns their number. Each is claimed
+    /// and ended at once, so that a failure in between leaves none to a server that does not run it.
+    async fn fail_abandoned(&self, error: &ResponseError) -> Result<usize, Error> {
+        let tables = &self.0.tables;
+        let mut failed = 0;
+        for work in tables.owners.list_abandoned(WorkKind::Response).await? {
+            let ended = tables.fail_abandoned(&work, error).await;
+            if let Some(is_ended) = skip_unreadable(ended)? {
+                failed += usize::from(is_ended);
+            } else {
+                // Not looked at again before the end of this server: a later version can read it.
+                tables.owners.claim(&work).await?;
+            }
+        }
+        Ok(failed)
     }
 
     /// Returns the current state of a response, as JSON.

@@ -4,6 +4,7 @@
 //! from the one to the other, so no work has two owners, and none is lost with a server.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::domain::unix_now_ms;
 use crate::storage::store;
@@ -33,6 +34,14 @@ pub struct WaitingWork {
     /// True if this server has queued it.
     pub is_own: bool,
     queued_at_ms: u64,
+}
+
+impl WaitingWork {
+    /// Returns true if the work has waited for longer than `time`, by the clock of this server.
+    pub fn has_waited_for(&self, time: Duration) -> bool {
+        let waited = unix_now_ms().saturating_sub(self.queued_at_ms);
+        Duration::from_millis(waited) > time
+    }
 }
 
 impl WorkOwners {
@@ -205,6 +214,13 @@ mod tests {
         ]);
         let ids: Vec<&str> = ordered.iter().map(|work| work.id.as_str()).collect();
         assert_eq!(ids, ["a1", "c1", "b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn waiting_time_is_compared_with_the_present() {
+        let hour = Duration::from_secs(3600);
+        assert!(waiting("a", "a1", 1).has_waited_for(hour));
+        assert!(!waiting("a", "a2", unix_now_ms()).has_waited_for(hour));
     }
 
     #[test]

@@ -211,6 +211,66 @@ async fn queued_response_waits_for_a_server_that_knows_its_key() {
     free.wait_for(&path, "completed").await;
 }
 
+/// Nobody would take it for its key: no server may know that any more.
+#[tokio::test]
+async fn queued_response_whose_request_is_gone_leaves_the_queue() {
+    let store = shared_store();
+    let keys = Keys::new(["secret-1"]).unwrap();
+    let full = QueueServer::with_keys(&store, "full", hanging(), keys, "secret-1").await;
+    full.fill().await;
+    full.create(json!({})).await;
+    let (turns, runs) = counted();
+    let unknown = Keys::new(["secret-2"]).unwrap();
+    let stranger = QueueServer::with_keys(&store, "stranger", turns, unknown, "").await;
+    assert_eq!(
+        (stranger.take().await, stranger.count_waiting().await),
+        (0, 1)
+    );
+    let aged = store.transaction(|transaction| {
+        for (key, _) in transaction.scan(b"response-requests\0")? {
+            transaction.remove(key);
+        }
+        for (key, entry) in transaction.scan(b"work-queue\0")? {
+            // Queued at the beginning of time, by the same server.
+            transaction.put(key, [&[0; 8][..], &entry[8..]].concat());
+        }
+        Ok::<_, crate::storage::store::Error>(())
+    });
+    aged.await.unwrap();
+    assert_eq!(
+        (stranger.take().await, stranger.count_waiting().await),
+        (0, 0)
+    );
+    assert_eq!(runs.load(Ordering::Relaxed), 0);
+}
+
+/// A commit may be made although its answer is an error. Without a run here, the response would stay in
+/// progress.
+#[tokio::test]
+async fn queued_response_that_is_taken_in_doubt_waits_again_and_runs_once() {
+    let backend = Arc::new(SharedBackend::default());
+    let store = Store::new(Arc::clone(&backend) as _, TaskTracker::new()).unwrap();
+    let full = QueueServer::new(&store, "full", hanging()).await;
+    full.fill().await;
+    let path = full.create(json!({})).await;
+    let (turns, runs) = counted();
+    let free = QueueServer::new(&store, "free", turns).await;
+    backend.miss_replicas(true);
+    let responses = &free.state.services.responses;
+    assert!(responses.take_waiting(&free.metrics).await.is_err());
+    backend.miss_replicas(false);
+    let taken = async {
+        while free.take().await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MAX_TEST_WAIT, taken)
+        .await
+        .expect("it waits again");
+    full.wait_for(&path, "completed").await;
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test]
 async fn queued_response_of_a_revoked_key_is_not_run() {
     let registry = Registry::temporary().await.unwrap();

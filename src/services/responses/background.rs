@@ -75,12 +75,14 @@ impl BackgroundResponse {
         drop(self.registration);
     }
 
-    /// Puts the response, whose turn has not begun, back into the queue for the other servers.
-    async fn return_to_queue(self, tables: &ResponseTables) {
+    /// Puts the response, whose turn has not begun, back into the queue, unless it is not this server's.
+    /// Repeated until it succeeds or the server stops.
+    pub(super) async fn return_to_queue(self, tables: &ResponseTables) {
         let ResponseRun {
             writer,
             recorder,
             events,
+            stop,
             unstarted,
             ..
         } = self.run;
@@ -90,15 +92,24 @@ impl BackgroundResponse {
             return;
         };
         let (response, owner) = (writer.response(), self.registration.owner());
-        let returned = tables.return_to_queue(owner, response, recorder.input, &request);
-        match returned.await {
-            Ok(()) => tracing::info!(response.id = response.id, "response left to other servers"),
-            // Its note is left, by which it is ended as failed.
-            Err(error) => tracing::warn!(
-                response.id = response.id,
-                error = %ErrorChain(&error),
-                "response not left to other servers"
-            ),
+        let id = response.id.as_str();
+        let return_once =
+            || tables.return_to_queue(owner, response, recorder.input.clone(), &request);
+        let mut attempts = StoreAttempts::default();
+        loop {
+            let Err(error) = return_once().await else {
+                tracing::info!(response.id = id, "response left to other servers");
+                break;
+            };
+            if !attempts.wait_after(&error, id, Some(&stop)).await {
+                // Its note is left, by which it is ended as failed.
+                tracing::warn!(
+                    response.id = id,
+                    error = %ErrorChain(&error),
+                    "response not left to other servers"
+                );
+                break;
+            }
         }
         drop(self.registration);
     }

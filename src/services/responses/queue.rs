@@ -10,6 +10,7 @@
 //! A response of a conversation, one that is streamed, and one that names files are run by the server
 //! that took the request: it has the lock, the client or the files.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -49,6 +50,16 @@ use crate::telemetry::metrics::QueueMetrics;
 
 /// Time between two looks into the queue, without the jitter.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Result of an attempt to run a queued response.
+enum TakeResult {
+    /// This server runs it.
+    Begun,
+    /// Another server was first, it has failed, or another version has to run it.
+    NotRun,
+    /// No response of its owner can be run here now.
+    OwnerWaits,
+}
 
 impl Responses {
     /// Creates a response like [`create`](Self::create). A background response for which this server has
@@ -100,16 +111,24 @@ impl Responses {
         let waiting = owners.list_waiting(WorkKind::Response).await?;
         let mut taken = 0;
         let mut failed = None;
+        let mut waiting_owners = HashSet::new();
         for work in &waiting {
             if !self.has_room() {
                 break;
             }
+            // What its key was refused a moment ago is not asked again for each of its responses.
+            if waiting_owners.contains(work.owner.as_str()) {
+                continue;
+            }
             match self.take(work).await {
-                Ok(true) => {
+                Ok(TakeResult::Begun) => {
                     metrics.count_taken(work.is_own);
                     taken += 1;
                 }
-                Ok(false) => {}
+                Ok(TakeResult::NotRun) => {}
+                Ok(TakeResult::OwnerWaits) => {
+                    waiting_owners.insert(work.owner.as_str());
+                }
                 // A record that cannot be read does not delay the others.
                 Err(error) => failed = Some(error),
             }
@@ -183,27 +202,28 @@ impl Responses {
         })
     }
 
-    /// Runs the queued response of `work`, if it can be run here. Returns false if not: another server
-    /// was first, it has to wait, or it has failed.
-    async fn take(&self, work: &WaitingWork) -> Result<bool, Error> {
+    /// Runs the queued response of `work`, if it can be run here.
+    async fn take(&self, work: &WaitingWork) -> Result<TakeResult, Error> {
         let ResponsesInner { tables, turns, .. } = &*self.0;
+        // No server may know its key any more, so this comes before the key.
+        if work.has_waited_for(tables.requests.time_to_live())
+            && tables.load_request(&work.owner, &work.id).await?.is_none()
+        {
+            return self.fail_expired(work).await;
+        }
         let Some(caller) = self.authenticate_queued(work).await? else {
-            return Ok(false);
+            return Ok(TakeResult::OwnerWaits);
         };
         // A caller over its rate limits waits in the queue, and the others do not wait for it.
         let Ok(caller) = turns.enter_again(caller).await else {
-            return Ok(false);
+            return Ok(TakeResult::OwnerWaits);
         };
         // Read last: it may be large, and what cannot be run here is looked at each second.
         let request = match tables.load_request(&work.owner, &work.id).await? {
             Some(Some(request)) => request,
             // A later version of the server has queued it, and can run it.
-            Some(None) => return Ok(false),
-            None => {
-                let message =
-                    "This response waited for longer than its request is kept. Send it again.";
-                return self.fail_queued(work, server_error(message)).await;
-            }
+            Some(None) => return Ok(TakeResult::NotRun),
+            None => return self.fail_expired(work).await,
         };
         let caller = request.caller_of_run(caller);
         match self.prepare(work, &request, caller).await {
@@ -286,32 +306,40 @@ impl Responses {
         })
     }
 
-    /// Makes the queued response of `work` this server's, and starts `run`. Returns false if another
-    /// server was first, or it was cancelled.
-    async fn begin(&self, work: &WaitingWork, mut run: ResponseRun) -> Result<bool, Error> {
+    /// Makes the queued response of `work` this server's, and starts `run`, unless another server was
+    /// first, or it was cancelled.
+    async fn begin(&self, work: &WaitingWork, mut run: ResponseRun) -> Result<TakeResult, Error> {
         let (owner, id) = (work.owner.as_str(), work.id.as_str());
         let log = BackgroundLog::new(run.response().clone());
         let Some(registration) = self.0.running.try_register(owner, id, log) else {
-            return Ok(false);
+            return Ok(TakeResult::NotRun);
         };
         run.cancel = registration.cancel_token().clone();
         let input = run.recorder.input.clone();
         let tables = &self.0.tables;
-        if !tables.begin_queued(work, run.response(), input).await? {
-            return Ok(false);
+        let begun = tables.begin_queued(work, run.response(), input).await;
+        if matches!(begun, Ok(false)) {
+            return Ok(TakeResult::NotRun);
+        }
+        let background = BackgroundResponse {
+            run,
+            registration,
+            keeps_events: false,
+        };
+        if let Err(error) = begun {
+            // The change may be made nevertheless, and its answer lost: no server would run it then.
+            let tables = tables.clone();
+            let returning = async move { background.return_to_queue(&tables).await };
+            self.0.tracker.spawn(returning);
+            return Err(error);
         }
         tracing::info!(
             response.id = id,
             is_own = work.is_own,
             "queued response taken"
         );
-        let background = BackgroundResponse {
-            run,
-            registration,
-            keeps_events: false,
-        };
         self.spawn_background(background);
-        Ok(true)
+        Ok(TakeResult::Begun)
     }
 
     /// Runs a registered response to its end on a task of its own, then looks into the queue.
@@ -323,15 +351,25 @@ impl Responses {
         });
     }
 
-    /// Ends a queued response with `error`, if it still waits. Returns false: it is not run.
-    async fn fail_queued(&self, work: &WaitingWork, error: ResponseError) -> Result<bool, Error> {
+    /// Ends a queued response whose request is gone, if it still waits.
+    async fn fail_expired(&self, work: &WaitingWork) -> Result<TakeResult, Error> {
+        let message = "This response waited for longer than its request is kept. Send it again.";
+        self.fail_queued(work, server_error(message)).await
+    }
+
+    /// Ends a queued response with `error`, if it still waits.
+    async fn fail_queued(
+        &self,
+        work: &WaitingWork,
+        error: ResponseError,
+    ) -> Result<TakeResult, Error> {
         let id = work.id.clone();
         let end = move |record: &mut ResponseRecord| record.fail(&id, &error);
         let tables = &self.0.tables;
         if tables.end_queued(&work.owner, &work.id, end).await? {
             tracing::warn!(response.id = work.id, "queued response failed");
         }
-        Ok(false)
+        Ok(TakeResult::NotRun)
     }
 }
 

@@ -59,6 +59,11 @@ impl TtlTable {
         }
     }
 
+    /// Time after which a record of this table is gone.
+    pub fn time_to_live(&self) -> Duration {
+        self.layout.limits.time_to_live
+    }
+
     /// Stores `record` as `id` of `owner`, on disk when this returns. Replacing a record keeps its
     /// expiry time and removes its parts.
     ///

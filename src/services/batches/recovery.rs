@@ -1,9 +1,11 @@
 //! Batches that a server has left unfinished.
 
 use super::Error;
+use super::records::BatchRecord;
 use super::service::Batches;
 use super::service::BatchesInner;
 use crate::accounts::ledger::WorkKind;
+use crate::storage::files;
 use crate::telemetry::logs::ErrorChain;
 
 impl Batches {
@@ -25,13 +27,10 @@ impl Batches {
     }
 
     /// Takes over batches of servers that are gone. Batches whose input cannot be read here wait for
-    /// the start of a server that can.
+    /// the start of a server that can, unless the file is gone.
     async fn take_over(&self) -> Result<usize, Error> {
         let BatchesInner {
-            owners,
-            records,
-            files,
-            ..
+            owners, records, ..
         } = &*self.0;
         let mut taken = 0;
         for work in owners.list_abandoned(WorkKind::Batch).await? {
@@ -49,11 +48,7 @@ impl Batches {
             };
             let unfinished = record.filter(|record| !record.is_cleaned_up);
             if let Some(record) = &unfinished
-                && !record.batch.status.is_final()
-                && files
-                    .open_content(project, &record.batch.input_file_id)
-                    .await
-                    .is_err()
+                && !self.can_finish(record).await
             {
                 continue;
             }
@@ -69,5 +64,21 @@ impl Batches {
             }
         }
         Ok(taken)
+    }
+
+    /// Returns true if this server can run the batch to its end: it reads the input file, or no server does,
+    /// because the file is gone.
+    async fn can_finish(&self, record: &BatchRecord) -> bool {
+        let BatchRecord { project, batch, .. } = record;
+        let files = &self.0.files;
+        batch.status.is_final()
+            || match files.open_content(project, &batch.input_file_id).await {
+                Ok(_) => true,
+                Err(files::Error::NotFound(_)) => {
+                    let file = files.get(project, &batch.input_file_id).await;
+                    matches!(file, Err(files::Error::NotFound(_)))
+                }
+                Err(_) => false,
+            }
     }
 }

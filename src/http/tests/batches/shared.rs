@@ -163,6 +163,32 @@ async fn batch_of_a_lost_owner_is_finished_by_another_server() {
     assert_eq!(line_count(&run), LINES - 7);
 }
 
+#[tokio::test(start_paused = true)]
+async fn batch_of_a_lost_owner_ends_without_its_input_if_that_is_deleted() {
+    let records = SharedRecords::new();
+    let (turns, _) = answer_then_hang(3);
+    let lost = records.start("lost", turns).await;
+    let elsewhere = Arc::new(tempfile::tempdir().unwrap());
+    let turns = ScriptedTurns::playing([]);
+    let other = records.start_in(&elsewhere, "other", turns).await;
+    let id = lost.create_batch(&lines(LINES)).await;
+    let batch = lost.wait_until(&id, has_completed(3)).await;
+    lost.stop.cancel();
+    records.end_lease("lost").await;
+    assert_eq!(
+        other.batches.recover().await.unwrap(),
+        0,
+        "others may read it"
+    );
+    let input = batch["input_file_id"].as_str().unwrap();
+    let path = format!("/v1/files/{input}");
+    other.call("DELETE", &path, &Value::Null).await;
+    assert_eq!(other.batches.recover().await.unwrap(), 1);
+    let batch = other.wait_for_status(&id, "failed").await;
+    assert_eq!(batch["errors"]["data"][0]["code"], "input_file_not_found");
+    assert_eq!(batch["request_counts"]["completed"], 3);
+}
+
 /// A fail-over of Redis may lose the plan: its absence is not the end of the lines.
 #[tokio::test(start_paused = true)]
 async fn batch_whose_plan_is_lost_runs_the_lines_that_are_left() {

@@ -87,8 +87,9 @@ impl<'a> StartupContext<'a> {
         conversations: &Conversations,
         owners: &WorkOwners,
     ) -> anyhow::Result<Responses> {
-        let tables =
-            ResponseTables::new(&self.store, self.settings.responses).with_owners(owners.clone());
+        let tables = ResponseTables::new(&self.store, self.settings.responses)
+            .with_owners(owners.clone())
+            .with_shared_files(self.settings.files.is_reached_by_all());
         tables.spawn_cleanup(&self.shutdown.started());
         let turns = turns.clone();
         let keys = Arc::clone(keys);

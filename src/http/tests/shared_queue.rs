@@ -377,16 +377,40 @@ async fn response_whose_answer_has_begun_fails_at_a_shutdown() {
     assert_eq!(stopping.count_waiting().await, 0);
 }
 
+/// Fields of a response that names an uploaded file.
+fn naming_a_file() -> Value {
+    let part = json!({"type": "input_file", "file_id": "file-1"});
+    json!({"input": [{"role": "user", "content": [part]}]})
+}
+
+/// Each server reads the file.
+#[tokio::test]
+async fn background_response_that_names_a_shared_file_waits_for_any_server() {
+    let store = shared_store();
+    let ledger = ledger::testing::shared(store.clone(), "full", NOW).await;
+    let owners = WorkOwners::of(&ledger);
+    let tables = ResponseTables::over(&store).with_owners(owners.clone());
+    let tables = tables.with_shared_files(true);
+    let mut turns = hanging();
+    turns.readiness.workers.max = 1;
+    let full = QueueServer {
+        state: app_state(&tables, turns, Keys::none(), DrainExpired::default()),
+        owners,
+        metrics: QueueMetrics::default(),
+        key: "",
+    };
+    full.fill().await;
+    full.create(naming_a_file()).await;
+    assert_eq!(full.count_waiting().await, 1);
+}
+
 /// Its bytes may be on the disk of the server that took the request.
 #[tokio::test]
 async fn background_response_that_names_a_file_is_run_where_it_was_sent() {
     let store = shared_store();
     let full = QueueServer::new(&store, "full", hanging()).await;
     full.fill().await;
-    let part = json!({"type": "input_file", "file_id": "file-1"});
-    let path = full
-        .create(json!({"input": [{"role": "user", "content": [part]}]}))
-        .await;
+    let path = full.create(naming_a_file()).await;
     full.wait_for(&path, "in_progress").await;
     assert_eq!(full.count_waiting().await, 0);
 }

@@ -7,8 +7,8 @@
 //! 3. From then on it is a background response like any other of that server. If the server stops before
 //!    the turn has begun, it goes back into the queue.
 //!
-//! A response of a conversation, one that is streamed, and one that names files are run by the server
-//! that took the request: it has the lock, the client or the files.
+//! A response of a conversation, one that is streamed, and one that names files which are not shared are
+//! run by the server that took the request: it has the lock, the client or the files.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -150,7 +150,8 @@ impl Responses {
             && request.generates
             && !request.stream
             && request.response.conversation.is_none()
-            && !earlier.iter().chain(&request.input).any(names_file);
+            && (self.0.tables.has_shared_files
+                || !earlier.iter().chain(&request.input).any(names_file));
         if is_queueable {
             QueuedRequest::new(caller, request, body)
         } else {

@@ -22,6 +22,8 @@ pub struct ResponseTables {
     pub(super) requests: TtlTable,
     /// Servers that run the background responses, and those that wait.
     pub(super) owners: WorkOwners,
+    /// True if each server that shares the store reaches the contents of uploaded files.
+    pub(super) has_shared_files: bool,
 }
 
 impl ResponseTables {
@@ -34,6 +36,7 @@ impl ResponseTables {
             unfinished: table("responses-unfinished"),
             requests: table("response-requests"),
             owners: WorkOwners::default(),
+            has_shared_files: false,
         }
     }
 
@@ -41,6 +44,16 @@ impl ResponseTables {
     #[must_use]
     pub fn with_owners(self, owners: WorkOwners) -> Self {
         Self { owners, ..self }
+    }
+
+    /// Sets whether each server that shares the store reaches the contents of uploaded files, so that any of
+    /// them runs a background response that names one.
+    #[must_use]
+    pub fn with_shared_files(self, has_shared_files: bool) -> Self {
+        Self {
+            has_shared_files,
+            ..self
+        }
     }
 
     /// Opens the tables in memory.

@@ -84,7 +84,7 @@ impl Config {
     }
 
     /// Returns true if each server that shares the records reaches the contents.
-    pub(super) fn is_reached_by_all(&self) -> bool {
+    pub fn is_reached_by_all(&self) -> bool {
         self.location != ContentLocation::DataDir
     }
 }

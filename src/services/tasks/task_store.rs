@@ -236,15 +236,25 @@ impl TaskStore {
             .try_collect::<()>()
             .await?;
         self.tasks.remove(owner, &task.id).await?;
-        if let Some(chosen) = &task.chosen
-            && self
-                .id_of_chosen(owner, &chosen.id)
-                .await?
-                .is_some_and(|id| id == task.id)
-        {
-            self.chosen_ids.remove(owner, &chosen.id).await?;
+        if let Some(chosen) = &task.chosen {
+            self.free_chosen_id(owner, &chosen.id, &task.id).await?;
         }
         self.leave_family(owner, task).await
+    }
+
+    /// Frees the id `chosen` of `owner` if it is that of the task `id`. One step, so that a task which
+    /// another server creates with the same chosen id meanwhile keeps it.
+    async fn free_chosen_id(&self, owner: &str, chosen: &str, id: &str) -> Result<(), Error> {
+        let table = self.chosen_ids.clone();
+        let (owner, chosen, id) = (owner.to_owned(), chosen.to_owned(), id.to_owned());
+        let freed = self.chosen_ids.transaction(move |transaction| {
+            let found = table.get_in(transaction, &owner, &chosen)?;
+            if found.as_deref() == Some(id.as_bytes()) {
+                table.remove_in(transaction, &owner, &chosen)?;
+            }
+            Ok::<_, Error>(())
+        });
+        freed.await
     }
 
     async fn remove_event(&self, owner: &str, id: &str, number: u64) -> Result<(), Error> {
@@ -305,19 +315,32 @@ mod tests {
         assert_eq!(nanos, Some(250_000));
     }
 
+    const LIMITS: TtlLimits = TtlLimits {
+        time_to_live: Duration::from_secs(60),
+        max_records: 10,
+        max_bytes: 1 << 20,
+    };
+
+    #[tokio::test]
+    async fn chosen_id_is_freed_by_its_own_task_alone() {
+        let store = TaskStore::new(&Store::in_memory(TaskTracker::new()), LIMITS);
+        let newer = b"task_2".to_vec();
+        store.chosen_ids.put("o", "mine", newer).await.unwrap();
+        store.free_chosen_id("o", "mine", "task_1").await.unwrap();
+        let kept = store.id_of_chosen("o", "mine").await.unwrap();
+        assert_eq!(kept.as_deref(), Some("task_2"));
+        store.free_chosen_id("o", "mine", "task_2").await.unwrap();
+        assert_eq!(store.id_of_chosen("o", "mine").await.unwrap(), None);
+    }
+
     /// Without a codec: the value is the generated id.
     #[tokio::test]
     async fn chosen_id_of_version_1_is_read() {
-        let limits = TtlLimits {
-            time_to_live: Duration::from_secs(60),
-            max_records: 10,
-            max_bytes: 1 << 20,
-        };
         let backing = Store::in_memory(TaskTracker::new());
-        let table = TtlTable::new(backing.clone(), StoreTable::new("task-chosen-ids"), limits);
+        let table = TtlTable::new(backing.clone(), StoreTable::new("task-chosen-ids"), LIMITS);
         table.put("o", "mine", b"task_2c6f".to_vec()).await.unwrap();
         table.put("o", "damaged", b"\xff".to_vec()).await.unwrap();
-        let store = TaskStore::new(&backing, limits);
+        let store = TaskStore::new(&backing, LIMITS);
         let generated = store.id_of_chosen("o", "mine").await.unwrap();
         assert_eq!(generated.as_deref(), Some("task_2c6f"));
         store.id_of_chosen("o", "damaged").await.unwrap_err();

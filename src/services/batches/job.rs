@@ -17,6 +17,7 @@ use super::records::BatchRecord;
 use super::records::LineOutcome;
 use super::service::BatchesInner;
 use super::slices::SliceClaim;
+use super::store_waits::ask_until_reachable;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
 use crate::accounts::ledger::WorkKind;
@@ -287,22 +288,24 @@ impl BatchJob {
         claim: Option<&SliceClaim>,
     ) -> Result<(), LineFailure> {
         let records = &self.inner.records;
+        let (id, number) = (self.id.as_str(), line.number);
         if let Some(claim) = claim
-            && !records.is_claim_valid(claim).await?
+            && !ask_until_reachable(id, || records.is_claim_valid(claim)).await?
         {
             return Ok(());
         }
-        if records.outcome(&self.id, line.number).await?.is_some() {
+        let settled = ask_until_reachable(id, || records.outcome(id, number)).await?;
+        if settled.is_some() {
             return Ok(());
         }
         let read = BatchRequestLine::decode(
             &line.bytes.unwrap_or_default(),
-            line.number,
+            number,
             &record.batch.endpoint,
         );
         let (outcome, usage) = match read {
             Ok(request) => self
-                .run_line(record, &request, line.number)
+                .run_line(record, &request, number)
                 .await
                 .map_err(LineFailure::Fatal)?,
             // The file was validated, so this happens only if it was changed on disk since.
@@ -318,9 +321,11 @@ impl BatchJob {
             }
         };
         let metrics = &self.inner.metrics;
-        records
-            .record_outcome(record, line.number, outcome, usage, claim.cloned(), metrics)
-            .await?;
+        let write = || {
+            let (outcome, claim) = (outcome.clone(), claim.cloned());
+            records.record_outcome(record, number, outcome, usage, claim, metrics)
+        };
+        ask_until_reachable(id, write).await?;
         Ok(())
     }
 

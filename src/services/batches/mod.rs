@@ -28,6 +28,7 @@ mod recovery;
 mod service;
 mod sliced_run;
 mod slices;
+mod store_waits;
 mod stored_batch;
 mod throttle;
 

@@ -150,7 +150,8 @@ impl BatchRecords {
         let place = outcome_key(&record.batch.id, number);
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             // Idempotency check, in the same transaction as the counts.
-            let is_settled = transaction.get(&place)?.is_some();
+            let settled = transaction.get(&place)?;
+            let is_settled = settled.is_some();
             let standing = match &claim {
                 Some(claim) => claim.standing(transaction)?,
                 None => ClaimStanding::Valid,
@@ -160,7 +161,9 @@ impl BatchRecords {
                 let is_cut_off = !is_settled
                     && standing == ClaimStanding::Ended
                     && has_lines_left(&record.batch);
-                if claim.is_some() && !is_cut_off {
+                // Written before, by a transaction whose answer was lost.
+                let is_same = settled.is_some_and(|settled| settled == outcome.encode());
+                if claim.is_some() && !is_cut_off && !is_same {
                     report_superseded(transaction, &record.batch.id, number, &metrics);
                 }
                 return Ok(());

@@ -22,6 +22,7 @@ use super::records::BatchRecord;
 use super::service::BatchesInner;
 use super::slices::SliceClaim;
 use super::slices::SliceOffer;
+use super::store_waits::ask_until_reachable;
 use crate::api::openai::batches::BatchStatus;
 use crate::runtime::backoff::with_jitter;
 use crate::storage::store;
@@ -170,7 +171,8 @@ impl SlicedRun {
             if !is_owner && !throttle.has_room() {
                 return Ok(None);
             }
-            match records.claim_slice(owners, &self.record).await? {
+            let claim = || records.claim_slice(owners, &self.record);
+            match ask_until_reachable(&self.record.batch.id, claim).await? {
                 SliceOffer::Claimed(claim) => return Ok(Some(claim)),
                 SliceOffer::Taken if is_owner => {
                     // Whichever comes first: the end of a slice here, or a look at the others.
@@ -193,7 +195,8 @@ impl SlicedRun {
     /// last one finishes the slice.
     async fn settle_one(&self, slice: &RunningSlice) -> Result<(), Error> {
         if slice.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.inner.records.finish_slice(&slice.claim).await?;
+            let finish = || self.inner.records.finish_slice(&slice.claim);
+            ask_until_reachable(&self.record.batch.id, finish).await?;
             self.finished.notify_one();
         }
         Ok(())

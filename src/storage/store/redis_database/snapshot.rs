@@ -192,10 +192,12 @@ impl<'a> RedisSnapshot<'a> {
             let Some(key) = field.strip_prefix(RECORD_FIELD) else {
                 continue;
             };
-            let kept: Option<Vec<u8>> = self.connections.run(|connection| {
-                let mut get = redis::cmd("HGET");
-                get.arg(place.as_slice()).arg(field.as_slice());
-                get.query(connection)
+            // There may be many, so the snapshot is kept from its end with each of them.
+            let (_, kept): (u64, Option<Vec<u8>>) = self.connections.run(|connection| {
+                let mut commands = redis::pipe();
+                commands.cmd("PEXPIRE").arg(place.as_slice()).arg(lease());
+                commands.cmd("HGET").arg(place.as_slice());
+                commands.arg(field.as_slice()).query(connection)
             })?;
             let (changed_at, stored) =
                 parse_kept(kept.ok_or_else(lost)?).ok_or_else(|| UnexpectedAnswer::to("HGET"))?;

@@ -80,6 +80,33 @@ fn snapshot_has_the_records_of_its_begin_whatever_changes_meanwhile() {
 }
 
 #[test]
+fn snapshot_does_not_end_while_its_old_values_are_read() {
+    let server = RedisServer::start_with(&[]);
+    let database = database(&server);
+    fill(&database);
+    let mut visited = 0;
+    let mut remaining_ms = 0;
+    database
+        .visit_snapshot(&mut |_| {
+            visited += 1;
+            if visited == 1 {
+                // Of the last page, so they follow at the end.
+                let last = [RECORDS - 2, RECORDS - 1];
+                let changes: [StoreChange; 2] = last.map(|number| (place(2 * number), None));
+                database.write(&changes)?;
+            } else if visited == RECORDS - 1 {
+                server.run::<u64>("PEXPIRE {test}:snapshot 20000");
+            } else if visited == RECORDS {
+                remaining_ms = server.run::<u64>("PTTL {test}:snapshot");
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(visited, RECORDS);
+    assert!(remaining_ms > 20_000, "{remaining_ms}");
+}
+
+#[test]
 fn snapshot_of_no_records_is_empty() {
     let server = RedisServer::start_with(&[]);
     let visited = database(&server).visit_snapshot(&mut |_| panic!("there is none"));

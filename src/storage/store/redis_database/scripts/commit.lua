@@ -105,8 +105,12 @@ local function keep_old_value(key)
   if not has_snapshot then
     return
   end
-  local old = redis.call('GET', key) or ''
   local field = 'record:' .. string.sub(key, prefix_bytes + 1)
+  if redis.call('HEXISTS', KEYS[6], field) == 1 then
+    -- A record that changes all the time may be large.
+    return
+  end
+  local old = redis.call('GET', key) or ''
   local kept = redis.pcall('HSETNX', KEYS[6], field, string.format('%.0f', sequence) .. ':' .. old)
   if type(kept) == 'table' and kept.err then
     redis.call('DEL', KEYS[6])

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -111,7 +112,7 @@ impl RecentFacts {
             if !self.is_lost {
                 return Ok(());
             }
-            let restored = self.apply_all(backend)?;
+            let restored = self.apply_all(backend).map_err(to_error_of_others)?;
             metrics.count_restored_facts(restored);
             if restored > 0 {
                 tracing::warn!(restored, "lost changes made again");
@@ -135,6 +136,15 @@ impl RecentFacts {
             restored += apply_group(backend, group)?;
         }
         Ok(restored)
+    }
+}
+
+/// Converts an error of the facts for the transactions that would have come after them, and have not
+/// run: the facts may be made, these are not.
+fn to_error_of_others(error: Error) -> Error {
+    match error {
+        Error::NotReplicated { .. } => Error::Suspended(Arc::new(error)),
+        error => error,
     }
 }
 

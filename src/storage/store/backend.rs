@@ -188,6 +188,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(records)
     }
 
+    /// Returns the number of commits of all servers so far; 0 if no other server may use the records.
+    ///
+    /// # Errors
+    /// Fails when it cannot be read.
+    fn count_commits(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Returns the mark because of which no server may start on the records, if there is one.
     ///
     /// # Errors

@@ -160,10 +160,11 @@ pub fn copy_records(
     progress: RecordProgress<'_>,
 ) -> Result<RecordSummary, Error> {
     let total = 2 * source.backend.count()?;
+    let commits = source.backend.count_commits()?;
     let mut summary = RecordSummary::default();
     let mut group = RecordGroup::new(&*target.backend);
     let mut done: u64 = 0;
-    let commits = source.backend.visit_snapshot(&mut |(key, value)| {
+    source.backend.visit_snapshot(&mut |(key, value)| {
         summary.add(&key, &value);
         done += 1;
         if group.add(key, value)? {
@@ -172,16 +173,24 @@ pub fn copy_records(
         Ok(())
     })?;
     group.write()?;
-    if commits > 0 {
-        return Err(Error::Unsuitable {
-            reason: format!("the source was changed {commits} times while it was copied"),
-            hint: "stop all servers that use it, and run the copy again",
-        });
-    }
+    check_unchanged(source, commits)?;
     compare_records(target, &summary, &mut |compared| {
         progress(done + compared, total);
     })?;
+    // A server may have started on the source since.
+    check_unchanged(source, commits)?;
     Ok(summary)
+}
+
+/// Checks that nobody has changed `source` since there were `commits`.
+fn check_unchanged(source: &Store, commits: u64) -> Result<(), Error> {
+    match source.backend.count_commits()?.abs_diff(commits) {
+        0 => Ok(()),
+        changes => Err(Error::Unsuitable {
+            reason: format!("the source was changed {changes} times while it was copied"),
+            hint: "stop all servers that use it, and run the copy again",
+        }),
+    }
 }
 
 /// Writes all records of the backup in `folder` to `target`, which has none, and compares them. Reports the

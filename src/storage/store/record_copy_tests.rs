@@ -193,6 +193,26 @@ async fn change_of_the_source_meanwhile_fails_the_copy() {
 }
 
 #[tokio::test]
+async fn change_of_the_source_during_the_comparison_fails_the_copy() {
+    let server = RedisServer::start_with(&[]);
+    let data = tempfile::tempdir().unwrap();
+    let (source, other) = (in_redis(&server), in_redis(&server));
+    fill(&source).await;
+    let target = in_folder(data.path());
+    claim_target(&target, false).unwrap();
+    let copied = copy_records(&source, &target, &mut |done, total| {
+        // Of 2501 records, each of which is counted twice.
+        if done > total / 2 && other.count().unwrap() == total / 2 {
+            let change = (TABLE.key("later"), Some(b"1".to_vec()));
+            other.backend.write(&[change]).unwrap();
+        }
+    });
+    let refusal = copied.unwrap_err();
+    assert!(refusal.to_string().contains("changed 1 times"), "{refusal}");
+    assert_eq!(target.mark().unwrap(), Some(StoreMark::Incomplete));
+}
+
+#[tokio::test]
 async fn foreign_record_in_the_target_fails_the_copy() {
     let server = RedisServer::start_with(&[]);
     let data = tempfile::tempdir().unwrap();

@@ -436,6 +436,10 @@ impl Backend for RedisDatabase {
         start_checks::count_records(&self.readers, &self.names)
     }
 
+    fn count_commits(&self) -> Result<u64, Error> {
+        start_checks::count_commits(&self.readers, &self.names)
+    }
+
     fn mark(&self) -> Result<Option<StoreMark>, Error> {
         start_checks::read_mark(&self.readers, &self.names)
     }

@@ -256,6 +256,17 @@ pub(super) fn count_records(connections: &Connections, names: &KeyNames) -> Resu
     connections.run(|connection| redis::cmd("ZCARD").arg(key.as_slice()).query(connection))
 }
 
+/// Returns the number of the commits of all writers.
+///
+/// # Errors
+/// Fails when Redis fails.
+pub(super) fn count_commits(connections: &Connections, names: &KeyNames) -> Result<u64, Error> {
+    let key = names.sequence();
+    let commits: Option<u64> =
+        connections.run(|connection| redis::cmd("GET").arg(key.as_slice()).query(connection))?;
+    Ok(commits.unwrap_or_default())
+}
+
 /// Returns the number of records in the Redis of `config`, and writes nothing to it.
 ///
 /// # Errors

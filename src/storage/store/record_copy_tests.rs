@@ -173,6 +173,34 @@ async fn server_does_not_start_on_marked_records() {
 }
 
 #[tokio::test]
+async fn two_copies_into_one_place_do_not_both_end() {
+    let server = RedisServer::start_with(&[]);
+    let (first, second) = (in_redis(&server), in_redis(&server));
+    claim_target(&first, false).unwrap();
+    claim_target(&second, false).unwrap();
+    let refusal = first.set_mark(None).unwrap_err();
+    assert!(refusal.to_string().contains("no longer"), "{refusal}");
+    assert_eq!(first.mark().unwrap(), Some(StoreMark::Incomplete));
+    second.set_mark(None).unwrap();
+    assert_eq!(second.mark().unwrap(), None);
+}
+
+/// It was silent for longer than its lease, by a pause of its process or a restart of Redis.
+#[tokio::test]
+async fn copy_that_was_silent_goes_on_with_its_mark() {
+    let server = RedisServer::start_with(&[]);
+    let target = in_redis(&server);
+    claim_target(&target, false).unwrap();
+    let writer: String = server.run::<Vec<String>>("KEYS {test}:writer:*").remove(0);
+    server.run::<u64>(&format!("DEL {writer}"));
+    let change = [(TABLE.key("a"), Some(b"1".to_vec()))];
+    // Refused, unless a sign of life comes before it.
+    drop(target.backend.write(&change));
+    target.backend.write(&change).unwrap();
+    target.set_mark(None).unwrap();
+}
+
+#[tokio::test]
 async fn change_of_the_source_meanwhile_fails_the_copy() {
     let server = RedisServer::start_with(&[]);
     let data = tempfile::tempdir().unwrap();

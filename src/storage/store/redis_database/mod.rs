@@ -93,8 +93,8 @@ const MAX_GROUP_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct RedisDatabase {
     names: KeyNames,
-    /// Name of the records.
-    identity: String,
+    /// Name of the records, as this server knows it.
+    identity: Mutex<String>,
     /// Connections for reads outside of transactions.
     readers: Connections,
     /// Connection of the writer, who must not wait for readers.
@@ -132,7 +132,7 @@ impl RedisDatabase {
         let registered = WriterLease::register(&writing, &names)?;
         Ok(Self {
             names,
-            identity,
+            identity: Mutex::new(identity),
             readers: Connections::new(client, config.response_timeout),
             writing,
             writer: Mutex::new(WriterState::new(registered)),
@@ -144,10 +144,14 @@ impl RedisDatabase {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn known_identity(&self) -> MutexGuard<'_, String> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Registers another writer after the lease of the last one is over. Not if Redis has lost the
     /// records: budgets would begin anew.
     fn register_again(&self, writer: &mut WriterState) -> Result<(), Error> {
-        start_checks::check_identity(&self.writing, &self.names, &self.identity)?;
+        start_checks::check_identity(&self.writing, &self.names, &self.known_identity())?;
         let registered = WriterLease::register(&self.writing, &self.names)?;
         let known = writer.sequence;
         let loss = writer.loss.take();
@@ -445,8 +449,12 @@ impl Backend for RedisDatabase {
     }
 
     fn set_mark(&self, mark: Option<&StoreMark>) -> Result<(), Error> {
+        let mut identity = self.known_identity();
         if mark.is_some() {
-            start_checks::renew_identity(&self.readers, &self.names)?;
+            *identity = start_checks::renew_identity(&self.readers, &self.names)?;
+        } else {
+            // Another command may have begun to write there since.
+            start_checks::check_identity(&self.readers, &self.names, &identity)?;
         }
         start_checks::write_mark(&self.readers, &self.names, mark)
     }

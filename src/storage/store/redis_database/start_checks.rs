@@ -200,17 +200,19 @@ pub(super) fn claim_identity(connections: &Connections, names: &KeyNames) -> Res
     })
 }
 
-/// Gives the records another name, so that servers that were started on the old ones are refused.
+/// Gives the records another name, so that servers that were started on the old ones are refused. Returns
+/// the name.
 ///
 /// # Errors
 /// Fails when Redis fails.
-pub(super) fn renew_identity(connections: &Connections, names: &KeyNames) -> Result<(), Error> {
+pub(super) fn renew_identity(connections: &Connections, names: &KeyNames) -> Result<String, Error> {
     let key = names.identity();
     let identity = Uuid::new_v4().simple().to_string();
     connections.run(|connection| {
         let mut set = redis::cmd("SET");
         set.arg(key.as_slice()).arg(&identity).exec(connection)
-    })
+    })?;
+    Ok(identity)
 }
 
 /// Returns the mark on the records, if there is one.
@@ -294,8 +296,9 @@ pub(super) fn check_identity(
         return Ok(());
     }
     Err(Error::Unsuitable {
-        reason: "Redis no longer has the records with which this server was started".to_owned(),
-        hint: "give Redis its data back, or start all servers again to begin with what it has now, without budgets that were used",
+        reason: "Redis no longer has the records with which this program was started".to_owned(),
+        hint: "give Redis its data back, or start all servers again to begin with what it has now, without budgets that were used; \
+               of two copies or restores into one place, run one again",
     })
 }
 

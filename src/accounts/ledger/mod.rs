@@ -37,6 +37,7 @@ mod charge_metrics;
 mod charges;
 mod clock;
 mod close_journal;
+mod closes;
 mod codec;
 mod end_users;
 mod error;
@@ -84,7 +85,6 @@ use tokio::time::Instant;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Grant;
-use crate::domain::Money;
 use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
@@ -94,9 +94,9 @@ use close_journal::CloseJournal;
 use hold::HoldClosing;
 use node_lease::NodeLease;
 use node_lease::StartedEpoch;
+use pending_close::FailedReleases;
 use pending_close::PendingClose;
 use reused_answers::ReusedAnswers;
-use transactions::ClosedHold;
 
 pub use alerts::Alert;
 pub use archive::Restored;
@@ -183,7 +183,9 @@ struct LedgerInner {
     metrics: LedgerMetrics,
     /// Holds that the store failed to close; retried by the task in `sweep`.
     pending_closes: Mutex<Vec<PendingClose>>,
-    /// Copy of them on the disk of this server, if the store is elsewhere.
+    /// Holds of these that are to be released.
+    failed_releases: FailedReleases,
+    /// Copy of the closes on the disk of this server, if the store is elsewhere.
     journal: CloseJournal,
     /// Answers from the response cache that are not on disk; written by the task in `sweep`.
     reused: Arc<ReusedAnswers>,
@@ -276,6 +278,7 @@ impl Ledger {
             alerts: sender,
             metrics,
             pending_closes: Mutex::default(),
+            failed_releases: FailedReleases::default(),
             journal,
             reused: Arc::default(),
             is_failing: AtomicBool::new(false),
@@ -311,15 +314,24 @@ impl Ledger {
         let grant = Arc::clone(&caller.grant);
         let begun = Instant::now();
         let place = move |transaction: &mut Transaction<'_>| {
-            let LedgerInner { clock, lease, .. } = &*ledger.0;
+            let LedgerInner {
+                clock,
+                lease,
+                failed_releases,
+                ..
+            } = &*ledger.0;
             let now = clock.now();
-            let placed = transactions::place_hold(transaction, now, lease, &caller, estimate, &id)?;
+            let placed = transactions::place_hold(transaction, now, lease, &caller, estimate, &id);
+            let held = placed.as_ref().map_or(&id, |placed| &placed.id);
+            failed_releases.set_replaced(held, placed.is_ok());
+            let placed = placed?;
             if placed.is_written {
-                let ledger = ledger.clone();
+                let (ledger, id) = (ledger.clone(), placed.id.clone());
                 // Counted by the write, because the future may be dropped before its end.
                 transaction.after_write(move |is_made| {
                     if is_made {
                         ledger.0.metrics.record_hold(begun.elapsed());
+                        ledger.forget_replaced_release(&id);
                     }
                 });
             }
@@ -362,6 +374,7 @@ impl Ledger {
                 id: id.clone(),
                 closing: HoldClosing::Released,
                 grant: Arc::default(),
+                is_repeated: false,
             };
             // The holder knows only the new id, so a failed rename releases the hold under the old
             // one.
@@ -407,97 +420,5 @@ impl Ledger {
     pub fn reader(&self) -> LedgerReader {
         LedgerReader::new(self.0.store.clone(), self.0.clock.clone())
             .with_unwritten(Arc::clone(&self.0.reused))
-    }
-
-    /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the
-    /// store fails.
-    fn close(
-        &self,
-        id: &str,
-        closing: HoldClosing,
-        grant: Arc<Grant>,
-    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        let this = self.clone();
-        let ledger = self.clone();
-        let begun = Instant::now();
-        let pending_close = PendingClose {
-            id: id.to_owned(),
-            closing,
-            grant,
-        };
-        // A store that hangs would keep the charge in memory alone for the time of its timeout.
-        if self.0.is_failing.load(Relaxed) {
-            self.0.journal.note(id, &pending_close.closing);
-        }
-        let closed = self.0.store.transaction(move |transaction| {
-            let now = ledger.0.clock.now();
-            let PendingClose { id, closing, grant } = pending_close.clone();
-            let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
-            if let Err(error @ Error::Unreadable(_)) = &closed {
-                // A record does not become readable by itself. The hold stays for an operator, who
-                // finds here what was to be charged.
-                pending_close.log_failure(error);
-            } else {
-                let ledger = ledger.clone();
-                let pending_close = pending_close.clone();
-                // Registered before an error returns: no charge is lost while the server runs.
-                transaction.after_write(move |is_made| {
-                    if is_made {
-                        ledger.0.journal.forget(&pending_close.id);
-                    } else {
-                        ledger.retry_later(pending_close);
-                    }
-                });
-            }
-            let ClosedHold {
-                debit,
-                charged,
-                alerts,
-            } = closed?;
-            let ledger = ledger.clone();
-            transaction.after_write(move |is_made| {
-                if let (true, Some(charged)) = (is_made, charged) {
-                    let metrics = &ledger.0.metrics;
-                    charge_metrics::count_charge(metrics, &charged, begun.elapsed());
-                }
-                // A closed channel is fine: alerts are optional for the opener.
-                let made = alerts.into_iter().filter(|_| is_made);
-                made.for_each(|alert| drop(ledger.0.alerts.send(alert)));
-            });
-            Ok(debit)
-        });
-        async move {
-            let closed = this.record_store_health(closed.await);
-            if closed.is_err() {
-                // The answer leaves after this, and the charge must be on a disk by then.
-                this.0.journal.flush().await;
-            }
-            closed
-        }
-    }
-
-    /// Replaces the cost of the charge `id`.
-    fn correct(
-        &self,
-        id: &str,
-        money: Money,
-        grant: Arc<Grant>,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let this = self.clone();
-        let id = id.to_owned();
-        let corrected = self.0.store.transaction(move |transaction| {
-            transactions::correct_charge(transaction, &id, money, &grant)
-        });
-        async move { this.record_store_health(corrected.await) }
-    }
-
-    /// Queues a close for the task that retries failed ones, and writes it to the journal.
-    fn retry_later(&self, close: PendingClose) {
-        self.0.journal.note(&close.id, &close.closing);
-        self.0
-            .pending_closes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(close);
     }
 }

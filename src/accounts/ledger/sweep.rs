@@ -13,7 +13,6 @@ use crate::telemetry::logs::ErrorChain;
 use super::Error;
 use super::Ledger;
 use super::LedgerInner;
-use super::PendingClose;
 use super::budget::BudgetWindow;
 use super::calendar::Day;
 use super::calendar::Span;
@@ -116,8 +115,8 @@ impl Ledger {
         );
         let count = pending.len();
         let mut failed = 0;
-        for PendingClose { id, closing, grant } in pending {
-            failed += usize::from(self.close(&id, closing, grant).await.is_err());
+        for close in pending {
+            failed += usize::from(self.queue_close(close).await.is_err());
         }
         if count > 0 {
             tracing::warn!(

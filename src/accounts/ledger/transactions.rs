@@ -41,6 +41,7 @@ pub(super) struct PlacedHold {
 }
 
 /// Result of closing a hold.
+#[derive(Default)]
 pub(super) struct ClosedHold {
     /// Debited amount, of now or earlier.
     pub(super) debit: Amount,
@@ -223,6 +224,16 @@ pub(super) fn rename_hold(
         remember_hold(transaction, started_id, || HoldFact::Open(held));
     }
     Ok(())
+}
+
+/// Returns true if the hold `id` is open and of another epoch than `epoch`.
+pub(super) fn is_held_by_another(
+    transaction: &Transaction<'_>,
+    id: &str,
+    epoch: u64,
+) -> Result<bool, Error> {
+    let held: Option<HoldRecord> = load_record(transaction, &storage_keys::hold(id))?;
+    Ok(held.is_some_and(|held| held.epoch != epoch))
 }
 
 /// Closes the hold `id` if it is open. Idempotent: a hold that was closed before stays as it is, unless

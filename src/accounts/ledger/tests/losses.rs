@@ -23,6 +23,19 @@ async fn begin(ledger: &Ledger, id: &str) -> BudgetHold {
     hold.await.unwrap().start()
 }
 
+/// Ends the lease of the server that was started first, as `a`.
+async fn end_first_lease(backend: &Arc<SharedBackend>) {
+    let ended = LeaseRecord {
+        epoch: 1,
+        ends_at: 0,
+    };
+    let end_lease = move |transaction: &mut crate::storage::store::Transaction<'_>| {
+        transaction.put(storage_keys::node("a"), ended.encode());
+        Ok::<_, Error>(())
+    };
+    store(backend).transaction(end_lease).await.unwrap();
+}
+
 async fn assert_charged(store: &Store, expected: &[(&str, Amount)]) {
     let reader = LedgerReader::new(store.clone(), Clock::system());
     let charges = reader.charges().await.unwrap();
@@ -90,15 +103,7 @@ async fn estimate_for_a_lost_server_does_not_replace_what_that_one_knows() {
         let other = start(store(&backend), "b").await;
         let hold = begin(&suspended, "1").await;
         let saved = backend.records();
-        let ended = LeaseRecord {
-            epoch: 1,
-            ends_at: 0,
-        };
-        let end_lease = move |transaction: &mut crate::storage::store::Transaction<'_>| {
-            transaction.put(storage_keys::node("a"), ended.encode());
-            Ok::<_, Error>(())
-        };
-        store(&backend).transaction(end_lease).await.unwrap();
+        end_first_lease(&backend).await;
         other.renew_lease(true).await;
         assert_charged(&store(&backend), &[("1", amount(20, 5))]).await;
         hold.settle(charge(7, 4)).await.unwrap();
@@ -140,6 +145,42 @@ async fn hold_that_no_replica_has_confirmed_is_released() {
         .await
         .unwrap();
     assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+}
+
+/// The work runs again before the release of its first hold is repeated.
+#[tokio::test]
+async fn failed_release_does_not_end_a_later_hold_with_its_id() {
+    let backend = Arc::new(SharedBackend::default());
+    let ledger = start(store(&backend), "a").await;
+    let ann = daily_of("ann", 1000);
+    let id = resumable_id("line");
+    backend.miss_replicas(true);
+    let refused = ledger.hold(&ann, amount(20, 5), &id).await.map(drop);
+    assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    backend.miss_replicas(false);
+    let hold = begin(&ledger, &id).await;
+    ledger.retry_pending_closes().await;
+    let held = (amount(20, 5), cap(1000));
+    assert_eq!(budgets(&ledger, &ann).await, [held; 2]);
+    hold.settle(charge(7, 4)).await.unwrap();
+    assert_charged(&store(&backend), &[(id.as_str(), amount(7, 4))]).await;
+    assert!(ledger.0.pending_closes.lock().unwrap().is_empty());
+}
+
+/// The other one runs its work again.
+#[tokio::test]
+async fn release_by_a_suspended_server_leaves_the_hold_of_another_one() {
+    let backend = Arc::new(SharedBackend::default());
+    let suspended = start(store(&backend), "a").await;
+    let other = start(store(&backend), "b").await;
+    let id = resumable_id("line");
+    let first = begin(&suspended, &id).await;
+    end_first_lease(&backend).await;
+    other.renew_lease(true).await;
+    let second = begin(&other, &id).await;
+    first.release().await.unwrap();
+    second.settle(charge(7, 4)).await.unwrap();
+    assert_charged(&store(&backend), &[(id.as_str(), amount(7, 4))]).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,169 @@
+//! Closes of holds. They are queued at once, and repeated until the store takes them.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::time::Instant;
+
+use crate::domain::Amount;
+use crate::domain::Grant;
+use crate::domain::Money;
+use crate::storage::store::Transaction;
+
+use super::Error;
+use super::Ledger;
+use super::LedgerInner;
+use super::charge_metrics;
+use super::hold::HoldClosing;
+use super::pending_close::PendingClose;
+use super::transactions;
+use super::transactions::ClosedHold;
+
+impl Ledger {
+    /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the
+    /// store fails.
+    pub(super) fn close(
+        &self,
+        id: &str,
+        closing: HoldClosing,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        // A store that hangs would keep the charge in memory alone for the time of its timeout.
+        if self.0.is_failing.load(Relaxed) {
+            self.0.journal.note(id, &closing);
+        }
+        self.queue_close(PendingClose {
+            id: id.to_owned(),
+            closing,
+            grant,
+            is_repeated: false,
+        })
+    }
+
+    /// Queues the transaction of a close, as [`close`](Self::close) does.
+    pub(super) fn queue_close(
+        &self,
+        pending_close: PendingClose,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        let this = self.clone();
+        let ledger = self.clone();
+        let begun = Instant::now();
+        let closed = self.0.store.transaction(move |transaction| {
+            // Its id is that of a later hold by now.
+            let is_void = pending_close.is_repeated_release()
+                && ledger.0.failed_releases.is_replaced(&pending_close.id);
+            let closed = if is_void {
+                Ok(ClosedHold::default())
+            } else {
+                ledger.close_in(transaction, &pending_close)
+            };
+            if let Err(error @ Error::Unreadable(_)) = &closed {
+                // A record does not become readable by itself. The hold stays for an operator, who
+                // finds here what was to be charged.
+                pending_close.log_failure(error);
+            } else {
+                let ledger = ledger.clone();
+                let pending_close = pending_close.clone();
+                // Registered before an error returns: no charge is lost while the server runs.
+                transaction.after_write(move |is_made| {
+                    if is_made || is_void {
+                        ledger.note_closed(&pending_close, is_void);
+                    } else {
+                        ledger.retry_later(pending_close);
+                    }
+                });
+            }
+            let ClosedHold {
+                debit,
+                charged,
+                alerts,
+            } = closed?;
+            let ledger = ledger.clone();
+            transaction.after_write(move |is_made| {
+                if let (true, Some(charged)) = (is_made, charged) {
+                    let metrics = &ledger.0.metrics;
+                    charge_metrics::count_charge(metrics, &charged, begun.elapsed());
+                }
+                // A closed channel is fine: alerts are optional for the opener.
+                let made = alerts.into_iter().filter(|_| is_made);
+                made.for_each(|alert| drop(ledger.0.alerts.send(alert)));
+            });
+            Ok(debit)
+        });
+        async move {
+            let closed = this.record_store_health(closed.await);
+            if closed.is_err() {
+                // The answer leaves after this, and the charge must be on a disk by then.
+                this.0.journal.flush().await;
+            }
+            closed
+        }
+    }
+
+    /// Closes a hold. To release it does nothing to one that another server has placed since: its run would be
+    /// charged to nobody.
+    fn close_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        close: &PendingClose,
+    ) -> Result<ClosedHold, Error> {
+        let LedgerInner { clock, lease, .. } = &*self.0;
+        let PendingClose {
+            id, closing, grant, ..
+        } = close.clone();
+        if matches!(closing, HoldClosing::Released)
+            && transactions::is_held_by_another(transaction, &id, lease.epoch())?
+        {
+            return Ok(ClosedHold::default());
+        }
+        transactions::close_hold(transaction, clock.now(), &id, closing, &grant)
+    }
+
+    /// Replaces the cost of the charge `id`.
+    pub(super) fn correct(
+        &self,
+        id: &str,
+        money: Money,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let this = self.clone();
+        let id = id.to_owned();
+        let corrected = self.0.store.transaction(move |transaction| {
+            transactions::correct_charge(transaction, &id, money, &grant)
+        });
+        async move { this.record_store_health(corrected.await) }
+    }
+
+    /// Notes that a close is made, or void. The journal may then have that of the later hold.
+    fn note_closed(&self, close: &PendingClose, is_void: bool) {
+        if close.is_repeated_release() {
+            self.0.failed_releases.remove(&close.id);
+        }
+        if !is_void {
+            self.0.journal.forget(&close.id);
+        }
+    }
+
+    /// Removes the entry of the journal for a failed release whose id is that of a later hold now.
+    pub(super) fn forget_replaced_release(&self, id: &str) {
+        if self.0.failed_releases.is_replaced(id) {
+            self.0.journal.forget(id);
+        }
+    }
+
+    /// Queues a close for the task that retries failed ones, and writes it to the journal.
+    pub(super) fn retry_later(&self, close: PendingClose) {
+        if matches!(close.closing, HoldClosing::Released) && !close.is_repeated {
+            self.0.failed_releases.add(&close.id);
+        }
+        self.0.journal.note(&close.id, &close.closing);
+        let pending = self.0.pending_closes.lock();
+        pending
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(PendingClose {
+                is_repeated: true,
+                ..close
+            });
+    }
+}

@@ -290,14 +290,17 @@ fn describe_files(from: &Settings, to: &Settings) -> String {
             "the contents of uploaded files are copied, too".to_owned()
         }
         (StoreEngine::Sled, _) => format!(
-            "contents of uploaded files are not among the records: copy {} to `files` in the data directory of each server",
+            "contents of uploaded files in the store are copied with the records: copy those in {} to `files` in the data directory of \
+             each server, or to files.folder",
             folder(&from.server.data_dir)
         ),
         (_, StoreEngine::Sled) => format!(
-            "contents of uploaded files are not among the records: copy `files` in the data directory of each server to {}",
+            "contents of uploaded files in the store are copied with the records: copy those in `files` in the data directory of each \
+             server, or in files.folder, to {}",
             folder(&to.server.data_dir)
         ),
-        _ => "contents of uploaded files stay in the data directories of their servers".to_owned(),
+        _ => "contents of uploaded files in the store are copied with the records, the others stay where they are"
+            .to_owned(),
     }
 }
 

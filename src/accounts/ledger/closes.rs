@@ -17,6 +17,7 @@ use super::LedgerInner;
 use super::charge_metrics;
 use super::hold::HoldClosing;
 use super::pending_close::PendingClose;
+use super::pending_close::UntoldCharge;
 use super::transactions;
 use super::transactions::ClosedHold;
 
@@ -38,6 +39,7 @@ impl Ledger {
             closing,
             grant,
             is_repeated: false,
+            untold: UntoldCharge::default(),
         })
     }
 
@@ -58,38 +60,38 @@ impl Ledger {
             } else {
                 ledger.close_in(transaction, &pending_close)
             };
-            if let Err(error @ Error::Unreadable(_)) = &closed {
-                // A record does not become readable by itself. The hold stays for an operator, who
-                // finds here what was to be charged.
-                pending_close.log_failure(error);
-            } else {
-                let ledger = ledger.clone();
-                let pending_close = pending_close.clone();
-                // Registered before an error returns: no charge is lost while the server runs.
-                transaction.after_write(move |is_made| {
-                    if is_made || is_void {
-                        ledger.note_closed(&pending_close, is_void);
-                    } else {
-                        ledger.retry_later(pending_close);
-                    }
-                });
-            }
-            let ClosedHold {
-                debit,
-                charged,
-                alerts,
-            } = closed?;
-            let ledger = ledger.clone();
-            transaction.after_write(move |is_made| {
-                if let (true, Some(charged)) = (is_made, charged) {
-                    let metrics = &ledger.0.metrics;
-                    charge_metrics::count_charge(metrics, &charged, begun.elapsed());
+            let (debit, untold) = match closed {
+                Ok(closed) => {
+                    let ClosedHold {
+                        debit,
+                        charged,
+                        alerts,
+                    } = closed;
+                    let is_new = charged.is_some() || !alerts.is_empty();
+                    let untold = is_new.then_some(UntoldCharge { charged, alerts });
+                    (Ok(debit), untold)
                 }
-                // A closed channel is fine: alerts are optional for the opener.
-                let made = alerts.into_iter().filter(|_| is_made);
-                made.for_each(|alert| drop(ledger.0.alerts.send(alert)));
+                Err(error @ Error::Unreadable(_)) => {
+                    // A record does not become readable by itself. The hold stays for an operator, who
+                    // finds here what was to be charged.
+                    pending_close.log_failure(&error);
+                    return Err(error);
+                }
+                Err(error) => (Err(error), None),
+            };
+            let ledger = ledger.clone();
+            let mut pending_close = pending_close.clone();
+            // What was told as failed may be made, and then leaves nothing to tell this time.
+            pending_close.untold = untold.unwrap_or(pending_close.untold);
+            // Registered before an error returns: no charge is lost while the server runs.
+            transaction.after_write(move |is_made| {
+                if is_made || is_void {
+                    ledger.note_closed(pending_close, is_void, begun);
+                } else {
+                    ledger.retry_later(pending_close);
+                }
             });
-            Ok(debit)
+            debit
         });
         async move {
             let closed = this.record_store_health(closed.await);
@@ -135,13 +137,22 @@ impl Ledger {
         async move { this.record_store_health(corrected.await) }
     }
 
-    /// Notes that a close is made, or void. The journal may then have that of the later hold.
-    fn note_closed(&self, close: &PendingClose, is_void: bool) {
+    /// Notes that a close of the moment `begun` is made, or void. The journal may then have that of the later
+    /// hold.
+    fn note_closed(&self, close: PendingClose, is_void: bool, begun: Instant) {
         if close.is_repeated_release() {
             self.0.failed_releases.remove(&close.id);
         }
         if !is_void {
             self.0.journal.forget(&close.id);
+        }
+        let UntoldCharge { charged, alerts } = close.untold;
+        if let Some(charged) = charged {
+            charge_metrics::count_charge(&self.0.metrics, &charged, begun.elapsed());
+        }
+        for alert in alerts {
+            // A closed channel is fine: alerts are optional for the opener.
+            drop(self.0.alerts.send(alert));
         }
     }
 

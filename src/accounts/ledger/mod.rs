@@ -96,6 +96,7 @@ use node_lease::NodeLease;
 use node_lease::StartedEpoch;
 use pending_close::FailedReleases;
 use pending_close::PendingClose;
+use pending_close::UntoldCharge;
 use reused_answers::ReusedAnswers;
 
 pub use alerts::Alert;
@@ -375,6 +376,7 @@ impl Ledger {
                 closing: HoldClosing::Released,
                 grant: Arc::default(),
                 is_repeated: false,
+                untold: UntoldCharge::default(),
             };
             // The holder knows only the new id, so a failed rename releases the hold under the old
             // one.

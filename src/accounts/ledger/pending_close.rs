@@ -12,7 +12,9 @@ use crate::telemetry::logs::ErrorChain;
 
 use super::Charge;
 use super::Error;
+use super::alerts::Alert;
 use super::hold::HoldClosing;
+use super::records::ChargeRecord;
 
 /// Hold that is still to be closed.
 #[derive(Debug, Clone)]
@@ -22,6 +24,15 @@ pub(super) struct PendingClose {
     pub(super) grant: Arc<Grant>,
     /// True if the store has failed to close it before.
     pub(super) is_repeated: bool,
+    /// What its charge leaves to tell, if the store may have made that and has not confirmed it.
+    pub(super) untold: UntoldCharge,
+}
+
+/// Charge that metrics have not counted, with its alerts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UntoldCharge {
+    pub(super) charged: Option<ChargeRecord>,
+    pub(super) alerts: Vec<Alert>,
 }
 
 /// Ids of the holds that the store failed to release, each with true if a later hold has the id by now: work

@@ -3,6 +3,8 @@
 use super::*;
 use crate::accounts::ledger::records::LeaseRecord;
 use crate::storage::store::testing::SharedBackend;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::testing::assert_series;
 
 fn store(backend: &Arc<SharedBackend>) -> Store {
     Store::inline(Arc::clone(backend) as _, TaskTracker::new())
@@ -199,6 +201,39 @@ async fn charge_that_no_replica_has_confirmed_is_made_once() {
     backend.lose_all_but(lost);
     ledger.renew_lease(false).await;
     assert_charged(&store(&backend), &[("1", amount(7, 4))]).await;
+}
+
+/// The budget notes with the charge that the alert is sent.
+#[tokio::test]
+async fn alert_of_a_charge_that_is_confirmed_later_is_sent_once() {
+    let backend = Arc::new(SharedBackend::default());
+    let config = Config {
+        keep_charges_days: 92,
+        node: "a".to_owned(),
+    };
+    let metrics = Metrics::new();
+    let opened = Ledger::open_measured(
+        store(&backend),
+        Clock::new(|| NOW),
+        config,
+        metrics.ledger.clone(),
+    );
+    let OpenedLedger {
+        ledger, mut alerts, ..
+    } = opened.await.unwrap();
+    let hold = ledger.hold(&daily(10), amount(10, 0), "1").await.unwrap();
+    backend.miss_replicas(true);
+    hold.settle(charge(10, 0)).await.unwrap_err();
+    ledger.retry_pending_closes().await;
+    assert!(alerts.try_recv().is_err(), "it may be lost");
+    backend.miss_replicas(false);
+    ledger.retry_pending_closes().await;
+    let mut sent = 0;
+    while alerts.try_recv().is_ok() {
+        sent += 1;
+    }
+    assert_eq!(sent, 3);
+    assert_series(&metrics, &["switchboard_charge_seconds_count 1"]);
 }
 
 /// Redis comes back with what it had saved, as a replica does that was behind.

@@ -11,24 +11,42 @@ use super::archive::ByteProgress;
 use super::archive::LARGE_VALUES;
 use crate::storage::store::Backend;
 use crate::storage::store::Error;
+use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::backend::StoreRecord;
 use crate::storage::store::large_values::is_large;
 use crate::storage::store::large_values::new_reference;
 use crate::storage::store::large_values::referenced_file;
 use crate::storage::store::large_values::write_file;
 
+/// Free space that a backup leaves on its disk, in bytes. The disk has what servers write while Redis is away,
+/// too.
+const MIN_FREE_BYTES: u64 = 64 << 20;
+
 /// Writes all records of `backend` to `folder`, as of one moment. Large values get files there.
 ///
 /// # Errors
-/// Fails when a record cannot be read, or the backup cannot be written.
+/// Fails when a record cannot be read, the backup cannot be written, or its disk is almost full.
 pub(in crate::storage::store) fn write_inline_backup(
     backend: &dyn Backend,
     folder: &Path,
+) -> Result<BackupContents, Error> {
+    write_above(
+        backend,
+        folder,
+        &FreeSpaceFloor::new(folder, MIN_FREE_BYTES),
+    )
+}
+
+fn write_above(
+    backend: &dyn Backend,
+    folder: &Path,
+    floor: &FreeSpaceFloor,
 ) -> Result<BackupContents, Error> {
     let large = folder.join(LARGE_VALUES);
     fs::create_dir(&large)?;
     let mut archive = ArchiveWriter::create(folder)?;
     backend.visit_snapshot(&mut |(key, value)| {
+        floor.check(value.len() as u64)?;
         if !is_large(&value) {
             return archive.add(&key, &value, None);
         }
@@ -63,4 +81,21 @@ pub(in crate::storage::store) fn visit_backup(
         }
     }
     Ok(reader.contents())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::store::MemoryBackend;
+
+    #[test]
+    fn backup_leaves_space_on_its_disk() {
+        let backend = MemoryBackend::default();
+        let record = (b"t\0a".to_vec(), Some(b"1".to_vec()));
+        backend.write(&[record]).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let floor = FreeSpaceFloor::new(data.path(), u64::MAX);
+        let refused = write_above(&backend, data.path(), &floor).unwrap_err();
+        assert!(matches!(refused, Error::DiskFull { .. }), "{refused:?}");
+    }
 }

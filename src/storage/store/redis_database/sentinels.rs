@@ -59,6 +59,8 @@ struct KnownPrimary {
     next: usize,
     /// Moment of the last question; `None` before the first answer.
     asked_at: Option<Instant>,
+    /// True if no connection to it could be opened the last time.
+    is_unreached: bool,
 }
 
 /// Answer of a sentinel.
@@ -145,10 +147,7 @@ impl SentinelSet {
             return Err(self.unknown_name());
         };
         let opened = self.open_primary(&address, timeout / 4);
-        if opened.is_err() {
-            // Sentinels that were set up anew count their epochs from 0.
-            self.lock().epoch = 0;
-        }
+        self.lock().is_unreached = opened.is_err();
         opened.map(|connection| OpenConnection {
             connection,
             generation,
@@ -184,6 +183,7 @@ impl SentinelSet {
         let share = timeout / u32::try_from(count).unwrap_or(u32::MAX);
         let first = self.lock().next;
         let mut failure = None;
+        let mut earlier = Vec::new();
         for offset in 0..count {
             if offset > 0 && Instant::now() >= deadline {
                 break;
@@ -196,15 +196,13 @@ impl SentinelSet {
             known.next = (place + 1) % count;
             known.asked_at = Some(Instant::now());
             match answer {
-                Ok(Some(answer)) => {
-                    if known.note_answer(answer) {
-                        return Ok(());
-                    }
-                }
+                Ok(Some(answer)) if known.note_answer(&answer) => return Ok(()),
+                Ok(Some(answer)) => earlier.push(answer),
                 Ok(None) => failure = failure.or_else(|| Some(self.unknown_name())),
                 Err(error) => failure = Some(to_sentinel_error(address, error)),
             }
         }
+        self.lock().note_earlier(earlier, count);
         match failure {
             Some(error) if self.lock().address.is_none() => Err(error),
             _ => Ok(()),
@@ -271,20 +269,33 @@ impl SentinelSet {
 
 impl KnownPrimary {
     /// Notes the answer of a sentinel. Returns false if it is older than what is known.
-    fn note_answer(&mut self, answer: SentinelAnswer) -> bool {
+    fn note_answer(&mut self, answer: &SentinelAnswer) -> bool {
         let SentinelAnswer { primary, epoch } = answer;
-        if epoch < self.epoch {
+        if *epoch < self.epoch {
             return false;
         }
-        self.epoch = epoch;
-        if self.address.as_ref() != Some(&primary) {
+        self.epoch = *epoch;
+        if self.address.as_ref() != Some(primary) {
             if self.address.is_some() {
                 tracing::warn!(address = %primary, "redis has another primary");
             }
-            self.address = Some(primary);
+            self.address = Some(primary.clone());
             self.generation += 1;
         }
         true
+    }
+
+    /// Notes answers that are older than what is known, if the known primary is not reached, and most of the
+    /// `count` sentinels agree that there is no newer one: sentinels that were set up anew count from 0. One
+    /// that was cut off with an old primary leads nobody back.
+    fn note_earlier(&mut self, answers: Vec<SentinelAnswer>, count: usize) {
+        if !self.is_unreached || answers.len() <= count / 2 {
+            return;
+        }
+        if let Some(newest) = answers.into_iter().max_by_key(|answer| answer.epoch) {
+            self.epoch = newest.epoch;
+            self.note_answer(&newest);
+        }
     }
 }
 
@@ -361,15 +372,29 @@ mod tests {
     #[test]
     fn answer_of_an_earlier_epoch_does_not_count() {
         let mut known = KnownPrimary::default();
-        assert!(known.note_answer(answer(1, 0)));
-        assert!(known.note_answer(answer(1, 0)));
+        assert!(known.note_answer(&answer(1, 0)));
+        assert!(known.note_answer(&answer(1, 0)));
         assert_eq!(known.generation, 1);
-        assert!(known.note_answer(answer(2, 1)));
-        assert!(!known.note_answer(answer(1, 0)), "it was cut off");
+        assert!(known.note_answer(&answer(2, 1)));
+        assert!(!known.note_answer(&answer(1, 0)), "it was cut off");
         assert_eq!(known.address, Some(answer(2, 1).primary));
         assert_eq!(known.generation, 2);
-        assert!(known.note_answer(answer(1, 2)));
+        assert!(known.note_answer(&answer(1, 2)));
         assert_eq!(known.generation, 3);
+    }
+
+    #[test]
+    fn earlier_epoch_of_most_sentinels_counts_if_the_known_primary_is_not_reached() {
+        let mut known = KnownPrimary::default();
+        assert!(known.note_answer(&answer(2, 7)));
+        known.note_earlier(vec![answer(1, 0); 3], 3);
+        assert_eq!(known.address, Some(answer(2, 7).primary), "it works");
+        known.is_unreached = true;
+        known.note_earlier(vec![answer(1, 6)], 3);
+        assert_eq!(known.address, Some(answer(2, 7).primary), "one of three");
+        known.note_earlier(vec![answer(1, 0), answer(3, 1)], 3);
+        assert_eq!(known.address, Some(answer(3, 1).primary));
+        assert_eq!((known.epoch, known.generation), (1, 2));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use serde::Deserialize;
 use super::usage::MeteredUsage;
 use super::usage::NotAnObject;
 use super::usage::StreamedChunk;
-use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -104,10 +103,9 @@ impl ChatEvents {
         Ok(Some(events))
     }
 
-    /// Returns the end of the answer; `None` if it has none, because it was broken off.
-    pub fn finish(&self) -> Option<Finish> {
-        let usage = self.usage.unwrap_or_default().tokens();
-        Some(Finish::new(self.reason?, usage))
+    /// Returns why the answer ended; `None` if it was broken off.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.reason
     }
 
     /// Usage that the server has reported.
@@ -190,12 +188,9 @@ mod tests {
                 TurnEvent::ToolInput("{}".to_owned()),
             ]
         );
-        let finish = chat.finish().unwrap();
-        assert_eq!(finish.reason, FinishReason::ToolCalls);
-        assert_eq!(
-            (finish.usage.input_tokens, finish.usage.output_tokens),
-            (5, 3)
-        );
+        assert_eq!(chat.finish_reason(), Some(FinishReason::ToolCalls));
+        let usage = chat.usage().unwrap();
+        assert_eq!((usage.input_tokens, usage.output_tokens), (5, 3));
     }
 
     #[test]
@@ -203,7 +198,7 @@ mod tests {
         let mut chat = ChatEvents::new("m");
         let text = r#"{"choices":[{"delta":{"content":"Hi"}}]}"#;
         assert_eq!(chat.read(text).unwrap().unwrap().len(), 2);
-        assert_eq!(chat.finish(), None);
+        assert_eq!(chat.finish_reason(), None);
         assert!(chat.text_bytes() >= 2);
         assert_eq!(chat.read(r#"{"error":{"message":"down"}}"#).unwrap(), None);
         assert!(chat.read("nonsense").is_err());

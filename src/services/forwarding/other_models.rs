@@ -21,6 +21,7 @@ use crate::domain::Amount;
 use crate::domain::CostMeter;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Finish;
 use crate::domain::Gate;
 use crate::domain::Money;
 use crate::domain::Turn;
@@ -64,6 +65,8 @@ struct CallCost {
     prompt_tokens: u64,
     /// Tokens of the answer so far, as an estimate.
     output_tokens: u64,
+    /// Usage that the server has reported so far.
+    reported: MeteredUsage,
 }
 
 /// Call whose answer is read.
@@ -161,6 +164,7 @@ impl OtherModels for UpstreamChats {
                     price: served.price,
                     prompt_tokens,
                     output_tokens: 0,
+                    reported: MeteredUsage::default(),
                 },
                 upstream: upstream.to_owned(),
                 pending: Some(PendingCall { served, request }),
@@ -231,18 +235,18 @@ impl ChatRun {
             Err(failed) => {
                 if !failed.may_cost {
                     self.cost.meter.set_under_way(false);
-                    self.cost.meter.record_cost(Money::ZERO);
+                    self.cost.meter.record_final_cost(Money::ZERO);
                 }
                 Err(failed.failure.into())
             }
         }
     }
 
-    fn finish(&mut self) -> Result<TurnEvent, Error> {
-        let finish = self.chat.finish();
-        let finish = finish.ok_or_else(|| self.broken("ended its stream too early"))?;
-        self.cost.record_end(self.chat.usage());
-        Ok(TurnEvent::Finished(finish))
+    fn finish(&self) -> Result<TurnEvent, Error> {
+        let reason = self.chat.finish_reason();
+        let reason = reason.ok_or_else(|| self.broken("ended its stream too early"))?;
+        let usage = self.cost.record_end();
+        Ok(TurnEvent::Finished(Finish::new(reason, usage)))
     }
 
     fn broken(&self, what: &str) -> Error {
@@ -253,37 +257,56 @@ impl ChatRun {
 impl CallCost {
     /// Records what the answer has used so far.
     fn record_answer(&mut self, chat: &ChatEvents) {
-        let estimate = chat.text_bytes().div_ceil(Usage::BYTES_PER_OUTPUT_TOKEN);
-        self.output_tokens = estimate;
+        self.output_tokens = chat.text_bytes().div_ceil(Usage::BYTES_PER_OUTPUT_TOKEN);
         if let Some(usage) = chat.usage() {
+            self.reported = usage;
             self.meter.record_usage(usage.tokens());
         }
     }
 
-    /// Records the cost of a whole answer.
-    fn record_end(&self, usage: Option<MeteredUsage>) {
-        let usage = usage.unwrap_or_else(|| self.estimate());
-        self.meter.record_usage(usage.tokens());
-        self.meter.record_cost(self.price.cost(&usage));
+    /// Records the cost of a whole answer. Returns its tokens.
+    fn record_end(&self) -> Usage {
+        let output_tokens = match self.reported.input_tokens + self.reported.output_tokens {
+            0 => self.output_tokens,
+            _ => self.reported.output_tokens,
+        };
+        self.record(MeteredUsage {
+            output_tokens,
+            ..self.reported
+        })
     }
 
-    /// Returns the usage of a call whose answer has not reported it.
-    fn estimate(&self) -> MeteredUsage {
-        MeteredUsage {
-            input_tokens: self.prompt_tokens,
-            output_tokens: self.output_tokens,
-            ..MeteredUsage::default()
-        }
+    /// Records the cost of `usage`, with an estimate of the prompt if the server has not counted it.
+    fn record(&self, usage: MeteredUsage) -> Usage {
+        let input_tokens = match usage.input_tokens {
+            0 => self.prompt_tokens,
+            counted => counted,
+        };
+        let used = MeteredUsage {
+            input_tokens,
+            ..usage
+        };
+        self.meter.record_usage(used.tokens());
+        self.meter.record_final_cost(self.price.cost(&used));
+        used.tokens()
     }
 }
 
 impl Drop for CallCost {
     /// Records an estimate for a call that was cut off. A cost that is recorded already stays.
     fn drop(&mut self) {
+        let reader = self.meter.reader();
+        if reader.runs().last().is_some_and(|run| run.cost.is_some()) {
+            return;
+        }
         if self.meter.is_under_way() {
-            self.meter.record_cost(self.price.cost(&self.estimate()));
+            let output_tokens = self.reported.output_tokens.max(self.output_tokens);
+            self.record(MeteredUsage {
+                output_tokens,
+                ..self.reported
+            });
         } else {
-            self.meter.record_cost(Money::ZERO);
+            self.meter.record_final_cost(Money::ZERO);
         }
     }
 }

@@ -87,6 +87,41 @@ async fn answer_that_breaks_off_is_an_error_and_priced_as_estimated() {
     let (events, costs) = run(&chats(&server).await).await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
     assert!(nanos(&costs) > Some(0), "{costs:?}");
+    let run = costs.runs()[0];
+    assert!(run.is_final && run.usage.input_tokens > 0 && run.usage.output_tokens > 0);
+}
+
+#[tokio::test]
+async fn answer_without_usage_tells_the_tokens_that_it_is_priced_by() {
+    let zero = r#"{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}}"#;
+    for last in [zero, "[DONE]"] {
+        let script = move |_: &str| ScriptedAnswer::events(&[TEXT, STOP, last, "[DONE]"]);
+        let server = ScriptedUpstream::start(script).await;
+        let (events, costs) = run(&chats(&server).await).await;
+        let Some(Ok(TurnEvent::Finished(finish))) = events.last() else {
+            panic!("{events:?}");
+        };
+        assert!(finish.usage.input_tokens > 0 && finish.usage.output_tokens > 0);
+        assert_eq!(finish.usage, costs.runs()[0].usage);
+        assert!(nanos(&costs) > Some(0), "{costs:?}");
+    }
+}
+
+#[tokio::test]
+async fn call_that_is_given_up_before_its_answer_costs_its_prompt() {
+    let server = ScriptedUpstream::start(|_| ScriptedAnswer::json("{}")).await;
+    let chats = chats(&server).await;
+    let running = chats.run_gated("other", Gate::default(), turn("c"));
+    let RunningTurn { events, costs, .. } = running.await.unwrap();
+    drop(events);
+    assert_eq!(nanos(&costs), Some(0), "no call was made");
+    let running = chats.run_gated("other", Gate::default(), turn("c"));
+    let RunningTurn {
+        mut events, costs, ..
+    } = running.await.unwrap();
+    assert!(futures::poll!(events.next()).is_pending());
+    drop(events);
+    assert!(nanos(&costs) > Some(0), "{costs:?}");
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ pub struct RunCost {
     pub cost: Option<Money>,
     /// Set while the call is upstream and was not refused there.
     pub is_under_way: bool,
+    /// Set if the cost counts however the run ended: it is not a report of zero about a call that was
+    /// broken off.
+    pub is_final: bool,
 }
 
 /// Reading end of a [`CostMeter`]. Clones read the same entries.
@@ -65,6 +68,20 @@ impl CostMeter {
             let line = &mut lines[self.index].cost;
             let is_first = line.is_none();
             *line = line.or(Some(cost));
+            is_first
+        });
+    }
+
+    /// Records what the run cost, by a price that counts however it ended. Write-once, as
+    /// [`record_cost`](Self::record_cost) is.
+    pub fn record_final_cost(&self, cost: Money) {
+        self.runs.send_if_modified(|lines| {
+            let line = &mut lines[self.index];
+            let is_first = line.cost.is_none();
+            if is_first {
+                line.cost = Some(cost);
+                line.is_final = true;
+            }
             is_first
         });
     }
@@ -208,7 +225,8 @@ mod tests {
         assert_eq!(costs(&reader), [None], "nobody can note anything");
         reader = meter.reader();
         meter.record_cost(Money::from_nanos(3));
-        meter.clone().record_cost(Money::from_nanos(4));
+        meter.clone().record_final_cost(Money::from_nanos(4));
+        assert!(!meter.reader().runs()[0].is_final);
         drop(meter);
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [Some(3)]);

@@ -21,7 +21,7 @@ pub(super) struct TurnCosts {
     pub(super) rules: Arc<AdmissionDeps>,
     pub(super) reported_costs: CostWatch,
     pub(super) tally: UsageCounter,
-    /// Id of the model that is to answer.
+    /// Id of the model that is to answer first.
     model: String,
     prompt_tokens: u64,
     /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
@@ -70,16 +70,18 @@ impl TurnCosts {
             runs.last_mut()?.usage = self.tally.usage();
         }
         if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.has_begun()) {
-            last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
+            let is_final = last.is_final;
+            last.cost = last.cost.filter(|cost| is_final || *cost > Money::ZERO);
             last.usage = self.charged_prompt.unwrap_or(last.usage);
         }
         let prices = &self.rules.prices;
         let last = runs.len() - 1;
         // A try that was given up is paid at the price of its own model.
         let models = self.reported_costs.models();
+        let model = self.model();
         let model_of = |index: usize| {
             let told = models.get(index).filter(|_| index < last);
-            told.and_then(Option::as_deref).unwrap_or(self.model())
+            told.and_then(Option::as_deref).unwrap_or(&model)
         };
         for (index, run) in runs[..last].iter_mut().enumerate() {
             if is_lost_upstream(run) {
@@ -136,12 +138,12 @@ impl TurnCosts {
     }
 
     /// Returns the id of the model that answers, or was to answer.
-    fn model(&self) -> &str {
+    fn model(&self) -> String {
         if self.tally.has_begun() {
-            &self.tally.model
-        } else {
-            &self.model
+            return self.tally.model.clone();
         }
+        let of_last_try = self.reported_costs.models().pop().flatten();
+        of_last_try.map_or_else(|| self.model.clone(), |model| model.to_string())
     }
 
     /// Returns the usage of all runs, without the prompts that are only estimated.
@@ -181,7 +183,7 @@ impl TurnCosts {
         };
         let calls = self.reported_costs.runs().len() as u64;
         let prices = &self.rules.prices;
-        prices.compare_with_baseline(self.model(), &(usage + estimated), calls)
+        prices.compare_with_baseline(&self.model(), &(usage + estimated), calls)
     }
 
     fn charged_fallback(&self) -> Option<Box<ChargedFallback>> {
@@ -197,7 +199,7 @@ impl TurnCosts {
         let usage = self.usage();
         let estimated_output = self.estimated_output_tokens();
         Charge {
-            model: self.model().to_owned(),
+            model: self.model(),
             usage: Usage {
                 output_tokens: usage.output_tokens.saturating_sub(estimated_output),
                 ..usage
@@ -218,5 +220,5 @@ impl TurnCosts {
 /// is zero: so the CLI reports a call that is interrupted before upstream answers.
 fn is_lost_upstream(run: &RunCost) -> bool {
     let is_unpaid = run.cost.is_none_or(|cost| cost == Money::ZERO);
-    run.is_under_way && is_unpaid && run.usage.total_tokens() == 0
+    run.is_under_way && !run.is_final && is_unpaid && run.usage.total_tokens() == 0
 }

@@ -197,6 +197,12 @@ impl TurnInfo {
         }
     }
 
+    /// Returns the names of everything that is expressed in another way for the model that answers.
+    pub fn all_repaired(&self) -> Vec<&'static str> {
+        let taken = self.fallback.facts();
+        taken.map_or_else(|| self.repaired.clone(), |taken| taken.repaired)
+    }
+
     /// Returns the names of everything that was left out so far.
     pub fn all_left_out(&self) -> Vec<String> {
         let mut names = [self.left_out.clone(), self.refused.names()].concat();

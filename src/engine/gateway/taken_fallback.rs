@@ -28,7 +28,9 @@ pub struct FallbackFacts {
     pub cause: FallbackCause,
     /// Parts of the request that the model does not take.
     pub left_out: Vec<String>,
-    /// Further names of this kind, which upstream refuses while the turn runs.
+    /// Names of parts that the model gets in another way.
+    pub repaired: Vec<&'static str>,
+    /// Further names of what it does not take, which upstream refuses while the turn runs.
     pub refused: RefusedPartNames,
 }
 
@@ -91,6 +93,7 @@ mod tests {
             upstream: None,
             cause: FallbackCause::Overload,
             left_out: Vec::new(),
+            repaired: Vec::new(),
             refused: RefusedPartNames::default(),
         };
         assert_eq!(facts.header_value(), "claude???; on=overload");

@@ -67,7 +67,7 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     ignored.sort_unstable();
     ignored.dedup();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));
-    let mut repaired = [&*remarks.repaired, &info.repaired].concat();
+    let mut repaired = [&*remarks.repaired, &info.all_repaired()].concat();
     repaired.sort_unstable();
     let repaired = ("x-switchboard-repaired", repaired.join(", "));
     for (name, list) in [ignored, repaired] {

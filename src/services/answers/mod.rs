@@ -109,7 +109,7 @@ impl Answers {
         let answers = collect_answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        let remarks = merge_remarks(request.remarks, running.info);
+        let remarks = merge_remarks(request.remarks, &running.info);
         Ok(EndpointResponse {
             body: reply.response(&answers),
             usage,
@@ -128,7 +128,7 @@ impl Answers {
         let reply = anthropic::MessageHead::new(turn.model.as_str());
         let running = self.turns.run(caller.clone(), turn).await?;
         let (body, usage) = collect_message(running.events, &reply, shows_thinking).await?;
-        let remarks = merge_remarks(remarks, running.info);
+        let remarks = merge_remarks(remarks, &running.info);
         Ok(EndpointResponse {
             body: body.into_bytes(),
             usage,
@@ -146,7 +146,7 @@ impl Answers {
         let usage = texts
             .iter()
             .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        let remarks = merge_remarks(request.remarks, running.info);
+        let remarks = merge_remarks(request.remarks, &running.info);
         Ok(EndpointResponse {
             body: reply.response(&texts),
             usage,
@@ -169,7 +169,7 @@ impl Answers {
                 turn_info: info,
             } => {
                 let finished = run.finish_with_usage().await?;
-                remarks = merge_remarks(remarks, info);
+                remarks = merge_remarks(remarks, &info);
                 finished
             }
             ResponseExecution::Background { response, .. } => {
@@ -187,9 +187,9 @@ impl Answers {
 
 /// Adds to `remarks` what became known during the turn: parameters left out and values repaired.
 /// Call it after the turn has ended, as upstream may refuse parameters until then.
-fn merge_remarks(mut remarks: Remarks, info: TurnInfo) -> Remarks {
+fn merge_remarks(mut remarks: Remarks, info: &TurnInfo) -> Remarks {
     remarks.ignored.extend(info.all_left_out());
-    remarks.repaired.extend(info.repaired);
+    remarks.repaired.extend(info.all_repaired());
     remarks
 }
 

@@ -229,10 +229,16 @@ impl FallbackPlan {
             .any(|model| model.causes.contains(&cause))
     }
 
-    /// True if a try may be given up that costs something: a late one, or one whose model refuses.
-    /// Calls that upstream turns away are free.
+    /// True if a try may be given up that costs something: a late one, one whose model refuses, or one
+    /// whose answer another server breaks off. Calls that upstream turns away are free.
     fn may_pay_for_several(&self) -> bool {
-        self.is_for(FallbackCause::Timeout) || self.is_for(FallbackCause::Refusal)
+        let places = self.models.iter().map(|model| &model.place);
+        let mut before_the_last = std::iter::once(&self.place)
+            .chain(places)
+            .take(self.models.len());
+        self.is_for(FallbackCause::Timeout)
+            || self.is_for(FallbackCause::Refusal)
+            || before_the_last.any(|place| place.upstream.is_some())
     }
 
     /// Returns what distinguishes turns with this plan in the cache from those with another one; 0 for
@@ -263,7 +269,25 @@ impl FallbackPlan {
     /// Takes the model that answers in place of one that failed with `error`; `None` if there is none,
     /// or no time is left.
     pub(super) fn take_after(&mut self, error: &Error) -> Option<PlannedModel> {
-        self.take(cause_of(error)?)
+        let own_cause = cause_of(error);
+        own_cause
+            .and_then(|cause| self.take(cause))
+            .or_else(|| self.take(self.cause_of_place(error)?))
+    }
+
+    /// Returns the cause for which the present model was taken, if `error` is a fault of the place in
+    /// which it runs: the models behind it are for that cause too.
+    fn cause_of_place(&self, error: &Error) -> Option<FallbackCause> {
+        let TryPlace { sign_in, upstream } = &self.place;
+        let is_fault_of_place = match error {
+            // Claude has taken, or would have taken, what another server refuses.
+            Error::Failed(_) if upstream.is_some() => true,
+            Error::Failed(failure) => sign_in.is_some() && failure.kind == FailureKind::SignIn,
+            Error::NotSignedIn(_) | Error::Unavailable { .. } => sign_in.is_some(),
+            _ => false,
+        };
+        let facts = self.taken.facts().filter(|_| is_fault_of_place)?;
+        Some(facts.cause)
     }
 
     /// Takes the next model for `cause`, and records that it is to answer.
@@ -283,6 +307,7 @@ impl FallbackPlan {
             cause,
             upstream: next.place.upstream.as_deref().map(str::to_owned),
             left_out: next.fit.left_out.clone(),
+            repaired: next.fit.repaired.clone(),
             refused: RefusedPartNames::default(),
         });
         self.keep_out.set();
@@ -328,7 +353,7 @@ impl PlannedModel {
 }
 
 /// Returns the cause of a fallback that `error` is.
-pub(super) fn cause_of(error: &Error) -> Option<FallbackCause> {
+fn cause_of(error: &Error) -> Option<FallbackCause> {
     let Error::Failed(failure) = error else {
         return None;
     };

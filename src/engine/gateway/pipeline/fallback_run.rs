@@ -14,7 +14,6 @@ use tokio::time::timeout_at;
 use super::fallback_plan::FallbackPlan;
 use super::fallback_plan::PlannedModel;
 use super::fallback_plan::TryPlace;
-use super::fallback_plan::cause_of;
 use crate::domain::Caller;
 use crate::domain::CostWatch;
 use crate::domain::Failure;
@@ -32,6 +31,7 @@ use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
 
 /// Runner of tries: the gateway and other servers, and the turn with its caller.
+#[derive(Clone)]
 pub(super) struct TryRunner {
     pub(super) gateway: Arc<dyn Turns>,
     pub(super) others: Option<Arc<dyn OtherModels>>,
@@ -43,8 +43,10 @@ pub(super) struct TryRunner {
 /// Events of a turn whose answer has not begun.
 struct FallbackRun {
     plan: FallbackPlan,
-    /// Runner of further tries; `None` once the answer has begun, so that the turn is kept no longer.
+    /// Runner of further tries; `None` if there can be none, so that the turn is kept no longer.
     runner: Option<TryRunner>,
+    /// Set once an event is to reach the client.
+    has_begun: bool,
     /// Costs of all tries.
     costs: CostWatch,
     /// Sign-in as the steps around the run see it.
@@ -65,7 +67,7 @@ struct FallbackRun {
 /// The error of the last model that was tried.
 pub(super) async fn run_with_fallbacks(
     mut plan: FallbackPlan,
-    mut runner: TryRunner,
+    runner: TryRunner,
 ) -> Result<RunningTurn, Error> {
     if plan.is_empty() && plan.place == TryPlace::default() {
         let TryRunner {
@@ -77,7 +79,7 @@ pub(super) async fn run_with_fallbacks(
         } = runner;
         return gateway.run_gated(gate, caller, turn).await;
     }
-    let running = runner.start(&mut plan, None).await?;
+    let (running, runner) = runner.start(&mut plan, None).await?;
     // A wait for a worker does not count.
     let late_at = plan.late_at();
     let RunningTurn {
@@ -88,7 +90,8 @@ pub(super) async fn run_with_fallbacks(
     let costs = costs.with_model(&info.model);
     let run = FallbackRun {
         plan,
-        runner: Some(runner),
+        runner,
+        has_begun: false,
         costs: costs.clone(),
         shown_sign_in: info.sign_in.clone(),
         sign_in: info.sign_in.clone(),
@@ -109,34 +112,49 @@ pub(super) async fn run_with_fallbacks(
 
 impl TryRunner {
     /// Starts a try with the model `next`, or with that of the turn; with the next ones of `plan` if it
-    /// cannot start.
+    /// cannot start. Returns the runner too if a further try may follow.
     async fn start(
-        &mut self,
+        self,
         plan: &mut FallbackPlan,
         mut next: Option<PlannedModel>,
-    ) -> Result<RunningTurn, Error> {
+    ) -> Result<(RunningTurn, Option<Self>), Error> {
+        let mut runner = self;
         loop {
             if let Some(next) = next.take() {
-                next.apply(&mut self.turn);
+                next.apply(&mut runner.turn);
             }
-            let gate = self.gate.clone();
-            let turn = self.turn.clone();
-            let started = match (&plan.place.upstream, &self.others) {
-                (Some(upstream), Some(others)) => others.run_gated(upstream, gate, turn),
-                _ => {
-                    let caller = plan.place.narrow(&self.caller);
-                    self.gateway.run_gated(gate, caller, turn)
-                }
-            };
-            match started.await {
+            // The turn, which may be large, is copied for a further try alone.
+            let kept = (!plan.is_empty()).then(|| runner.clone());
+            match runner.run(&plan.place).await {
                 Ok(running) => {
                     plan.taken.set_refused(running.info.refused.clone());
-                    return Ok(running);
+                    return Ok((running, kept));
                 }
-                Err(error) => match plan.take_after(&error) {
-                    Some(model) => next = Some(model),
-                    None => return Err(error),
+                Err(error) => match (kept, plan.take_after(&error)) {
+                    (Some(kept), Some(model)) => {
+                        runner = kept;
+                        next = Some(model);
+                    }
+                    _ => return Err(error),
                 },
+            }
+        }
+    }
+
+    /// Runs the turn in `place`.
+    async fn run(self, place: &TryPlace) -> Result<RunningTurn, Error> {
+        let Self {
+            gateway,
+            others,
+            gate,
+            caller,
+            turn,
+        } = self;
+        match (&place.upstream, others) {
+            (Some(upstream), Some(others)) => others.run_gated(upstream, gate, turn).await,
+            _ => {
+                let caller = place.narrow(&caller);
+                gateway.run_gated(gate, caller, turn).await
             }
         }
     }
@@ -144,20 +162,21 @@ impl TryRunner {
 
 impl FallbackRun {
     async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
-        while let Some(mut runner) = self.runner.take() {
+        while !self.has_begun {
             let read = self.read().await;
-            let next = cause_of_fallback(read.as_ref()).and_then(|cause| self.plan.take(cause));
-            if let Some(next) = next {
-                if self.begin(&mut runner, next).await {
+            if let Some(runner) = self.runner.take() {
+                if let Some(next) = self.take_next(read.as_ref()) {
+                    self.begin(runner, next).await;
+                    continue;
+                }
+                if self.may_be_replaced(read.as_ref()) {
                     self.runner = Some(runner);
                 }
-                continue;
             }
-            if self.may_be_replaced(read.as_ref()) {
-                self.runner = Some(runner);
-            } else {
+            if self.runner.is_none() {
                 // The sign-in of a try is final with its first event.
                 self.shown_sign_in.copy_from(&self.sign_in);
+                self.has_begun = true;
             }
             match &read {
                 // Begun, so it is no longer late.
@@ -187,6 +206,18 @@ impl FallbackRun {
             .unwrap_or_else(late)
     }
 
+    /// Takes the model that answers in place of the present one, if `read` is a cause for it: an error,
+    /// or a refusal.
+    fn take_next(&mut self, read: Option<&Result<TurnEvent, Error>>) -> Option<PlannedModel> {
+        match read? {
+            Err(error) => self.plan.take_after(error),
+            Ok(TurnEvent::Finished(finish)) if finish.reason == FinishReason::ContentFilter => {
+                self.plan.take(FallbackCause::Refusal)
+            }
+            Ok(_) => None,
+        }
+    }
+
     /// True if the answer that `read` begins may still be given up: a model that refuses says so at its
     /// end, and until then it has only started.
     fn may_be_replaced(&self, read: Option<&Result<TurnEvent, Error>>) -> bool {
@@ -194,38 +225,26 @@ impl FallbackRun {
             && self.plan.is_for(FallbackCause::Refusal)
     }
 
-    /// Gives up the present try, and begins one with `next`. Returns false if none can begin; the error
-    /// is held then.
-    async fn begin(&mut self, runner: &mut TryRunner, next: PlannedModel) -> bool {
+    /// Gives up the present try, and begins one with `next`. If none can begin, the error is held.
+    async fn begin(&mut self, runner: TryRunner, next: PlannedModel) {
         // Deadlock hazard: the worker is returned before another is taken, since the pool may have
         // one worker.
         self.events = None;
         self.held.clear();
         match runner.start(&mut self.plan, Some(next)).await {
-            Ok(running) => {
+            Ok((running, runner)) => {
                 let model = &running.info.model;
                 self.costs.append(running.costs.with_model(model));
                 self.events = Some(running.events);
                 self.late_at = self.plan.late_at();
                 self.sign_in = running.info.sign_in;
                 self.shown_sign_in.copy_from(&self.sign_in);
-                true
+                self.runner = runner;
             }
             Err(error) => {
                 self.held.push_back(Err(error));
-                false
+                self.has_begun = true;
             }
         }
-    }
-}
-
-/// Returns the cause for which another model answers, if `read` is one: an error, or a refusal.
-fn cause_of_fallback(read: Option<&Result<TurnEvent, Error>>) -> Option<FallbackCause> {
-    match read? {
-        Err(error) => cause_of(error),
-        Ok(TurnEvent::Finished(finish)) if finish.reason == FinishReason::ContentFilter => {
-            Some(FallbackCause::Refusal)
-        }
-        Ok(_) => None,
     }
 }

@@ -245,7 +245,7 @@ impl ResponsesSocketSession {
                 } => (events.into_steps().right_stream(), turn_info),
             };
             remarks.ignored.extend(turn_info.all_left_out());
-            remarks.repaired.extend(turn_info.repaired);
+            remarks.repaired.extend(turn_info.all_repaired());
             let mut first = Some((remarks, turn_info.hooks));
             Ok::<_, ApiError>(steps.map(move |step| Ok((first.take(), step))))
         };

@@ -4,6 +4,7 @@ mod billing;
 mod cached;
 mod cancelled;
 mod end_users;
+mod fallback_places;
 mod fallbacks;
 mod files;
 mod hooks;
@@ -62,6 +63,8 @@ use crate::engine::pool::BusyReason;
 /// Run that the test scripts.
 struct Run {
     turn: Turn,
+    /// Sign-in that alone may run it.
+    sign_in: Option<Arc<str>>,
     events: UnboundedSender<Result<TurnEvent, Error>>,
     /// Written by the worker; dropped when no further writes can come.
     cost_meter: CostMeter,
@@ -82,6 +85,13 @@ impl Runs {
 }
 
 impl Turns for Runs {
+    fn preflight(&self, _: &Caller, turn: &Turn) -> Result<(), Error> {
+        if turn.model.as_str() == "full" {
+            return Err(Failure::new(FailureKind::Overloaded, "full").into());
+        }
+        Ok(())
+    }
+
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         if turn.model.as_str() == "busy" {
             let failure = Failure::new(FailureKind::Overloaded, "busy");
@@ -118,6 +128,7 @@ impl Turns for Runs {
         };
         self.0.lock().unwrap().push(Run {
             turn,
+            sign_in: caller.sign_in,
             events,
             cost_meter,
         });

@@ -1,5 +1,6 @@
 //! Accounting: the ledger, budget alerts, rate limits, prices, the response cache and webhooks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -18,6 +19,7 @@ use crate::accounts::ledger::WorkOwners;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks;
+use crate::accounts::webhooks::SharingServers;
 use crate::accounts::webhooks::WebhookSender;
 use crate::accounts::webhooks::Webhooks;
 use crate::engine::claude;
@@ -27,6 +29,7 @@ use crate::engine::routing::Router;
 use crate::http::AdminServices;
 use crate::storage::store;
 use crate::storage::store::Store;
+use crate::storage::store::Transaction;
 
 /// Services that meter and bound what callers spend.
 pub(super) struct Accounting {
@@ -68,9 +71,6 @@ impl Accounting {
         } = context;
         let bad = |error: anyhow::Error| RecordsError::new(settings, error);
         let sender: Arc<dyn WebhookSender> = Arc::new(webhooks::HttpSender::new(tracker.clone()));
-        let webhooks = start_webhooks(context, &sender)
-            .await
-            .map_err(|error| bad(error.into()))?;
         let node = node_name(store, instance);
         let config = ledger::Config {
             node: node.clone(),
@@ -101,6 +101,9 @@ impl Accounting {
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
+        let webhooks = start_webhooks(context, &sender, WorkOwners::of(&ledger))
+            .await
+            .map_err(|error| bad(error.into()))?;
         let locks = SharedLocks::of(&ledger);
         locks.spawn_cleanup(tracker, shutdown.drain_expired());
         tracker.spawn(alerts::forward_alerts(
@@ -191,15 +194,32 @@ fn node_name(store: &Store, instance: &str) -> String {
     }
 }
 
-/// Starts the delivery of webhook events through `sender`.
+/// Servers that share the records, each with the epoch of its start.
+#[derive(Debug)]
+struct LeasedServers(WorkOwners);
+
+impl SharingServers for LeasedServers {
+    fn own_number(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    fn running_numbers(&self, transaction: &Transaction<'_>) -> Result<HashSet<u64>, store::Error> {
+        self.0.live_epochs(transaction)
+    }
+}
+
+/// Starts the delivery of webhook events through `sender`. `owners` are the servers that share the
+/// records.
 ///
 /// # Errors
 /// Fails when undelivered events of an earlier start cannot be read.
 pub(super) async fn start_webhooks(
     context: &StartupContext<'_>,
     sender: &Arc<dyn WebhookSender>,
+    owners: WorkOwners,
 ) -> Result<Webhooks, store::Error> {
     let registry = context.registry.clone();
+    let is_shared = owners.is_shared();
     let parts = webhooks::WebhookDeps {
         store: context.store.clone(),
         endpoint_of: Box::new(move |project| registry.webhook(project)),
@@ -207,6 +227,7 @@ pub(super) async fn start_webhooks(
         tracker: context.tracker.clone(),
         stop: context.shutdown.drain_expired(),
         metrics: context.metrics.webhooks.clone(),
+        servers: is_shared.then(|| Arc::new(LeasedServers(owners)) as Arc<dyn SharingServers>),
     };
     Webhooks::open(parts).await
 }

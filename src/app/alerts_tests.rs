@@ -25,6 +25,7 @@ use crate::accounts::ledger::ChargeOutcome;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Config;
 use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::WorkOwners;
 use crate::accounts::webhooks::SendError;
 use crate::accounts::webhooks::SignedRequest;
 use crate::accounts::webhooks::WebhookSender;
@@ -87,7 +88,8 @@ impl AccountingFixture {
             activity: Activity::new(),
             hooks: Hooks::default(),
         };
-        let webhooks = start_webhooks(&context, &sender).await.unwrap();
+        let started = start_webhooks(&context, &sender, WorkOwners::default());
+        let webhooks = started.await.unwrap();
         let StartupContext {
             registry,
             shutdown,

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::accounting::Accounting;
 use super::client_services::ClientServices;
 use super::startup_context::StartupContext;
+use crate::accounts::webhooks::Webhooks;
 use crate::services::batches::Batches;
 use crate::services::responses::Responses;
 use crate::services::tasks::Tasks;
@@ -19,6 +20,7 @@ struct RecoveringServices {
     responses: Responses,
     batches: Batches,
     tasks: Option<Tasks>,
+    webhooks: Webhooks,
 }
 
 impl StartupContext<'_> {
@@ -37,6 +39,7 @@ impl StartupContext<'_> {
             responses: services.responses.clone(),
             batches: services.batches.clone(),
             tasks: tasks.cloned(),
+            webhooks: accounting.webhooks.clone(),
         };
         let stop = self.shutdown.started();
         self.tracker.spawn(async move {
@@ -58,9 +61,16 @@ impl RecoveringServices {
             Some(tasks) => tasks.recover().await,
             None => Ok(0),
         };
-        let (responses, batches, tasks) = (responses?, batches?, tasks?);
-        if responses + batches + tasks > 0 {
-            tracing::warn!(responses, batches, tasks, "work of lost servers taken over");
+        let events = self.webhooks.take_over().await;
+        let (responses, batches, tasks, events) = (responses?, batches?, tasks?, events?);
+        if responses + batches + tasks + events > 0 {
+            tracing::warn!(
+                responses,
+                batches,
+                tasks,
+                events,
+                "work of lost servers taken over"
+            );
         }
         Ok(())
     }

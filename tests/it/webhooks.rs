@@ -134,6 +134,7 @@ async fn undelivered_event_is_delivered_after_a_restart() {
         tracker: tracker.clone(),
         stop: stop.clone(),
         metrics: WebhookMetrics::default(),
+        servers: None,
     };
     // Cancelled before the start, so that the event stays undelivered in the store.
     stop.cancel();

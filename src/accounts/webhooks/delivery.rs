@@ -1,5 +1,6 @@
 //! Delivery of events: persistence, retries and give-up.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::receiver_queue::ReceiverQueues;
 use super::retry_delay;
 use super::sender::WebhookSender;
 use super::sender::send_once;
+use super::sharing_servers::SharingServers;
 use crate::storage::store;
 use crate::storage::store::Store;
 use crate::telemetry::logs::ErrorChain;
@@ -52,6 +54,8 @@ pub struct WebhookDeps {
     pub stop: CancellationToken,
     /// Metrics that events are counted in.
     pub metrics: WebhookMetrics,
+    /// Servers that share the store; `None` if it is this server's alone.
+    pub servers: Option<Arc<dyn SharingServers>>,
 }
 
 /// Reason why an event is not accepted.
@@ -83,27 +87,86 @@ impl fmt::Debug for WebhookDeps {
 }
 
 impl Webhooks {
-    /// Starts delivery, and resumes events that an earlier start left undelivered.
+    /// Starts delivery, and resumes events that an earlier start, or a server that is gone, left
+    /// undelivered.
     ///
     /// # Errors
     /// Fails when the store fails.
     pub async fn open(parts: WebhookDeps) -> Result<Self, store::Error> {
-        let (pending, unreadable) = pending::load_pending(&parts.store).await?;
-        if unreadable > 0 {
-            tracing::warn!(unreadable, "unreadable webhook events kept in store");
-        }
         let webhooks = Self {
             deps: Arc::new(parts),
             queues: Arc::default(),
         };
-        for pending in pending {
-            let queue = webhooks.queues.queue_for(&pending.queue_key());
-            // An event beyond the limit of its queue stays in the store for the next start.
-            if let Some(slot) = queue.reserve_slot() {
-                webhooks.start(pending, queue, slot);
+        let (pending, unreadable) = pending::load_pending(&webhooks.deps.store).await?;
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "unreadable webhook events kept in store");
+        }
+        webhooks.resume(pending, true).await?;
+        Ok(webhooks)
+    }
+
+    /// Delivers the events of servers that are gone. Returns their number. Does nothing if no store is
+    /// shared.
+    ///
+    /// # Errors
+    /// Fails when the store fails. What was taken over until then is delivered.
+    pub async fn take_over(&self) -> Result<usize, store::Error> {
+        if self.deps.servers.is_none() {
+            return Ok(0);
+        }
+        let (pending, _) = pending::load_pending(&self.deps.store).await?;
+        self.resume(pending, false).await
+    }
+
+    /// Delivers those of the events `pending` that no running server delivers; those that name no
+    /// server only if `is_start`, as a server of an earlier version may deliver them. Returns their
+    /// number.
+    async fn resume(
+        &self,
+        pending: Vec<PendingEvent>,
+        is_start: bool,
+    ) -> Result<usize, store::Error> {
+        if pending.is_empty() {
+            return Ok(0);
+        }
+        let running = self.running_servers().await?;
+        let is_left = |pending: &PendingEvent| {
+            let server = pending.server.as_ref();
+            server.map_or(is_start, |server| !running.contains(server))
+        };
+        let mut taken = 0;
+        for pending in pending.into_iter().filter(is_left) {
+            let queue = self.queues.queue_for(&pending.queue_key());
+            // An event beyond the limit of its queue stays in the store for a later time.
+            let Some(slot) = queue.reserve_slot() else {
+                continue;
+            };
+            let claimed = pending.claim(&self.deps.store, self.own_number()).await?;
+            if let Some(pending) = claimed {
+                self.start(pending, queue, slot);
+                taken += 1;
             }
         }
-        Ok(webhooks)
+        Ok(taken)
+    }
+
+    /// Returns the number of this server, where several share the store.
+    fn own_number(&self) -> Option<u64> {
+        let servers = self.deps.servers.as_ref();
+        servers.map(|servers| servers.own_number())
+    }
+
+    /// Returns the numbers of the running servers; empty if the store is this server's alone, whose
+    /// earlier starts have ended.
+    async fn running_servers(&self) -> Result<HashSet<u64>, store::Error> {
+        let Some(servers) = self.deps.servers.clone() else {
+            return Ok(HashSet::new());
+        };
+        let running = self
+            .deps
+            .store
+            .transaction(move |transaction| servers.running_numbers(transaction));
+        running.await
     }
 
     /// Queues `event` for the receiver of `owner`; does nothing if it has none. Returns once the
@@ -120,6 +183,7 @@ impl Webhooks {
             event,
             endpoint: None,
             tries: 0,
+            server: self.own_number(),
         })
         .await
     }
@@ -141,6 +205,7 @@ impl Webhooks {
             event,
             endpoint: Some(endpoint),
             tries: 0,
+            server: self.own_number(),
         })
         .await
     }
@@ -152,7 +217,7 @@ impl Webhooks {
             self.deps.metrics.count_delivery(DeliveryEnd::QueueFull);
             return Err(Error::Full);
         };
-        pending.save(&self.deps.store).await?;
+        pending.add(&self.deps.store).await?;
         self.start(pending, queue, slot);
         Ok(())
     }
@@ -180,7 +245,15 @@ impl Webhooks {
             self.count_attempt(&verdict, pause.is_some());
             self.log_attempt(&pending, verdict, pause);
             let Some(pause) = pause else { break };
-            log_store_failure(&pending, pending.save(&self.deps.store).await);
+            match pending.save_tries(&self.deps.store).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let id = &pending.event.id;
+                    tracing::info!(event.id = id, "webhook event left to another server");
+                    return;
+                }
+                Err(error) => log_store_failure(&pending, Err(error)),
+            }
             sleep(pause).await;
         }
         log_store_failure(&pending, pending.remove(&self.deps.store).await);

@@ -1,5 +1,6 @@
 //! Delivery to a scripted receiver. With paused time, only a single delivery is under way.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -14,7 +15,9 @@ use tokio_util::task::TaskTracker;
 use super::pending::PendingEvent;
 use super::receiver_queue::MAX_PENDING;
 use super::*;
+use crate::storage::store;
 use crate::storage::store::Store;
+use crate::storage::store::Transaction;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::testing::assert_series;
 
@@ -62,6 +65,23 @@ impl WebhookSender for Receivers {
     }
 }
 
+/// One of several servers, with those that are running.
+#[derive(Debug)]
+struct NumberedServer {
+    number: u64,
+    running: Arc<Mutex<HashSet<u64>>>,
+}
+
+impl SharingServers for NumberedServer {
+    fn own_number(&self) -> u64 {
+        self.number
+    }
+
+    fn running_numbers(&self, _: &Transaction<'_>) -> Result<HashSet<u64>, store::Error> {
+        Ok(self.running.lock().unwrap().clone())
+    }
+}
+
 /// Webhooks of a server, from its start to its stop.
 struct Start {
     webhooks: Webhooks,
@@ -88,6 +108,29 @@ impl Start {
     }
 
     async fn on(store: Store, scripts: &[(&'static str, &[Answer])]) -> Self {
+        Self::among(None, store, scripts).await
+    }
+
+    /// Start of the server `number` of those that share `store`.
+    async fn of_server(
+        number: u64,
+        running: &Arc<Mutex<HashSet<u64>>>,
+        store: Store,
+        scripts: &[(&'static str, &[Answer])],
+    ) -> Self {
+        running.lock().unwrap().insert(number);
+        let server = NumberedServer {
+            number,
+            running: Arc::clone(running),
+        };
+        Self::among(Some(Arc::new(server)), store, scripts).await
+    }
+
+    async fn among(
+        servers: Option<Arc<dyn SharingServers>>,
+        store: Store,
+        scripts: &[(&'static str, &[Answer])],
+    ) -> Self {
         let scripts = scripts
             .iter()
             .map(|(host, script)| (*host, script.to_vec()))
@@ -110,6 +153,7 @@ impl Start {
             tracker: tracker.clone(),
             stop: stop.clone(),
             metrics: metrics.webhooks.clone(),
+            servers,
         };
         let webhooks = Webhooks::open(parts).await.unwrap();
         Self {
@@ -238,6 +282,7 @@ async fn pending_event_survives_restart() {
         event: event.clone(),
         endpoint: None,
         tries: 3,
+        server: None,
     };
     assert_eq!(start.pending().await, [expected]);
 
@@ -318,4 +363,45 @@ async fn full_queue_refuses_events() {
     start.webhooks.send("alive", event).await.unwrap();
     assert_eq!(start.pending().await.len(), MAX_PENDING + 1);
     start.stop.cancel();
+}
+
+#[tokio::test]
+async fn event_of_a_running_server_is_sent_by_that_alone() {
+    let running = Arc::default();
+    let store = Store::in_memory(TaskTracker::new());
+    let mut first = Start::of_server(1, &running, store.clone(), &[("a", &[Hang])]).await;
+    let event = first.send("a").await;
+    first.arrival().await;
+    let mut second = Start::of_server(2, &running, store.clone(), &[("a", &[Status(200)])]).await;
+    assert_eq!(second.webhooks.take_over().await.unwrap(), 0);
+    assert!(second.tracker.is_empty() && second.arrivals.try_recv().is_err());
+    assert_eq!(second.pending().await[0].server, Some(1));
+
+    // The first server is gone, and one of the others sends its event, once.
+    first.stop.cancel();
+    first.settle().await;
+    running.lock().unwrap().remove(&1);
+    assert_eq!(second.webhooks.take_over().await.unwrap(), 1);
+    let third = Start::of_server(3, &running, store, &[("a", &[Status(200)])]).await;
+    assert!(third.tracker.is_empty());
+    assert_eq!(second.arrival().await.1.id, event.id);
+    second.settle().await;
+    assert!(second.pending().await.is_empty());
+}
+
+#[tokio::test]
+async fn event_that_names_no_server_is_sent_at_a_start_alone() {
+    let running = Arc::default();
+    let store = Store::in_memory(TaskTracker::new());
+    let second = Start::of_server(2, &running, store.clone(), &[("a", &[Status(200)])]).await;
+    let mut earlier = Start::on(store.clone(), &[("a", &[Hang])]).await;
+    let event = earlier.send("a").await;
+    earlier.arrival().await;
+    assert_eq!(second.webhooks.take_over().await.unwrap(), 0);
+    earlier.stop.cancel();
+    earlier.settle().await;
+    let mut third = Start::of_server(3, &running, store, &[("a", &[Status(200)])]).await;
+    assert_eq!(third.arrival().await.1.id, event.id);
+    third.settle().await;
+    assert!(third.pending().await.is_empty());
 }

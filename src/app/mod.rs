@@ -351,7 +351,8 @@ fn new_gateway(
     let models = settings.models.clone();
     let names = ModelNames::new(models.aliases, models.fallback);
     match sign_ins {
-        Ok(sign_ins) => Gateway::with_sign_ins(sign_ins, names, rules),
+        Ok(sign_ins) => Gateway::with_sign_ins(sign_ins, names, rules)
+            .with_plan_readers(settings.sign_ins.plan_header.clone()),
         Err(missing) => {
             let breaker = Breaker::new(settings.breaker.breaker_failures);
             Gateway::new(SignInState::Missing(missing.0), names, rules, breaker)

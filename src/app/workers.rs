@@ -147,7 +147,7 @@ fn start_pools(
 ) -> Vec<SignInPool<ClaudeLauncher>> {
     let settings = context.settings;
     let failures = settings.breaker.breaker_failures;
-    let SignInsConfig { header, list } = &settings.sign_ins;
+    let SignInsConfig { header, list, .. } = &settings.sign_ins;
     let shares = settings.sign_ins.shares(settings.pool.max_workers);
     let start = |launcher: ClaudeLauncher, config: pool::Config| {
         let metrics = context.metrics.pool.clone();

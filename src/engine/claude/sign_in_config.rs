@@ -20,6 +20,9 @@ const MAX_WEIGHT: u32 = 1000;
 pub struct SignInsConfig {
     /// True if answers name their sign-in in the header `x-switchboard-sign-in`.
     pub header: bool,
+    /// Ids of keys, and ids or names of projects, whose answers tell what is used of the plan in the header
+    /// `x-switchboard-plan`; `*` for all.
+    pub plan_header: Vec<String>,
     /// Sign-ins; empty for the one of `claude.sign_in`.
     pub list: Vec<SignInConfig>,
 }
@@ -254,6 +257,7 @@ mod tests {
     fn refusal(list: Vec<SignInConfig>) -> String {
         let config = SignInsConfig {
             header: false,
+            plan_header: Vec::new(),
             list,
         };
         config
@@ -348,6 +352,7 @@ mod tests {
         let place = |list: &[&SignInConfig]| {
             let config = SignInsConfig {
                 header: false,
+                plan_header: Vec::new(),
                 list: list.iter().copied().cloned().collect(),
             };
             config.place_for_agents()
@@ -370,6 +375,7 @@ mod tests {
             });
             let config = SignInsConfig {
                 header: false,
+                plan_header: Vec::new(),
                 list: list.collect(),
             };
             config.shares(max_workers)

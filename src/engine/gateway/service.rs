@@ -97,6 +97,15 @@ where
         Self::build(SignIns::new(sign_ins), names, rules)
     }
 
+    /// Sets the keys and projects whose answers tell what is used of a plan; `*` for all.
+    #[must_use]
+    pub fn with_plan_readers(self, readers: Vec<String>) -> Self {
+        Self {
+            sign_ins: self.sign_ins.with_plan_readers(readers),
+            ..self
+        }
+    }
+
     fn build(sign_ins: SignIns<L>, names: ModelNames, rules: ModelRules) -> Self {
         Self {
             sign_ins,
@@ -143,6 +152,7 @@ where
         &self,
         claim: Claim,
         allowed: Result<SignInOrder<L>, Error>,
+        serving: ServingSignIn,
         gate: Gate,
         turn: Turn,
     ) -> Result<RunningTurn, Error> {
@@ -160,7 +170,6 @@ where
             )
         });
         let model = turn.turn.model.to_string();
-        let serving = ServingSignIn::default();
         let order = SourceOrder {
             sign_ins,
             claim,
@@ -299,7 +308,12 @@ where
         turn: Turn,
     ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let allowed = self.sign_ins.for_caller(&caller);
-        Box::pin(self.start(claim_of(&caller), allowed, gate, turn))
+        let serving = if self.sign_ins.tells_plan_to(&caller) {
+            ServingSignIn::with_plan()
+        } else {
+            ServingSignIn::default()
+        };
+        Box::pin(self.start(claim_of(&caller), allowed, serving, gate, turn))
     }
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {

@@ -97,6 +97,11 @@ static HEADERS: [(&str, &str, &str); 23] = [
         "Sign-in of the server that runs the turn, if clients are told it.",
     ),
     (
+        "x-switchboard-plan",
+        "string",
+        "For those who may see it: each window of the plan with its used percent and its end in seconds of Unix time, such as `five_hour; used=90; resets=1795291200`, with commas between them.",
+    ),
+    (
         "x-switchboard-route",
         "string",
         "For the model `auto`: the chosen model, the rule and the reason.",
@@ -162,6 +167,7 @@ pub(super) fn of_success(
             "x-switchboard-fallback",
             "x-switchboard-upstream",
             "x-switchboard-sign-in",
+            "x-switchboard-plan",
             "x-switchboard-route",
             "x-cache",
         ]);

@@ -8,6 +8,8 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::api::request_schema::Remarks;
+use crate::domain::PlanWindow;
+use crate::domain::unix_now;
 use crate::engine::gateway::CacheStatus;
 use crate::engine::gateway::TurnInfo;
 use crate::http::error::HOOKS_HEADER;
@@ -31,6 +33,13 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     let sign_in = info.sign_in.told_name();
     if let Some(Ok(sign_in)) = sign_in.map(|name| HeaderValue::from_str(&name)) {
         headers.insert("x-switchboard-sign-in", sign_in);
+    }
+    let windows = info.sign_in.told_windows(unix_now());
+    if let (false, Ok(plan)) = (
+        windows.is_empty(),
+        HeaderValue::from_str(&plan_header(&windows)),
+    ) {
+        headers.insert("x-switchboard-plan", plan);
     }
     headers.extend(
         info.limits
@@ -81,6 +90,21 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     }
 }
 
+/// Returns the value of `x-switchboard-plan`: `five_hour; used=90; resets=1795291200` for each window,
+/// with commas between them.
+fn plan_header(windows: &[PlanWindow]) -> String {
+    let windows = windows.iter().map(|window| {
+        let PlanWindow {
+            kind,
+            used_percent,
+            resets_at,
+        } = window;
+        let name = kind.name();
+        format!("{name}; used={used_percent}; resets={resets_at}")
+    });
+    windows.collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the value of the `x-cache` header.
 pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
     match status {
@@ -93,6 +117,9 @@ pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::PlanUsage;
+    use crate::domain::PlanWindowKind;
+    use crate::engine::gateway::ServingSignIn;
     use crate::engine::gateway::SignInName;
 
     #[test]
@@ -110,5 +137,36 @@ mod tests {
         };
         assert_eq!(header(true).unwrap(), "eu");
         assert_eq!(header(false), None);
+    }
+
+    #[test]
+    fn header_tells_the_windows_of_a_plan_to_those_who_may_see_them() {
+        let plan = PlanUsage::default();
+        let resets_at = unix_now() + 3600;
+        let window = |kind, used_percent| PlanWindow {
+            kind,
+            used_percent,
+            resets_at,
+        };
+        let windows = [
+            window(PlanWindowKind::FiveHour, 90),
+            window(PlanWindowKind::SevenDay, 20),
+        ];
+        plan.record(&windows, None);
+        let header = |sign_in: ServingSignIn| {
+            sign_in.set_plan(&plan);
+            let info = TurnInfo {
+                sign_in,
+                ..TurnInfo::for_model("m-1")
+            };
+            let mut response = json("{}");
+            describe(&mut response, &info, &Remarks::default());
+            response.headers().get("x-switchboard-plan").cloned()
+        };
+        assert_eq!(header(ServingSignIn::default()), None);
+        let told = format!(
+            "five_hour; used=90; resets={resets_at}, seven_day; used=20; resets={resets_at}"
+        );
+        assert_eq!(header(ServingSignIn::with_plan()).unwrap(), told.as_str());
     }
 }

@@ -42,6 +42,9 @@ pub(super) use worker_source::may_another_serve;
 
 use choice::SignInChoice;
 
+/// Reader of plans that stands for all keys.
+const ALL_READERS: &str = "*";
+
 /// Sign-ins in the order in which they may run a turn.
 pub(super) type SignInOrder<L> = Vec<Arc<SignInPool<L>>>;
 
@@ -50,6 +53,8 @@ pub(super) struct SignIns<L: Launcher> {
     /// In the order of their settings; never empty.
     pools: Result<SignInOrder<L>, Error>,
     choice: SignInChoice,
+    /// Keys and projects whose answers tell what is used of a plan.
+    plan_readers: Vec<String>,
 }
 
 impl<L: Launcher> SignIns<L> {
@@ -58,6 +63,7 @@ impl<L: Launcher> SignIns<L> {
         Self {
             pools: Ok(pools.into_iter().map(Arc::new).collect()),
             choice: SignInChoice::default(),
+            plan_readers: Vec::new(),
         }
     }
 
@@ -66,7 +72,25 @@ impl<L: Launcher> SignIns<L> {
         Self {
             pools: Err(Error::NotSignedIn(what)),
             choice: SignInChoice::default(),
+            plan_readers: Vec::new(),
         }
+    }
+
+    /// Sets the keys and projects whose answers tell what is used of a plan.
+    pub(super) fn with_plan_readers(self, plan_readers: Vec<String>) -> Self {
+        Self {
+            plan_readers,
+            ..self
+        }
+    }
+
+    /// True if answers tell `caller` what is used of a plan.
+    pub(super) fn tells_plan_to(&self, caller: &Caller) -> bool {
+        self.plan_readers.iter().any(|reader| {
+            let is_project = *reader == caller.project
+                || Some(reader.as_str()) == caller.project_name.as_deref();
+            reader == ALL_READERS || *reader == caller.name || is_project
+        })
     }
 
     /// Returns all sign-ins.

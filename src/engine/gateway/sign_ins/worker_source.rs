@@ -129,6 +129,7 @@ where
             match admitted_lease(&next, &self.claim, &self.model, &self.catalogue).await {
                 Ok(admitted) => {
                     self.serving.set(next.shown_name.clone());
+                    self.serving.set_plan(&next.facts.plan);
                     self.current = next;
                     return Ok(admitted);
                 }

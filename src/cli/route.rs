@@ -19,10 +19,14 @@ use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::BudgetState;
+use crate::domain::ModelName;
 use crate::domain::Money;
+use crate::domain::Turn;
+use crate::engine::routing::FallbackConfig;
 use crate::engine::routing::FallbackModel;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingFeatures;
+use crate::engine::upstreams::check_chat;
 
 /// Maximum characters of a prompt in the table.
 const MAX_PREVIEW_CHARACTERS: usize = 32;
@@ -150,8 +154,7 @@ fn row(
     let turn = &request.turn;
     let features = RoutingFeatures::from_turn(turn, prices.prompt_tokens(turn), budget);
     let choice = router.choose(&features);
-    let fallbacks = router.fallbacks().models_for(&choice.model, "");
-    let fallbacks = fallbacks.iter().map(fallback_words).collect();
+    let fallbacks = explain_fallbacks(router.fallbacks(), &choice.model, turn);
     let chosen = prices.estimate(choice.model.as_str(), turn);
     let always = prices.estimate(baseline, turn);
     let of_all =
@@ -167,6 +170,26 @@ fn row(
         cost: of_all(chosen.money),
         always_cost: of_all(always.money),
     })
+}
+
+/// Returns the fallbacks of `model` for `turn` in words, each with the reason why it is not tried, if it
+/// is not.
+fn explain_fallbacks(config: &FallbackConfig, model: &ModelName, turn: &Turn) -> Vec<String> {
+    let mut tries_left = config.max_tries;
+    let explain = |fallback: &FallbackModel| {
+        let words = fallback_words(fallback);
+        let inexpressible = fallback.upstream.as_ref().and(check_chat(turn).err());
+        if let Some(part) = inexpressible {
+            return format!("{words}, skipped: {part}");
+        }
+        if tries_left == 0 {
+            return format!("{words}, skipped: {}", config.too_many_tries());
+        }
+        tries_left -= 1;
+        words
+    };
+    let fallbacks = config.models_for(model, "");
+    fallbacks.iter().map(explain).collect()
 }
 
 /// Returns a fallback in words, such as `haiku on overload, limit`.

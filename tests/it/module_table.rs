@@ -448,6 +448,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "engine::claude",
             "engine::hooks",
             "engine::routing",
+            "engine::upstreams",
             "config",
             "app",
         ],

@@ -71,6 +71,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Cache;
 use crate::engine::hooks::HookNotes;
+use crate::engine::routing::FallbackModel;
 use crate::engine::routing::RoutingChoice;
 use crate::telemetry::metrics::CircuitLevel;
 
@@ -347,6 +348,11 @@ pub trait Turns: Send + Sync {
 
     /// Lists the models: ids, the CLI's aliases, configured names.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
+
+    /// Returns, without waiting, why `fallback` never answers turns of the caller; `None` if it may.
+    fn fallback_refusal(&self, _: &Caller, _: &FallbackModel) -> Option<Error> {
+        None
+    }
 
     /// Returns what tells callers with different sign-ins apart: equal numbers have the same ones, and 0
     /// has all of them.

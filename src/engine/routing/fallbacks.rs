@@ -229,6 +229,12 @@ impl FallbackConfig {
         Ok(())
     }
 
+    /// Returns the reason why a model is not tried that as many as are tried come before.
+    pub fn too_many_tries(&self) -> String {
+        let max_tries = self.max_tries;
+        format!("it comes after the {max_tries} that are tried (fallbacks.max_tries)")
+    }
+
     /// Returns the models that may answer in place of `model` for the key `key`, in order. Of those that
     /// can answer, at most [`max_tries`](Self::max_tries) are tried.
     pub fn models_for(&self, model: &ModelName, key: &str) -> Vec<FallbackModel> {

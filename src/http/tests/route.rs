@@ -38,10 +38,13 @@ async fn route_names_the_models_that_answer_in_place_of_the_recommended_one() {
     let fallbacks = routing::FallbackConfig {
         list: vec![routing::FallbackRule {
             on: vec![routing::FallbackCause::Overload],
-            to: vec![routing::FallbackTarget::model("usual")],
+            to: ["usual", "heavy"]
+                .map(routing::FallbackTarget::model)
+                .to_vec(),
             models: vec!["light".to_owned()],
             keys: Vec::new(),
         }],
+        max_tries: 1,
         ..routing::FallbackConfig::default()
     };
     let choosing = routing::testing::router().with_fallbacks(fallbacks);
@@ -53,7 +56,11 @@ async fn route_names_the_models_that_answer_in_place_of_the_recommended_one() {
     let request = request("POST", "/v1/route", &[], fields.to_string());
     let answer = body(send(router(state), request).await).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    let expected = json!([{"model": "usual", "on": ["overload"]}]);
+    let skipped = "it comes after the 1 that are tried (fallbacks.max_tries)";
+    let expected = json!([
+        {"model": "usual", "on": ["overload"]},
+        {"model": "heavy", "on": ["overload"], "skipped": skipped},
+    ]);
     assert_eq!(answer["fallbacks"], expected);
 }
 

@@ -18,6 +18,7 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::typed;
 use crate::api::request_schema::typed::BoundedInteger;
 use crate::domain::Caller;
+use crate::engine::gateway::TurnPipeline;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
@@ -66,11 +67,15 @@ struct RecommendedFallback {
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<String>,
     on: Vec<&'static str>,
+    /// Reason why it is never tried for the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
 }
 
 /// Returns which model the routing rules choose for a task, and why. Runs no turn.
 pub(in crate::http) async fn recommend_model(
     State(router): State<Arc<Router>>,
+    State(turns): State<TurnPipeline>,
     State(ledger): State<LedgerReader>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
@@ -93,20 +98,34 @@ pub(in crate::http) async fn recommend_model(
         context_tokens: fields.context_size.get(),
         budget,
     });
-    let fallbacks = router.fallbacks().models_for(&model, &caller.name);
-    let fallbacks = fallbacks
+    let fallbacks = router.fallbacks();
+    let mut tries_left = fallbacks.max_tries;
+    let listed = fallbacks
+        .models_for(&model, &caller.name)
         .into_iter()
-        .filter(|one| caller.grant.allows_model(one.model.as_str()))
-        .map(|one| RecommendedFallback {
-            model: one.model.to_string(),
-            upstream: one.upstream,
-            on: one.causes.into_iter().map(FallbackCause::name).collect(),
+        .map(|one| {
+            let refusal = turns.fallback_refusal(&caller, &one);
+            let skipped = match refusal {
+                Some(refusal) => Some(refusal.to_string()),
+                None if tries_left == 0 => Some(fallbacks.too_many_tries()),
+                None => {
+                    tries_left -= 1;
+                    None
+                }
+            };
+            RecommendedFallback {
+                model: one.model.to_string(),
+                upstream: one.upstream,
+                on: one.causes.into_iter().map(FallbackCause::name).collect(),
+                skipped,
+            }
         });
+    let listed = listed.collect();
     Ok(Json(Recommendation {
         recommended_model: model.to_string(),
         reasoning: reason,
         rule: rule.name(),
-        fallbacks: fallbacks.collect(),
+        fallbacks: listed,
     }))
 }
 

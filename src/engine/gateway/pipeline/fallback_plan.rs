@@ -3,13 +3,13 @@
 use std::hash::DefaultHasher;
 use std::hash::Hash as _;
 use std::hash::Hasher as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::PipelineSteps;
 use super::TurnEstimate;
+use super::try_place::TryPlace;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::FailureKind;
@@ -25,7 +25,6 @@ use crate::engine::gateway::TakenFallback;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::FallbackConfig;
-use crate::runtime::compute::in_place;
 
 /// Models that may still answer a turn in place of its own, and the bounds of trying them. The
 /// default has none.
@@ -41,15 +40,6 @@ pub(super) struct FallbackPlan {
     pub(super) keep_out: KeepOut,
     /// Place in which the present model runs.
     pub(super) place: TryPlace,
-}
-
-/// Place in which a model runs; any sign-in by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct TryPlace {
-    /// Sign-in that runs it; `None` for any.
-    sign_in: Option<Arc<str>>,
-    /// Other server that has it; `None` for a model of Claude.
-    pub(super) upstream: Option<Arc<str>>,
 }
 
 /// Bounds in time of the fallbacks of a turn.
@@ -150,10 +140,7 @@ impl PipelineSteps {
             if models.len() == config.max_tries {
                 break;
             }
-            let place = TryPlace {
-                sign_in: candidate.sign_in.map(Arc::from),
-                upstream: candidate.upstream.map(Arc::from),
-            };
+            let place = TryPlace::of(&candidate);
             match self.fit_in(&place, caller, turn).await {
                 Ok((fit, amount)) => models.push(PlannedModel {
                     name: candidate.model,
@@ -162,6 +149,11 @@ impl PipelineSteps {
                     place,
                     amount,
                 }),
+                // The sign-in is for other keys, or the turn is for no chat: so it is meant.
+                Err(error) if place != TryPlace::default() => {
+                    let model = LogText(candidate.model.as_str());
+                    tracing::debug!(%model, %error, "fallback model skipped");
+                }
                 Err(error) => {
                     let model = LogText(candidate.model.as_str());
                     tracing::warn!(%model, %error, "fallback model unusable");
@@ -178,40 +170,6 @@ impl PipelineSteps {
                 timeout: config.timeout,
             }),
             ..FallbackPlan::default()
-        }
-    }
-}
-
-impl PipelineSteps {
-    /// Returns how the model of `turn` takes it in `place`, and an estimate of what that costs.
-    async fn fit_in(
-        &self,
-        place: &TryPlace,
-        caller: &Caller,
-        turn: &Turn,
-    ) -> Result<(ModelFit, Amount), Error> {
-        let Some(upstream) = &place.upstream else {
-            let fit = self.gateway.fit(&place.narrow(caller), turn).await?;
-            let estimate = self.admission.estimate(turn, &fit);
-            return Ok((fit, estimate.amount));
-        };
-        let unknown = || Error::UnknownModel(turn.model.to_string());
-        let others = self.others.as_ref().ok_or_else(unknown)?;
-        in_place(turn.bytes(), || {
-            let fit = others.fit(upstream, turn)?;
-            let prompt_tokens = self.admission.prices.prompt_tokens(turn);
-            Ok((fit, others.estimate(upstream, turn, prompt_tokens)))
-        })
-    }
-}
-
-impl TryPlace {
-    /// Returns `caller` with the sign-in of the place, if it has one.
-    pub(super) fn narrow(&self, caller: &Caller) -> Caller {
-        let sign_in = self.sign_in.clone().or_else(|| caller.sign_in.clone());
-        Caller {
-            sign_in,
-            ..caller.clone()
         }
     }
 }

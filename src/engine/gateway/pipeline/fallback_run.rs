@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 
 use super::fallback_plan::FallbackPlan;
 use super::fallback_plan::PlannedModel;
-use super::fallback_plan::TryPlace;
+use super::try_place::TryPlace;
 use crate::domain::Caller;
 use crate::domain::CostWatch;
 use crate::domain::Failure;

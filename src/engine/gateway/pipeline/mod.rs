@@ -16,6 +16,7 @@ mod reused_answer;
 mod server_tools;
 #[cfg(test)]
 mod tests;
+mod try_place;
 mod turn_billing;
 mod turn_costs;
 mod turn_errors;

@@ -15,6 +15,7 @@ use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::Readiness;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::Turns;
+use crate::engine::routing::FallbackModel;
 
 pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
                           fails. It is tried again each second.";
@@ -100,6 +101,10 @@ impl Turns for PipelineSteps {
             Ok(cards)
         };
         listed.boxed()
+    }
+
+    fn fallback_refusal(&self, caller: &Caller, fallback: &FallbackModel) -> Option<Error> {
+        self.refusal_of(caller, fallback)
     }
 
     fn readiness(&self) -> Readiness {

@@ -12,6 +12,7 @@ use crate::domain::Amount;
 use crate::engine::routing;
 use crate::engine::routing::FallbackCause;
 use crate::engine::routing::FallbackConfig;
+use crate::engine::routing::FallbackModel;
 use crate::engine::routing::FallbackRule;
 use crate::engine::routing::FallbackTarget;
 
@@ -408,4 +409,30 @@ async fn try_that_is_given_up_is_paid_at_the_price_of_its_own_model() {
     calls.next().await.answer(40);
     let paid = 40 + 3 * i64::try_from(prompt_tokens).unwrap();
     assert_eq!(cost(&read(running).await), Some(paid));
+}
+
+#[tokio::test]
+async fn fallback_that_never_answers_a_caller_has_a_reason() {
+    let to = vec![elsewhere("c")];
+    let (setting, _) = setting(&[FallbackCause::Overload], to).await;
+    let grant = Grant {
+        models: Some(vec!["m".to_owned(), "c".to_owned(), "gone".to_owned()]),
+        ..Grant::default()
+    };
+    let caller = granted("a", grant);
+    let refusal = |target: FallbackTarget| {
+        let fallback = FallbackModel {
+            model: ModelName::new(target.model.unwrap_or_default()),
+            causes: vec![FallbackCause::Overload],
+            sign_in: target.sign_in,
+            upstream: target.upstream,
+        };
+        setting.pipeline.fallback_refusal(&caller, &fallback)
+    };
+    assert!(refusal(FallbackTarget::model("m")).is_none());
+    assert!(refusal(elsewhere("c")).is_none());
+    let forbidden = refusal(FallbackTarget::model("full"));
+    assert!(matches!(forbidden, Some(Error::ForbiddenModel(_))));
+    let unknown = refusal(elsewhere("gone"));
+    assert!(matches!(unknown, Some(Error::UnknownModel(_))));
 }

@@ -24,6 +24,8 @@ pub struct FallbackFacts {
     pub model: String,
     /// Other server that has the model; `None` for a model of Claude.
     pub upstream: Option<String>,
+    /// Sign-in that the rule names; `None` for any.
+    pub sign_in: Option<String>,
     /// Cause for which the model before it does not answer.
     pub cause: FallbackCause,
     /// Parts of the request that the model does not take.
@@ -64,6 +66,15 @@ impl PartialEq for TakenFallback {
 impl Eq for TakenFallback {}
 
 impl FallbackFacts {
+    /// Returns what answers, as metrics have it: `upstream`, `sign_in` or `model`.
+    pub fn place_word(&self) -> &'static str {
+        match (&self.upstream, &self.sign_in) {
+            (Some(_), _) => "upstream",
+            (None, Some(_)) => "sign_in",
+            (None, None) => "model",
+        }
+    }
+
     /// Returns the value of `x-switchboard-fallback`: `claude-haiku-5-5; on=overload`, in printable
     /// ASCII, with `; upstream=NAME` if another server has the model.
     pub fn header_value(&self) -> String {
@@ -91,6 +102,7 @@ mod tests {
             asked_model: "opus".to_owned(),
             model: "claude ä;".to_owned(),
             upstream: None,
+            sign_in: None,
             cause: FallbackCause::Overload,
             left_out: Vec::new(),
             repaired: Vec::new(),
@@ -103,6 +115,8 @@ mod tests {
             ..facts.clone()
         };
         assert_eq!(elsewhere.header_value(), "m; on=overload; upstream=other");
+        let words = [facts.place_word(), elsewhere.place_word()];
+        assert_eq!(words, ["model", "upstream"]);
         let taken = TakenFallback::default();
         let clone = taken.clone();
         assert_eq!(clone.facts(), None);

@@ -29,6 +29,7 @@ pub struct TurnMetrics {
     first_token: ExemplarFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
     refusals: CounterFamily<RefusalLabels>,
+    fallbacks: CounterFamily<FallbackLabels>,
     totals: TotalCounters,
 }
 
@@ -56,6 +57,12 @@ struct StartLabels {
 struct RefusalLabels {
     by: &'static str,
     scope: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    cause: &'static str,
+    place: &'static str,
 }
 
 impl Default for TurnMetrics {
@@ -87,6 +94,7 @@ impl TurnMetrics {
             first_token: ExemplarFamily::new(),
             token_gap: seconds_family(),
             refusals: CounterFamily::default(),
+            fallbacks: CounterFamily::default(),
             totals,
         };
         registry.register(
@@ -108,6 +116,11 @@ impl TurnMetrics {
             "refusals",
             "Requests and turns refused before they ran, by what refused them and whose it is",
             metrics.refusals.clone(),
+        );
+        registry.register(
+            "fallbacks",
+            "Turns that another model, sign-in or server has answered, by the cause and by what answered",
+            metrics.fallbacks.clone(),
         );
         metrics
     }
@@ -166,6 +179,13 @@ impl TurnMetrics {
         let labels = RefusalLabels { by, scope };
         self.refusals.get_or_create(&labels).inc();
         self.totals.count_refusal();
+    }
+
+    /// Counts a turn that was answered in place of its model, for `cause`, at `place`: words of fixed sets,
+    /// such as `overload` and `upstream`.
+    pub fn count_fallback(&self, cause: &'static str, place: &'static str) {
+        let labels = FallbackLabels { cause, place };
+        self.fallbacks.get_or_create(&labels).inc();
     }
 
     fn model_label(&self, model: &str) -> ModelLabel {

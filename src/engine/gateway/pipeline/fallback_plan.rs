@@ -264,6 +264,7 @@ impl FallbackPlan {
             model: next.fit.model.clone(),
             cause,
             upstream: next.place.upstream.as_deref().map(str::to_owned),
+            sign_in: next.place.sign_in.as_deref().map(str::to_owned),
             left_out: next.fit.left_out.clone(),
             repaired: next.fit.repaired.clone(),
             refused: RefusedPartNames::default(),

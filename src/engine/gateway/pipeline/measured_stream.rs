@@ -16,6 +16,7 @@ use crate::domain::TurnEvent;
 use crate::engine::gateway::CacheStatus;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::TakenFallback;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnStream;
 use crate::telemetry::activity::TrackedTurn;
@@ -51,6 +52,8 @@ pub(super) struct TurnMeasure {
     /// Shows the progress of the turn.
     tracked: TrackedTurn,
     describe: ErrorDescriber,
+    /// Fallback that the turn takes.
+    fallback: TakenFallback,
     is_counted: bool,
 }
 
@@ -82,6 +85,7 @@ impl TurnMeasure {
             span,
             tracked,
             describe,
+            fallback: TakenFallback::default(),
             is_counted: false,
         }
     }
@@ -171,6 +175,10 @@ impl TurnMeasure {
             }
             TurnEvent::Finished(finish) => {
                 self.count_end(TurnEnd::Answered);
+                if let Some(taken) = self.fallback.facts() {
+                    let place = taken.place_word();
+                    self.metrics().count_fallback(taken.cause.name(), place);
+                }
                 let usage = Some(&finish.usage);
                 self.tracked.end(TurnOutcome::Answered, None, usage);
                 if let Some(span) = self.span.take() {
@@ -228,6 +236,7 @@ impl MeasuredStream {
         } = running;
         info.model.clone_into(&mut measure.model);
         measure.start = answer_start(&info);
+        measure.fallback = info.fallback.clone();
         if let Some(span) = &mut measure.span {
             span.accept(&info.model, info.cache.map(cache_word));
         }

@@ -61,6 +61,7 @@ fn filled() -> (Metrics, MetricsSnapshot) {
         ],
     });
     metrics.turns.count_refusal("requests", "key");
+    metrics.turns.count_fallback("overload", "upstream");
     metrics
         .http
         .count_request(&request(Some("/v1/models"), "GET"));
@@ -147,6 +148,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_http_errors_total{code="not_found"} 1"#,
             r#"switchboard_requests_passed_on_total{outcome="answered"} 1"#,
             r#"switchboard_turns_total{model="claude-m",end="answered",surface="chat"} 1"#,
+            r#"switchboard_fallbacks_total{cause="overload",place="upstream"} 1"#,
             r#"switchboard_first_token_seconds_count{model="claude-m",start="warm"} 1"#,
             r#"switchboard_token_gap_seconds_count{model="claude-m"} 1"#,
             r#"switchboard_tokens_total{model="claude-m",type="cache_read"} 12"#,

@@ -15,6 +15,8 @@ use crate::engine::routing::FallbackConfig;
 use crate::engine::routing::FallbackModel;
 use crate::engine::routing::FallbackRule;
 use crate::engine::routing::FallbackTarget;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::testing::assert_series;
 
 /// Maximum wait for a run or a call to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -287,7 +289,13 @@ async fn nearly_spent_budget_chooses_another_server_at_once() {
 
 #[tokio::test]
 async fn turn_that_the_preflight_refuses_goes_to_another_server() {
-    let (setting, calls) = setting(&[FallbackCause::Overload], vec![elsewhere("c")]).await;
+    let metrics = Metrics::new();
+    let admission = AdmissionDeps {
+        metrics: metrics.turns.clone(),
+        ..testing::admission_deps().await
+    };
+    let to = vec![elsewhere("c")];
+    let (setting, calls) = setting_with(&[FallbackCause::Overload], to, admission);
     let running = setting
         .ask(&Caller::named("a"), turn("full", None))
         .await
@@ -297,6 +305,8 @@ async fn turn_that_the_preflight_refuses_goes_to_another_server() {
     assert_eq!(cost(&read(running).await), Some(40));
     assert_eq!(setting.charged().await, (1, 120, 40));
     assert_eq!(setting.runs.count(), 0);
+    let counted = r#"switchboard_fallbacks_total{cause="overload",place="upstream"} 1"#;
+    assert_series(&metrics, &[counted]);
 }
 
 #[tokio::test]

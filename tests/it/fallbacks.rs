@@ -131,10 +131,12 @@ async fn another_server_answers_requests_of_all_apis_and_each_is_charged_once() 
                 let case = format!("{path}, tool {has_tool}, stream {is_streamed}");
                 let status = answer.status();
                 let fallback = answer.headers().get("x-switchboard-fallback").cloned();
+                let upstream = answer.headers().get("x-switchboard-upstream").cloned();
                 let text = answer.text().await.unwrap();
                 assert_eq!(status, 200, "{case}: {text}");
                 let fallback = fallback.unwrap_or_else(|| panic!("{case}: {text}"));
                 assert_eq!(fallback, "m; on=overload; upstream=other", "{case}");
+                assert_eq!(upstream.unwrap(), "other", "{case}");
                 let parts = if has_tool {
                     ["weather", "Rome"]
                 } else {

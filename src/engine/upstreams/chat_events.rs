@@ -14,12 +14,19 @@ use crate::domain::Usage;
 pub struct ChatEvents {
     model: String,
     has_begun: bool,
-    /// Index of the tool call that was begun last.
-    call: Option<u64>,
+    /// Tool call that was begun last.
+    call: Option<BegunCall>,
     reason: Option<FinishReason>,
     usage: Option<MeteredUsage>,
     /// Bytes of the answer so far.
     text_bytes: u64,
+}
+
+/// Tool call whose pieces come.
+#[derive(Debug, PartialEq, Eq)]
+struct BegunCall {
+    index: u64,
+    id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,11 +100,11 @@ impl ChatEvents {
             (known, new) => known.or(new),
         };
         let mut events = Vec::new();
-        if !std::mem::replace(&mut self.has_begun, true) {
-            events.push(TurnEvent::started(self.model.clone(), Usage::default()));
-        }
-        // A request asks for one choice.
+        // A request asks for one choice. Chunks without one are about the prompt, or the usage.
         if let Some(choice) = chunk.choices.into_iter().next() {
+            if !std::mem::replace(&mut self.has_begun, true) {
+                events.push(TurnEvent::started(self.model.clone(), Usage::default()));
+            }
             self.add_choice(choice, &mut events);
         }
         Ok(Some(events))
@@ -149,11 +156,20 @@ impl ChatEvents {
         } = delta;
         let (name, arguments) =
             function.map_or((None, None), |function| (function.name, function.arguments));
-        if self.call != Some(index) {
-            self.call = Some(index);
+        let id = id.filter(|id| !id.is_empty());
+        let name = name.filter(|name| !name.is_empty());
+        // Some servers number all calls alike, and tell them apart by their ids.
+        let is_same = self.call.as_ref().is_some_and(|call| {
+            let has_other_id = id.as_ref().is_some_and(|id| *id != call.id);
+            call.index == index && !(has_other_id && name.is_some())
+        });
+        if !is_same {
             // A server without ids numbers its calls.
-            let id = id.filter(|id| !id.is_empty());
             let id = id.unwrap_or_else(|| format!("call_{index}"));
+            self.call = Some(BegunCall {
+                index,
+                id: id.clone(),
+            });
             events.push(TurnEvent::tool_call(id, name.unwrap_or_default()));
         }
         let arguments = arguments.filter(|arguments| !arguments.is_empty());
@@ -191,6 +207,33 @@ mod tests {
         assert_eq!(chat.finish_reason(), Some(FinishReason::ToolCalls));
         let usage = chat.usage().unwrap();
         assert_eq!((usage.input_tokens, usage.output_tokens), (5, 3));
+    }
+
+    #[test]
+    fn calls_with_one_index_are_told_apart_by_their_ids() {
+        let mut chat = ChatEvents::new("m");
+        let filtered = r#"{"choices":[],"prompt_filter_results":[]}"#;
+        assert_eq!(chat.read(filtered).unwrap().unwrap(), []);
+        let mut events = Vec::new();
+        for (id, name, arguments) in [("a", "f", "{}"), ("a", "", " "), ("b", "g", "{}")] {
+            let call = format!(
+                r#"{{"index":0,"id":"{id}","function":{{"name":"{name}","arguments":"{arguments}"}}}}"#
+            );
+            let chunk = format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{call}]}}}}]}}"#);
+            events.extend(chat.read(&chunk).unwrap().unwrap());
+        }
+        let input = |text: &str| TurnEvent::ToolInput(text.to_owned());
+        assert_eq!(
+            events,
+            [
+                TurnEvent::started("m", Usage::default()),
+                TurnEvent::tool_call("a", "f"),
+                input("{}"),
+                input(" "),
+                TurnEvent::tool_call("b", "g"),
+                input("{}"),
+            ]
+        );
     }
 
     #[test]

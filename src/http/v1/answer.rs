@@ -27,8 +27,14 @@ pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remar
     if let (false, Ok(model)) = (model.is_empty(), HeaderValue::from_str(model)) {
         headers.insert("x-switchboard-model", model);
     }
-    if let Some(Ok(taken)) = taken.map(|taken| HeaderValue::from_str(&taken.header_value())) {
-        headers.insert("x-switchboard-fallback", taken);
+    if let Some(taken) = &taken {
+        let upstream = taken.upstream.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(upstream)) = upstream {
+            headers.insert("x-switchboard-upstream", upstream);
+        }
+        if let Ok(taken) = HeaderValue::from_str(&taken.header_value()) {
+            headers.insert("x-switchboard-fallback", taken);
+        }
     }
     let sign_in = info.sign_in.told_name();
     if let Some(Ok(sign_in)) = sign_in.map(|name| HeaderValue::from_str(&name)) {

@@ -11,6 +11,7 @@ use crate::engine::gateway::SignInFacts;
 use crate::engine::gateway::SignInName;
 use crate::engine::gateway::SignInPool;
 use crate::engine::gateway::SignInUse;
+use crate::engine::gateway::sign_ins::SignIns;
 use crate::engine::gateway::testing;
 use crate::engine::routing;
 use crate::engine::routing::FallbackCause;
@@ -410,4 +411,24 @@ async fn fallback_is_charged_to_the_sign_in_that_answers_it() {
     let (name, charges) = fixture.run_charged(admission).await;
     assert_eq!((name.as_str(), charges.len()), ("second", 1), "{charges:?}");
     assert_eq!(charges[0].sign_in.as_deref(), Some("second"));
+}
+
+#[test]
+fn plan_is_told_to_the_keys_and_projects_that_may_read_it() {
+    let is_told = |readers: &[&str]| {
+        let readers = readers.iter().map(|reader| (*reader).to_owned());
+        let sign_ins = SignIns::<Scripted>::missing("none".to_owned());
+        let sign_ins = sign_ins.with_plan_readers(readers.collect());
+        let caller = Caller {
+            project: "project_1".to_owned(),
+            project_name: Some("web".into()),
+            ..Caller::named("key-1")
+        };
+        sign_ins.tells_plan_to(&caller)
+    };
+    for reader in ["*", "key-1", "project_1", "web"] {
+        assert!(is_told(&[reader]), "{reader}");
+    }
+    assert!(!is_told(&["key-2"]));
+    assert!(!is_told(&[]));
 }

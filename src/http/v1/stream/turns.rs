@@ -166,7 +166,7 @@ fn turn_metadata(info: &TurnInfo) -> ChatTurnMetadata {
             .as_ref()
             .map(crate::engine::routing::RoutingChoice::header_value),
         cache: info.cache.map(cache_word),
-        ignored: info.left_out.clone(),
-        repaired: info.repaired.clone(),
+        ignored: info.all_left_out(),
+        repaired: info.all_repaired(),
     }
 }

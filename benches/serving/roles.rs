@@ -290,7 +290,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         &store,
         store_limits(),
         settings.idempotency,
-        "server",
+        ("server", WorkOwners::default()),
         (tracker, shutdown.started()),
         IdempotencyMetrics::default(),
     );

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 /// Headers by name: description and type of the value.
-static HEADERS: [(&str, &str, &str); 23] = [
+static HEADERS: [(&str, &str, &str); 24] = [
     (
         "x-request-id",
         "string",

@@ -225,6 +225,7 @@ async fn each_line_has_one_outcome_whatever_servers_are_lost() {
                         running.push((index, claim, lines));
                     }
                     SliceOffer::Taken => {}
+                    SliceOffer::Unplanned => panic!("the plan is there"),
                     SliceOffer::Finished => break,
                 },
                 10 => remove_lease(&records.0, ["a", "b", "c"][index]).await,

@@ -490,8 +490,4 @@ impl Backend for RedisDatabase {
 }
 
 #[cfg(test)]
-mod replication_tests;
-#[cfg(test)]
-mod sentinel_tests;
-#[cfg(test)]
 mod tests;

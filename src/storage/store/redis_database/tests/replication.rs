@@ -2,14 +2,14 @@
 
 use tokio_util::task::TaskTracker;
 
-use super::super::Store;
-use super::super::StoreTable;
-use super::super::Transaction;
-use super::replication_testing::FrozenLinks;
-use super::replication_testing::RedisPair;
-use super::replication_testing::SETTLE_TIMEOUT;
-use super::replication_testing::TcpRedis;
-use super::*;
+use super::super::super::Store;
+use super::super::super::StoreTable;
+use super::super::super::Transaction;
+use super::super::replication_testing::FrozenLinks;
+use super::super::replication_testing::RedisPair;
+use super::super::replication_testing::SETTLE_TIMEOUT;
+use super::super::replication_testing::TcpRedis;
+use super::super::*;
 use crate::telemetry::metrics::StoreMetrics;
 
 const TABLE: StoreTable = StoreTable::new("t");

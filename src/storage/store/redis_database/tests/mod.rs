@@ -1,5 +1,8 @@
 //! Stores on a real Redis: two at once, lost answers, and faults of Redis.
 
+mod replication;
+mod sentinels;
+
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::Shutdown;

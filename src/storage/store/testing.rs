@@ -16,6 +16,7 @@ use super::StoreRecord;
 use super::Stored;
 use super::decode_record;
 use super::encode_record;
+use super::read_set::ReadSet;
 use super::writer::WriteSet;
 use super::writer::bytes_of;
 
@@ -134,6 +135,14 @@ impl SharedBackend {
 impl Backend for SharedBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.memory.get(key)
+    }
+
+    fn get_tracked(&self, key: &[u8], reads: &mut ReadSet) -> Result<Option<Vec<u8>>, Error> {
+        if self.is_without_replicas.load(Ordering::Relaxed) {
+            // A group without changes is confirmed too, if it has read something.
+            reads.add_record(key, b"", false);
+        }
+        self.get(key)
     }
 
     fn range(

@@ -41,6 +41,8 @@ pub(in crate::engine::gateway) struct WorkerSource<L: Launcher> {
     current: Arc<SignInPool<L>>,
     /// Sign-ins that were not asked yet.
     further: VecDeque<Arc<SignInPool<L>>>,
+    /// Sign-ins whose circuit breaker held the turn back.
+    passed_over: VecDeque<Arc<SignInPool<L>>>,
     claim: Claim,
     model: String,
     catalogue: Arc<[Model]>,
@@ -76,14 +78,17 @@ where
         let mut source = Self {
             current,
             further,
+            passed_over: VecDeque::new(),
             claim: order.claim,
             model: order.model,
             catalogue: order.catalogue,
             serving: order.serving,
             refusals: Refusals::default(),
         };
-        let admitted = source.lease_of_next().await?;
-        Ok((source, admitted))
+        match source.lease_of_next().await {
+            Some(admitted) => Ok((source, admitted)),
+            None => Err(source.take_error()),
+        }
     }
 
     /// Leases a worker of the sign-in that the turn is at.
@@ -91,9 +96,9 @@ where
         self.current.pool.lease(&self.claim).await
     }
 
-    /// True if there are sign-ins that were not asked yet.
+    /// True if there are sign-ins that have not had the turn.
     pub(in crate::engine::gateway) fn has_further(&self) -> bool {
-        !self.further.is_empty()
+        !self.further.is_empty() || !self.passed_over.is_empty()
     }
 
     /// Leases a worker of the next sign-in that has one, for a turn that failed with `error`.
@@ -107,7 +112,14 @@ where
         let from = self.current.facts.name.clone();
         let cause = error.to_string();
         self.refusals.add(error);
-        let admitted = self.lease_of_next().await?;
+        let mut admitted = self.lease_of_next().await;
+        if admitted.is_none() {
+            // They may serve again by now: the turn may have waited long for a worker of this sign-in.
+            self.further = std::mem::take(&mut self.passed_over);
+            admitted = self.lease_of_next().await;
+            self.passed_over.clear();
+        }
+        let admitted = admitted.ok_or_else(|| self.take_error())?;
         let to = &self.current.facts.name;
         tracing::info!(sign_in = %from, next = %to, error = %cause, "turn moved to another sign-in");
         Ok(admitted)
@@ -116,6 +128,10 @@ where
     /// Returns the most useful error of a turn that has failed with `error` at last.
     pub(in crate::engine::gateway) fn last_error(&mut self, error: Error) -> Error {
         self.refusals.add(error);
+        self.take_error()
+    }
+
+    fn take_error(&mut self) -> Error {
         std::mem::take(&mut self.refusals).into_error()
     }
 
@@ -124,19 +140,25 @@ where
         self.refusals = Refusals::default();
     }
 
-    async fn lease_of_next(&mut self) -> Result<AdmittedLease<L>, Error> {
+    /// Leases a worker of the next sign-in that was not asked yet; `None` if none has one.
+    async fn lease_of_next(&mut self) -> Option<AdmittedLease<L>> {
         while let Some(next) = self.further.pop_front() {
+            if let Some(refusal) = next.breaker.refusal(&self.model) {
+                self.refusals.add(refusal.into());
+                self.passed_over.push_back(next);
+                continue;
+            }
             match admitted_lease(&next, &self.claim, &self.model, &self.catalogue).await {
                 Ok(admitted) => {
                     self.serving.set(next.shown_name.clone());
                     self.serving.set_plan(&next.facts.plan);
                     self.current = next;
-                    return Ok(admitted);
+                    return Some(admitted);
                 }
                 Err(error) => self.refusals.add(error),
             }
         }
-        Err(std::mem::take(&mut self.refusals).into_error())
+        None
     }
 }
 
@@ -168,7 +190,7 @@ where
     Err(refusals.into_error())
 }
 
-/// Leases a worker of `sign_in` for a turn of `model`, which its circuit breaker has to admit.
+/// Leases a worker of `sign_in` for a turn of `model`, which its circuit breaker has to admit still.
 async fn admitted_lease<L: Launcher>(
     sign_in: &SignInPool<L>,
     claim: &Claim,
@@ -178,12 +200,8 @@ async fn admitted_lease<L: Launcher>(
 where
     L::Worker: TurnWorker,
 {
-    // Fails fast while the circuit breaker is open.
-    if let Some(refusal) = sign_in.breaker.refusal(model) {
-        return Err(refusal.into());
-    }
     let lease = sign_in.pool.lease(claim).await?;
-    // Checked again: calls may have begun to fail during the wait for a worker.
+    // Calls may have begun to fail during the wait for a worker.
     let pass = sign_in.breaker.admit(model)?;
     let model = own_id(&lease, model, catalogue);
     Ok(AdmittedLease { lease, pass, model })

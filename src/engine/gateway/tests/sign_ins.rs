@@ -215,6 +215,21 @@ async fn limited_sign_in_is_not_asked_until_its_window_begins_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sign_in_that_serves_again_gets_the_turn_that_it_was_passed_over_for() {
+    let fixture = SignInsFixture::in_order();
+    fixture.script(0, [Err(failed(FailureKind::RateLimited, 10))]);
+    fixture.script(1, answered());
+    assert_eq!(fixture.run().await.as_deref(), Ok("second"));
+    // Begins while the first one is limited, and fails once that has ended.
+    fixture.script(1, [Err(failed(FailureKind::Overloaded, 0))]);
+    let running = fixture.gateway.run(caller(), turn("haiku")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    fixture.script(0, answered());
+    assert_eq!(answer(running).await.as_deref(), Ok("first"));
+    fixture.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_sign_in_is_asked_once_and_by_probes_alone() {
     let fixture = SignInsFixture::in_order();
     fixture.script(0, [Err(Failure::new(FailureKind::SignIn, "Dead."))]);

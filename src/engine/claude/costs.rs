@@ -52,8 +52,10 @@ impl CostTracker {
                 meter.record_prompt_usage(prompt);
             }
             // Upstream does not charge a call that it refuses. The CLI does not report when a
-            // retried call is made again, so a call that is being retried stays under way.
+            // retried call is made again, so a call that is being retried stays under way, but for one
+            // that is retried too often: it waits, and is ended meanwhile.
             CliEvent::CallFailed(_) => meter.set_under_way(false),
+            CliEvent::ApiRetry(retry) if retry.exceeds_limit => meter.set_under_way(false),
             _ => {}
         }
     }
@@ -133,13 +135,17 @@ mod tests {
             kind: "overloaded".to_owned(),
             text: String::new(),
         };
-        costs.observe(&CliEvent::ApiRetry(ApiRetry {
+        let retried = |exceeds_limit| ApiRetry {
             call: failed(),
             status: Some(529),
             delay: None,
-            exceeds_limit: false,
-        }));
+            exceeds_limit,
+        };
+        costs.observe(&CliEvent::ApiRetry(retried(false)));
         assert!(is_under_way());
+        costs.observe(&CliEvent::ApiRetry(retried(true)));
+        assert!(!is_under_way());
+        costs.observe(&CliEvent::Call);
         costs.observe(&CliEvent::CallFailed(failed()));
         assert!(!is_under_way());
     }

@@ -85,10 +85,8 @@ where
             serving: order.serving,
             refusals: Refusals::default(),
         };
-        match source.lease_of_next().await {
-            Some(admitted) => Ok((source, admitted)),
-            None => Err(source.take_error()),
-        }
+        let admitted = source.lease_of_next().await?;
+        Ok((source, admitted))
     }
 
     /// Leases a worker of the sign-in that the turn is at.
@@ -112,14 +110,7 @@ where
         let from = self.current.facts.name.clone();
         let cause = error.to_string();
         self.refusals.add(error);
-        let mut admitted = self.lease_of_next().await;
-        if admitted.is_none() {
-            // They may serve again by now: the turn may have waited long for a worker of this sign-in.
-            self.further = std::mem::take(&mut self.passed_over);
-            admitted = self.lease_of_next().await;
-            self.passed_over.clear();
-        }
-        let admitted = admitted.ok_or_else(|| self.take_error())?;
+        let admitted = self.lease_of_next().await?;
         let to = &self.current.facts.name;
         tracing::info!(sign_in = %from, next = %to, error = %cause, "turn moved to another sign-in");
         Ok(admitted)
@@ -140,8 +131,24 @@ where
         self.refusals = Refusals::default();
     }
 
-    /// Leases a worker of the next sign-in that was not asked yet; `None` if none has one.
-    async fn lease_of_next(&mut self) -> Option<AdmittedLease<L>> {
+    /// Leases a worker of the next sign-in that has one: of those that were not asked yet, then of those
+    /// that the turn was passed over for.
+    ///
+    /// # Errors
+    /// The most useful error so far if none has a worker.
+    async fn lease_of_next(&mut self) -> Result<AdmittedLease<L>, Error> {
+        let mut admitted = self.ask_further().await;
+        if admitted.is_none() {
+            // They may serve again by now: the turn may have waited long for a worker of another one.
+            self.further = std::mem::take(&mut self.passed_over);
+            admitted = self.ask_further().await;
+            self.passed_over.clear();
+        }
+        admitted.ok_or_else(|| self.take_error())
+    }
+
+    /// Leases a worker of the first of the further sign-ins that has one.
+    async fn ask_further(&mut self) -> Option<AdmittedLease<L>> {
         while let Some(next) = self.further.pop_front() {
             if let Some(refusal) = next.breaker.refusal(&self.model) {
                 self.refusals.add(refusal.into());

@@ -1,10 +1,14 @@
-//! Journal of closes that the store has not taken, on the disk of this server.
+//! Journal of holds and closes that the store has not taken, on the disk of this server.
 //!
 //! While a store that several servers share is away, the charges of running answers wait in memory.
 //! They are written to the journal as well, so that a server that ends meanwhile makes them at its next
 //! start, in place of estimates. An entry is removed once the store has taken its close. To close twice
 //! changes nothing, so a kill between the two does no harm.
+//!
+//! A hold that was placed while the store was away is an entry of its own, until the store has its end.
+//! One without a close is charged as estimated at the next start.
 
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -29,6 +33,7 @@ use super::charge_codec::write_usage;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
 use super::hold::HoldClosing;
+use super::journaled_hold::JournaledHold;
 use super::migration;
 use super::records::LedgerRecord;
 use super::savings;
@@ -36,16 +41,32 @@ use super::transactions::close_hold;
 
 /// Closes, by the id of their hold.
 const CLOSES: StoreTable = StoreTable::new("closes");
+/// Holds that the store does not have, by their ids.
+const HOLDS: StoreTable = StoreTable::new("holds");
 
-/// Journal of closes. Clones share it; the default one keeps nothing.
+/// Epoch of a hold that the store gets together with its end. No server has it.
+const UNLEASED_EPOCH: u64 = 0;
+
+/// Journal of holds and closes. Clones share it; the default one keeps nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CloseJournal(Option<Arc<OpenJournal>>);
 
 #[derive(Debug)]
 struct OpenJournal {
     store: Store,
-    /// Ids of the entries.
+    /// Ids of the closes.
     noted: Mutex<HashSet<String>>,
+    /// Ids of the holds.
+    held: Mutex<HashSet<String>>,
+}
+
+/// What the last start of this server has left about a hold.
+#[derive(Debug, Clone)]
+struct JournalEntry {
+    /// End of the hold.
+    closing: HoldClosing,
+    /// The hold, if the store does not have it.
+    held: Option<JournaledHold>,
 }
 
 /// Entry of the journal: how a hold ends. There is none for an unknown end, which needs no memory.
@@ -58,7 +79,41 @@ impl CloseJournal {
         Self(Some(Arc::new(OpenJournal {
             store,
             noted: Mutex::default(),
+            held: Mutex::default(),
         })))
+    }
+
+    /// Returns true if the journal keeps what is written to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Writes the hold `id`, which the store does not have. Queued by the call itself; on disk when the
+    /// future is ready.
+    ///
+    /// # Errors
+    /// Fails when the journal does.
+    pub(super) fn hold(
+        &self,
+        id: &str,
+        held: &JournaledHold,
+    ) -> impl Future<Output = Result<(), store::Error>> + Send + use<> {
+        let written = self.0.as_ref().map(|journal| {
+            journal.lock_held().insert(id.to_owned());
+            let (key, entry) = (HOLDS.key(id), held.encode());
+            journal
+                .store
+                .transaction(move |transaction: &mut Transaction<'_>| {
+                    transaction.put(key.clone(), entry.clone());
+                    Ok::<_, store::Error>(())
+                })
+        });
+        async move {
+            match written {
+                Some(written) => written.await,
+                None => Err(store::Error::Closed),
+            }
+        }
     }
 
     /// Writes that the hold `id` ends with `closing`. Queued by the call itself;
@@ -82,11 +137,14 @@ impl CloseJournal {
         );
     }
 
-    /// Removes the entry of the hold `id`, if there is one. Queued by the call itself.
+    /// Removes the entries of the hold `id`, if there are any. Queued by the call itself.
     pub(super) fn forget(&self, id: &str) {
-        if let Some(journal) = &self.0
-            && journal.lock_noted().remove(id)
-        {
+        let Some(journal) = &self.0 else {
+            return;
+        };
+        let is_noted = journal.lock_noted().remove(id);
+        let is_held = journal.lock_held().remove(id);
+        if is_noted || is_held {
             drop(journal.remove(id));
         }
     }
@@ -122,10 +180,13 @@ impl CloseJournal {
         // Queued together, so that they share commits.
         let closes: Vec<_> = entries
             .into_iter()
-            .map(|(id, closing)| {
+            .map(|(id, JournalEntry { closing, held })| {
                 let name = id.clone();
                 let closed = store.transaction(move |transaction| {
                     let closing = closing.clone();
+                    if let Some(held) = &held {
+                        held.place(transaction, &id, UNLEASED_EPOCH)?;
+                    }
                     // The budgets are unknown here, so no alert is raised; the next charge raises it.
                     close_hold(transaction, now, &id, closing, &Grant::default()).map(drop)
                 });
@@ -158,31 +219,60 @@ impl OpenJournal {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_held(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), store::Error>> + Send + use<> {
-        let key = CLOSES.key(id);
+        let keys = [CLOSES.key(id), HOLDS.key(id)];
         self.store
             .transaction(move |transaction: &mut Transaction<'_>| {
-                transaction.remove(key.clone());
+                for key in &keys {
+                    transaction.remove(key.clone());
+                }
                 Ok(())
             })
     }
 
-    /// Reads all entries. One that cannot be read is logged and left out.
-    async fn read(&self) -> Result<Vec<(String, HoldClosing)>, Error> {
-        let mut entries = Vec::new();
+    /// Reads all entries by the ids of their holds. One that cannot be read is logged and left out, and so
+    /// is the end of a hold that cannot be read.
+    async fn read(&self) -> Result<BTreeMap<String, JournalEntry>, Error> {
+        let mut entries = BTreeMap::new();
+        let mut unreadable = HashSet::new();
+        for (key, value) in self.store.scan(HOLDS.key("")).await? {
+            let id = String::from_utf8_lossy(HOLDS.key_suffix(&key)).into_owned();
+            match JournaledHold::decode(&key, &value) {
+                Ok(held) => {
+                    let (closing, held) = (HoldClosing::Unknown, Some(held));
+                    entries.insert(id, JournalEntry { closing, held });
+                }
+                Err(error) => {
+                    log_unread(&id, &error);
+                    unreadable.insert(id);
+                }
+            }
+        }
         for (key, value) in self.store.scan(CLOSES.key("")).await? {
             let id = String::from_utf8_lossy(CLOSES.key_suffix(&key)).into_owned();
             match JournalRecord::decode(&key, &value) {
-                Ok(JournalRecord(closing)) => entries.push((id, closing)),
-                Err(error) => tracing::error!(
-                    hold.id = id.as_str(),
-                    error = %ErrorChain(&error),
-                    "entry of the journal not read"
-                ),
+                Ok(_) if unreadable.contains(&id) => {}
+                Ok(JournalRecord(closing)) => {
+                    let held = entries.remove(&id).and_then(|entry| entry.held);
+                    entries.insert(id, JournalEntry { closing, held });
+                }
+                Err(error) => log_unread(&id, &error),
             }
         }
         Ok(entries)
     }
+}
+
+fn log_unread(id: &str, error: &Error) {
+    tracing::error!(
+        hold.id = id,
+        error = %ErrorChain(error),
+        "entry of the journal not read"
+    );
 }
 
 impl LedgerRecord for JournalRecord {

@@ -16,22 +16,25 @@ use super::Ledger;
 use super::LedgerInner;
 use super::charge_metrics;
 use super::hold::HoldClosing;
+use super::journaled_hold::JournaledHold;
 use super::pending_close::PendingClose;
 use super::pending_close::UntoldCharge;
 use super::transactions;
 use super::transactions::ClosedHold;
 
 impl Ledger {
-    /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the
-    /// store fails.
+    /// Closes the hold `id`, after the store has got it if it is the one `journaled`. The transaction is
+    /// queued by the call itself, and retried later if the store fails.
     pub(super) fn close(
         &self,
         id: &str,
         closing: HoldClosing,
         grant: Arc<Grant>,
+        journaled: Option<Arc<JournaledHold>>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        // A store that hangs would keep the charge in memory alone for the time of its timeout.
-        if self.0.is_failing.load(Relaxed) {
+        // A store that hangs would keep the charge in memory alone for the time of its timeout. A hold of
+        // the journal is charged as estimated if its end is not there.
+        if self.0.is_failing.load(Relaxed) || journaled.is_some() {
             self.0.journal.note(id, &closing);
         }
         self.queue_close(PendingClose {
@@ -40,6 +43,7 @@ impl Ledger {
             grant,
             is_repeated: false,
             untold: UntoldCharge::default(),
+            journaled,
         })
     }
 
@@ -114,6 +118,9 @@ impl Ledger {
         let PendingClose {
             id, closing, grant, ..
         } = close.clone();
+        if let Some(journaled) = &close.journaled {
+            journaled.place(transaction, &id, lease.epoch())?;
+        }
         if matches!(closing, HoldClosing::Released)
             && transactions::is_held_by_another(transaction, &id, lease.epoch())?
         {

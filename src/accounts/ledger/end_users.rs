@@ -5,6 +5,7 @@
 //! is kept by end user is swept with the single charges.
 
 use crate::domain::Caller;
+use crate::domain::EndUser;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 
@@ -65,13 +66,25 @@ pub(super) fn admit_end_user(
     caller: &Caller,
     day: Day,
 ) -> Result<String, Error> {
-    let Some(end_user) = &caller.end_user else {
-        return Ok(String::new());
-    };
-    let id = end_user.as_str();
+    let id = caller.end_user.as_ref().map(EndUser::as_str);
     let max = caller.grant.end_users.max_per_key;
-    let is_counted = count_end_user(transaction, &caller.name, id, day, max)?;
-    let counted = if is_counted { id } else { OTHERS };
+    count_by_name(transaction, &caller.name, id.unwrap_or_default(), day, max)
+}
+
+/// Returns the name under which `end_user` of `key` is counted in the month of `day`, as
+/// [`admit_end_user`] does: `max` of them are counted apart. Empty if `end_user` is.
+pub(super) fn count_by_name(
+    transaction: &mut Transaction<'_>,
+    key: &str,
+    end_user: &str,
+    day: Day,
+    max: u32,
+) -> Result<String, Error> {
+    if end_user.is_empty() {
+        return Ok(String::new());
+    }
+    let is_counted = count_end_user(transaction, key, end_user, day, max)?;
+    let counted = if is_counted { end_user } else { OTHERS };
     Ok(counted.to_owned())
 }
 

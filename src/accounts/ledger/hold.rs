@@ -12,6 +12,7 @@ use crate::domain::Usage;
 
 use super::Error;
 use super::Ledger;
+use super::journaled_hold::JournaledHold;
 
 /// Amount reserved in the budgets of a caller for one request.
 ///
@@ -28,6 +29,8 @@ pub struct BudgetHold {
     state: HoldState,
     /// Work of the request's idempotency key, which is charged when the hold is.
     claimed: ClaimGuard,
+    /// The hold, if it is in the journal alone.
+    journaled: Option<Arc<JournaledHold>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +147,14 @@ impl BudgetHold {
             grant,
             state: HoldState::Unused,
             claimed: ClaimGuard::default(),
+            journaled: None,
         }
+    }
+
+    /// Sets the hold in the journal, which the store gets together with its end.
+    pub(super) fn journaled(mut self, held: Arc<JournaledHold>) -> Self {
+        self.journaled = Some(held);
+        self
     }
 
     /// Makes the hold end `claimed`, the work of the request's idempotency key, as it ends itself.
@@ -247,8 +257,17 @@ impl BudgetHold {
         if !matches!(closing, HoldClosing::Released) {
             mem::take(&mut self.claimed).charge();
         }
-        self.ledger
-            .close(&self.id, closing, Arc::clone(&self.grant))
+        self.close(closing)
+    }
+
+    /// Closes the hold. Queued by the call itself.
+    fn close(
+        &self,
+        closing: HoldClosing,
+    ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
+        let grant = Arc::clone(&self.grant);
+        let journaled = self.journaled.clone();
+        self.ledger.close(&self.id, closing, grant, journaled)
     }
 
     /// Drops the hold as a crash would, without closing it.
@@ -280,9 +299,6 @@ impl Drop for BudgetHold {
             HoldState::Closed => return,
         };
         // The transaction is queued by the call itself; dropping the future does not cancel it.
-        drop(
-            self.ledger
-                .close(&self.id, closing, Arc::clone(&self.grant)),
-        );
+        drop(self.close(closing));
     }
 }

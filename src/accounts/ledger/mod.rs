@@ -26,6 +26,9 @@
 //! Usage and budgets of end users are kept by key and end user, in bounded number.
 //!
 //! Knows callers, tokens and money, but neither prices nor models, nor how a turn is run.
+//! While a store that servers share is away, runs of callers without a budget may begin with a hold in the
+//! journal ([`Ledger::serve_outages`]).
+//!
 //! [`Alert`]s go to the channel returned by [`Ledger::open`].
 
 mod alerts;
@@ -43,9 +46,11 @@ mod end_users;
 mod error;
 mod hold;
 mod hold_facts;
+mod journaled_hold;
 mod live_nodes;
 mod migration;
 mod node_lease;
+mod outage;
 mod pending_close;
 mod reader;
 mod records;
@@ -94,6 +99,7 @@ use close_journal::CloseJournal;
 use hold::HoldClosing;
 use node_lease::NodeLease;
 use node_lease::StartedEpoch;
+use outage::OutageRules;
 use pending_close::FailedReleases;
 use pending_close::PendingClose;
 use pending_close::UntoldCharge;
@@ -188,6 +194,8 @@ struct LedgerInner {
     failed_releases: FailedReleases,
     /// Copy of the closes on the disk of this server, if the store is elsewhere.
     journal: CloseJournal,
+    /// Rules for the time in which the store is away.
+    outage: OutageRules,
     /// Answers from the response cache that are not on disk; written by the task in `sweep`.
     reused: Arc<ReusedAnswers>,
     /// Set while the last transaction failed because of the store.
@@ -281,6 +289,7 @@ impl Ledger {
             pending_closes: Mutex::default(),
             failed_releases: FailedReleases::default(),
             journal,
+            outage: OutageRules::default(),
             reused: Arc::default(),
             is_failing: AtomicBool::new(false),
             steady_since: Mutex::new(Instant::now()),
@@ -377,6 +386,7 @@ impl Ledger {
                 grant: Arc::default(),
                 is_repeated: false,
                 untold: UntoldCharge::default(),
+                journaled: None,
             };
             // The holder knows only the new id, so a failed rename releases the hold under the old
             // one.
@@ -402,6 +412,7 @@ impl Ledger {
     }
 
     fn record_store_health<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        self.0.outage.note(&result);
         match &result {
             Ok(_) => self.0.is_failing.store(false, Relaxed),
             Err(Error::Store(_)) => {

@@ -14,6 +14,7 @@ use super::Charge;
 use super::Error;
 use super::alerts::Alert;
 use super::hold::HoldClosing;
+use super::journaled_hold::JournaledHold;
 use super::records::ChargeRecord;
 
 /// Hold that is still to be closed.
@@ -26,6 +27,8 @@ pub(super) struct PendingClose {
     pub(super) is_repeated: bool,
     /// What its charge leaves to tell, if the store may have made that and has not confirmed it.
     pub(super) untold: UntoldCharge,
+    /// The hold, if it was written to the journal alone.
+    pub(super) journaled: Option<Arc<JournaledHold>>,
 }
 
 /// Charge that metrics have not counted, with its alerts.

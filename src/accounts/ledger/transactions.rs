@@ -186,7 +186,7 @@ pub(super) fn raise_hold(
 }
 
 /// Replaces `before` by `wanted` in the held sums of all `accounts`, if each has room.
-fn reserve_in_accounts<'a>(
+pub(super) fn reserve_in_accounts<'a>(
     transaction: &mut Transaction<'_>,
     accounts: impl IntoIterator<Item = BudgetAccount<'a>>,
     before: AmountSum,

@@ -52,6 +52,7 @@ struct FailureLabel {
 pub struct LedgerMetrics {
     hold: Histogram,
     charge: Histogram,
+    journaled_holds: Counter,
     spending: SpendingMetrics,
 }
 
@@ -158,6 +159,7 @@ impl LedgerMetrics {
         let metrics = Self {
             hold: disk_histogram(),
             charge: disk_histogram(),
+            journaled_holds: Counter::default(),
             spending,
         };
         registry.register(
@@ -170,12 +172,22 @@ impl LedgerMetrics {
             "Time until the charge of a run is on disk",
             metrics.charge.clone(),
         );
+        registry.register(
+            "journaled_holds",
+            "Runs that began while the Redis of the store was away, with a hold in the journal of this server",
+            metrics.journaled_holds.clone(),
+        );
         metrics
     }
 
     /// Records the time until a hold is on disk.
     pub fn record_hold(&self, time: Duration) {
         self.hold.observe(time.as_secs_f64());
+    }
+
+    /// Counts a run that begins while the store is away.
+    pub fn count_journaled_hold(&self) {
+        self.journaled_holds.inc();
     }
 
     /// Records the time until a charge is on disk, and counts its tokens and dollars.

@@ -122,7 +122,10 @@ fn concurrent_settlements_of_one_id_debit_once() {
                     let id = id.clone();
                     let closing = HoldClosing::Settled(charge(tokens, 0));
                     tasks.spawn(async move {
-                        ledger.close(&id, closing, Arc::default()).await.unwrap()
+                        ledger
+                            .close(&id, closing, Arc::default(), None)
+                            .await
+                            .unwrap()
                     });
                 }
                 let debits = tasks.join_all().await;

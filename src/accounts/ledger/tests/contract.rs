@@ -293,12 +293,12 @@ async fn settling_an_id_twice_debits_once() {
         let grant = Arc::<Grant>::default;
         let again = fixture
             .ledger
-            .close("1", HoldClosing::Settled(charge(20, 0)), grant());
+            .close("1", HoldClosing::Settled(charge(20, 0)), grant(), None);
         assert_eq!(again.await.unwrap(), amount(30, 0), "what was debited then");
         let fixture = fixture.restart().await;
         let again = fixture
             .ledger
-            .close("1", HoldClosing::Settled(charge(20, 0)), grant());
+            .close("1", HoldClosing::Settled(charge(20, 0)), grant(), None);
         assert_eq!(again.await.unwrap(), amount(30, 0));
         let error = fixture
             .ledger

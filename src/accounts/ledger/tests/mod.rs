@@ -14,6 +14,7 @@ mod losses;
 mod measured;
 mod model;
 mod nodes_model;
+mod outage;
 mod reports;
 mod savings;
 mod servers;

@@ -76,6 +76,17 @@ impl Bucket {
         }
     }
 
+    /// Creates a bucket for `limit` per minute that was empty when the limits were created.
+    pub(super) fn used_up(limit: NonZeroU32) -> Self {
+        let full = Self::new(limit);
+        let full_at = full.weight(limit.get().into());
+        Self {
+            settled_full_at: full_at,
+            full_at,
+            ..full
+        }
+    }
+
     /// Changes the limit and keeps the amount that is taken. Earlier debits can no longer be
     /// corrected.
     pub(super) fn set_limit(&mut self, limit: NonZeroU32, now: u64) {

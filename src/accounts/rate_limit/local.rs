@@ -4,6 +4,7 @@
 //! are held for check and debit; the fixed order prevents deadlock.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +31,15 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// because an id is not empty.
 const OTHER_END_USERS: &str = "";
 
-/// Rate limiter of this server alone. Clones share the state.
+/// Rate limiter of this server alone, with whole limits or its share of them. Clones share the state.
 #[derive(Debug, Clone)]
 pub(super) struct LocalLimits(Arc<LocalLimitsInner>);
 
 #[derive(Debug)]
 struct LocalLimitsInner {
     config: Config,
+    /// Number of servers that each limit is divided by; `None` for the limits of one server alone.
+    servers: Option<NonZeroU32>,
     /// Origin of all times, which are nanoseconds since then.
     created_at: Instant,
     /// Keys and projects that have a limit and are active or not yet idle.
@@ -48,8 +51,19 @@ struct LocalLimitsInner {
 impl LocalLimits {
     /// Creates a limiter in which no limit is used yet.
     pub(super) fn new(config: Config) -> Self {
+        Self::with_servers(config, None)
+    }
+
+    /// Creates a limiter with the share of one of `servers` in each limit, rounded down. All of it is used
+    /// now, and fills up in a minute.
+    pub(super) fn share(config: Config, servers: NonZeroU32) -> Self {
+        Self::with_servers(config, Some(servers))
+    }
+
+    fn with_servers(config: Config, servers: Option<NonZeroU32>) -> Self {
         Self(Arc::new(LocalLimitsInner {
             config,
+            servers,
             created_at: Instant::now(),
             scopes: DashMap::new(),
             end_users: DashMap::new(),
@@ -71,7 +85,7 @@ impl LocalLimits {
         // The clones keep these scopes from being evicted between lookup and lock.
         let (scopes, rates): (Vec<SharedScopeLimiter>, Vec<Rates>) =
             limited_scopes(self.0.config, caller)
-                .map(|(whose, name, rates)| (self.scope(whose, name), rates))
+                .map(|(whose, name, rates)| (self.scope(whose, name), self.share_of(rates)))
                 .unzip();
         // Lock order: key, then project; both are held for check and debit.
         let mut locked: Vec<_> = scopes.iter().map(SharedScopeLimiter::lock).collect();
@@ -114,7 +128,7 @@ impl LocalLimits {
         let scope = self.end_user_scope(key, end_user, max);
         let now = self.now();
         let mut locked = scope.lock();
-        locked.set_rates(rates, now);
+        locked.set_rates(self.share_of(rates), now);
         if let Some(refusal) = locked.limit_hit(now, tokens) {
             return Err(refusal.into_rate_limited(locked.state(now)));
         }
@@ -171,7 +185,7 @@ impl LocalLimits {
         self.0
             .scopes
             .entry((whose, name.to_owned()))
-            .or_insert_with(|| SharedScopeLimiter::new(whose))
+            .or_insert_with(|| SharedScopeLimiter::new(whose, self.0.servers.is_some()))
             .clone()
     }
 
@@ -184,8 +198,24 @@ impl LocalLimits {
         };
         of_key
             .entry(id.to_owned())
-            .or_insert_with(|| SharedScopeLimiter::new(LimitScope::EndUser))
+            .or_insert_with(|| {
+                SharedScopeLimiter::new(LimitScope::EndUser, self.0.servers.is_some())
+            })
             .clone()
+    }
+
+    /// Returns what this server may admit of `rates`.
+    fn share_of(&self, rates: Rates) -> Rates {
+        let Some(servers) = self.0.servers else {
+            return rates;
+        };
+        let share = |limit: Option<u32>| limit.map(|limit| limit / servers);
+        Rates {
+            requests_per_minute: share(rates.requests_per_minute),
+            tokens_per_minute: share(rates.tokens_per_minute),
+            concurrent_requests: share(rates.concurrent_requests),
+            ..rates
+        }
     }
 
     pub(super) fn now(&self) -> u64 {

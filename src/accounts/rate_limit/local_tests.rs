@@ -1,5 +1,6 @@
 //! Rate limits on paused time.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -452,4 +453,26 @@ async fn end_users_beyond_the_bound_share_one_limit() {
     let names = ["l/ann", "l/bob"];
     let taken = names.map(|name| take_end_user(&limits, name, 2).is_ok());
     assert_eq!((taken, limits.len()), ([true, true], 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn share_of_a_limit_begins_used_up_and_fills_in_a_minute() {
+    let limits = LocalLimits::share(Config::default(), NonZeroU32::new(2).unwrap());
+    let caller = caller("k", requests(7), tokens(2000));
+    let refused = limits.admit(&caller, 0).unwrap_err();
+    assert_eq!((refused.kind, refused.limit), (LimitKind::Requests, 3));
+    assert_eq!(refused.retry_after, Some(Duration::from_secs(20)));
+    advance(Duration::from_secs(40)).await;
+    assert_eq!(passing(&limits, &caller, 100), 2);
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(passing(&limits, &caller, 500), 2);
+    // A caller who comes later has what has filled up since.
+    let other = Caller {
+        name: "l".to_owned(),
+        project: "q".to_owned(),
+        ..caller
+    };
+    let refused = limits.admit(&other, 1001).unwrap_err();
+    assert_eq!((refused.limit, refused.retry_after), (1000, None));
+    assert_eq!(passing(&limits, &other, 0), 3);
 }

@@ -9,7 +9,8 @@
 //! limits to a permit.
 //!
 //! One server counts in its memory ([`local`]). Servers that share a store count together, by one
-//! script of the store's Redis that does the same ([`shared`]).
+//! script of the store's Redis that does the same ([`shared`]). While that is away, each of them may
+//! admit its share ([`store_failure`]).
 
 mod batch;
 mod bucket;
@@ -20,6 +21,7 @@ mod rate_limited;
 mod scope;
 mod shared;
 mod state;
+mod store_failure;
 #[cfg(test)]
 mod tests;
 
@@ -89,6 +91,16 @@ impl RateLimits {
         )))
     }
 
+    /// Admits callers without a budget by the share of this server in each limit while the store of
+    /// shared limits cannot be reached. `servers` reads the number of servers that share it. Does nothing
+    /// for limits of one server.
+    pub fn serve_outages(&self, servers: impl Fn() -> u32 + Send + Sync + 'static) {
+        match &self.0 {
+            LimitsPlace::Here(_) => {}
+            LimitsPlace::Shared(limits) => limits.failure().admit_shares(servers),
+        }
+    }
+
     /// Admits a request whose tokens are not known yet; [`Permit::take_tokens`] takes them later. Refuses a
     /// caller with no tokens left.
     ///
@@ -113,7 +125,13 @@ impl RateLimits {
     ) -> Result<Permit, AdmitError> {
         match &self.0 {
             LimitsPlace::Here(limits) => Ok(limits.admit(caller, estimated_tokens)?.into()),
-            LimitsPlace::Shared(limits) => Ok(limits.admit(caller, estimated_tokens).await?.into()),
+            LimitsPlace::Shared(limits) => match limits.admit(caller, estimated_tokens).await {
+                Ok(permit) => Ok(permit.into()),
+                Err(error) => {
+                    let admitted = limits.failure().admit(caller, estimated_tokens, error);
+                    Ok(admitted?.into())
+                }
+            },
         }
     }
 
@@ -180,7 +198,15 @@ impl RateLimits {
             }
             LimitsPlace::Shared(limits) => {
                 let name = format!("{key}/{end_user}");
-                limits.admit_end_user(&name, rates, tokens).await?.into()
+                match limits.admit_end_user(&name, rates, tokens).await {
+                    Ok(permit) => permit.into(),
+                    Err(error) => {
+                        let failure = limits.failure();
+                        let admitted =
+                            failure.admit_end_user(caller, end_user, rates, tokens, error);
+                        admitted?.into()
+                    }
+                }
             }
         };
         permit.add_end_user(taken);

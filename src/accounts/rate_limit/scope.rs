@@ -41,6 +41,8 @@ pub(super) struct ScopeLimiter {
     rates: Rates,
     running: u32,
     last_debit_id: DebitId,
+    /// True if its buckets were empty when the limits were created.
+    begins_used_up: bool,
     /// `None` without a limit, and for a limit of zero.
     requests: Option<Bucket>,
     /// `None` as for `requests`.
@@ -57,12 +59,15 @@ pub(super) struct LimitHit {
 }
 
 impl SharedScopeLimiter {
-    pub(super) fn new(whose: LimitScope) -> Self {
+    /// Creates a scope without limits. The buckets of those that it gets begin full, or
+    /// `begins_used_up`.
+    pub(super) fn new(whose: LimitScope, begins_used_up: bool) -> Self {
         Self(Arc::new(Mutex::new(ScopeLimiter {
             scope: whose,
             rates: Rates::default(),
             running: 0,
             last_debit_id: DebitId::FIRST,
+            begins_used_up,
             requests: None,
             tokens: None,
         })))
@@ -82,8 +87,21 @@ impl ScopeLimiter {
     /// Applies `rates`; earlier debits are kept.
     pub(super) fn set_rates(&mut self, rates: Rates, now: u64) {
         self.rates = rates;
-        set_bucket_limit(&mut self.requests, rates.requests_per_minute, now);
-        set_bucket_limit(&mut self.tokens, rates.tokens_per_minute, now);
+        let new_bucket = if self.begins_used_up {
+            Bucket::used_up
+        } else {
+            Bucket::new
+        };
+        for (bucket, limit) in [
+            (&mut self.requests, rates.requests_per_minute),
+            (&mut self.tokens, rates.tokens_per_minute),
+        ] {
+            match (bucket.as_mut(), limit.and_then(NonZeroU32::new)) {
+                (Some(bucket), Some(limit)) => bucket.set_limit(limit, now),
+                (None, Some(limit)) => *bucket = Some(new_bucket(limit)),
+                (_, None) => *bucket = None,
+            }
+        }
     }
 
     /// Checks a request of about `tokens`; returns the limit it exceeds, the one with the longest
@@ -203,14 +221,6 @@ impl ScopeLimiter {
     fn is_idle(&self, now: u64) -> bool {
         let mut buckets = [&self.requests, &self.tokens].into_iter().flatten();
         self.running == 0 && buckets.all(|bucket| bucket.is_idle(now))
-    }
-}
-
-fn set_bucket_limit(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
-    match (bucket.as_mut(), limit.and_then(NonZeroU32::new)) {
-        (Some(bucket), Some(limit)) => bucket.set_limit(limit, now),
-        (None, Some(limit)) => *bucket = Some(Bucket::new(limit)),
-        (_, None) => *bucket = None,
     }
 }
 

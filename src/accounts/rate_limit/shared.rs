@@ -5,13 +5,12 @@
 //! batch as one step, by the clock of Redis. A batch whose answer was lost is sent again and applied
 //! once.
 //!
-//! While Redis is away, requests with limits are refused. Corrections wait. A server that is silent
+//! While Redis is away, requests with limits are refused, or admitted by the share of this server
+//! ([`StoreFailure`]). Corrections wait. A server that is silent
 //! for longer than its lease loses its share of concurrent requests.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +41,7 @@ use super::limited_scopes;
 use super::rate_limited::AdmitError;
 use super::scope::LimitScope;
 use super::state::RateLimitState;
+use super::store_failure::StoreFailure;
 
 /// Maximum number of requests in a batch. Redis does nothing else meanwhile.
 const MAX_BATCH: usize = 256;
@@ -62,10 +62,6 @@ struct SharedLimitsInner {
     last_debit: AtomicU64,
     failure: StoreFailure,
 }
-
-/// Reason why the store does not answer, while it does not. Clones share it.
-#[derive(Debug, Clone, Default)]
-struct StoreFailure(Arc<Mutex<Option<store::Error>>>);
 
 /// Request to the limits, with the one who waits for its outcome.
 #[derive(Debug)]
@@ -113,7 +109,7 @@ struct BatchSender {
 impl SharedLimits {
     pub(super) fn new(config: Config, store: Store, tracker: &TaskTracker) -> Self {
         let (queue, receiver) = mpsc::unbounded_channel();
-        let failure = StoreFailure::default();
+        let failure = StoreFailure::new(config);
         let sender = BatchSender {
             store,
             queue: receiver,
@@ -151,6 +147,11 @@ impl SharedLimits {
     pub(super) async fn admit_counted(&self, caller: &Caller) -> Result<SharedPermit, AdmitError> {
         let request = |scopes, id| LimitRequest::AdmitCounted { scopes, id };
         self.admit_as(self.scopes_of(caller), request).await
+    }
+
+    /// Returns the failure of the store, with the shares of this server meanwhile.
+    pub(super) fn failure(&self) -> &StoreFailure {
+        &self.0.failure
     }
 
     fn scopes_of(&self, caller: &Caller) -> Arc<[LimitedScope]> {
@@ -297,21 +298,6 @@ impl Drop for SharedPermit {
     }
 }
 
-impl StoreFailure {
-    fn get(&self) -> Option<store::Error> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Replaces the reason, and returns the earlier one.
-    fn set(&self, reason: Option<store::Error>) -> Option<store::Error> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *held, reason)
-    }
-}
-
 impl QueuedRequest {
     /// Tells the waiter, if there is one, that the store has failed.
     fn fail(self, error: &store::Error) {
@@ -396,7 +382,7 @@ impl BatchSender {
                     return Some(corrections);
                 }
                 Err(error) => {
-                    if self.failure.set(Some(error.clone())).is_none() {
+                    if self.failure.begin(error.clone()) {
                         tracing::warn!(error = %ErrorChain(&error), "rate limits not reachable");
                     }
                     release(&mut waiters, &error);
@@ -404,7 +390,7 @@ impl BatchSender {
                 }
             }
         };
-        if self.failure.set(None).is_some() {
+        if self.failure.end() {
             tracing::info!("rate limits reachable again");
         }
         let outcomes = decode_outcomes(&requests, &answer);

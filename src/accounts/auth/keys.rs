@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
+use std::time::Duration;
 
 use super::AdminError;
 use super::AuthError;
@@ -46,7 +47,10 @@ pub struct Keys {
     /// Store for the last use of stored keys.
     store: Option<Store>,
     /// Follower of the changes of other servers; `None` if there are none.
-    follower: Option<Arc<RegistryFollower>>,
+    pub(super) follower: Option<Arc<RegistryFollower>>,
+    /// Time for which stored keys are trusted after the store was last reached; `None` for no key at all
+    /// while it is away.
+    pub(super) key_grace: Option<Duration>,
     admin: Option<AdminKey>,
     /// Key of the metrics, which opens nothing else.
     scraper: Option<AdminKey>,
@@ -111,7 +115,7 @@ impl Keys {
         Ok(count)
     }
 
-    fn configured(&self) -> RwLockReadGuard<'_, ConfiguredKeys> {
+    pub(super) fn configured(&self) -> RwLockReadGuard<'_, ConfiguredKeys> {
         self.configured
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -437,7 +441,7 @@ impl IdentifiedKey {
 
 impl<'a> Credentials<'a> {
     /// Keys in the request, without empty ones.
-    fn key_texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(super) fn key_texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let texts = [
             self.authorization.and_then(bearer),
             self.api_key.map(str::trim),

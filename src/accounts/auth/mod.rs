@@ -15,6 +15,7 @@ mod end_users;
 mod error;
 mod generation;
 mod key;
+mod key_grace;
 mod key_index;
 mod keys;
 mod project;

@@ -193,7 +193,8 @@ pub(in crate::http) async fn layer(
 ) -> Result<Response, ApiError> {
     let need = guard.need(&request);
     if need.is_of_stored_keys() {
-        guard.keys.refresh().await?;
+        let sent = credentials(request.headers());
+        guard.keys.refresh_for(&sent).await?;
     }
     if let Some(mut caller) = guard.check(&request, need)? {
         let id = request.extensions().get::<RequestId>();

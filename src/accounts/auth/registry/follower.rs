@@ -1,12 +1,16 @@
 //! Follows the changes that other servers on the same store make to keys and projects.
 
 use std::collections::HashSet;
+use std::sync;
 use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,6 +47,8 @@ pub(in crate::accounts::auth) struct RegistryFollower {
     /// Number of calls until now.
     calls: AtomicU64,
     state: Mutex<FollowerState>,
+    /// Beginning of the last read that has succeeded.
+    reached_at: sync::Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,7 @@ impl RegistryFollower {
     /// # Errors
     /// Fails when the generation cannot be read.
     pub(super) async fn open(store: Store, index: Arc<KeyIndex>) -> Result<Self, Error> {
+        let reached_at = sync::Mutex::new(Instant::now());
         let record = store.get(RegistryGeneration::key()).await?;
         let state = FollowerState {
             reached: RegistryGeneration::decode(record.as_deref())?,
@@ -83,7 +90,18 @@ impl RegistryFollower {
             index,
             calls: AtomicU64::new(0),
             state: Mutex::new(state),
+            reached_at,
         })
+    }
+
+    /// Time since the index was known to be up to date.
+    pub(in crate::accounts::auth) fn since_reached(&self) -> Duration {
+        self.lock_reached_at().elapsed()
+    }
+
+    fn lock_reached_at(&self) -> MutexGuard<'_, Instant> {
+        let reached_at = self.reached_at.lock();
+        reached_at.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings the index to a generation that is not older than this call.
@@ -95,11 +113,13 @@ impl RegistryFollower {
         let mut state = self.state.lock().await;
         if call >= state.answered {
             let answered = self.calls.load(Ordering::Acquire);
+            let begun = Instant::now();
             let caught_up = self.catch_up(state.reached).await;
             state.answered = answered;
             state.outcome = match caught_up {
                 Ok(reached) => {
                     state.reached = reached;
+                    *self.lock_reached_at() = begun;
                     Ok(())
                 }
                 Err(error) => Err(error),

@@ -199,6 +199,41 @@ async fn keys_are_not_trusted_while_redis_is_away() {
 }
 
 #[tokio::test]
+async fn keys_are_trusted_for_their_grace_while_redis_is_away() {
+    let mut redis = RedisServer::start();
+    let server = Server::start(&redis).await;
+    let (_, stored) = server.create_key("default").await;
+    redis.kill();
+    let configured = "made-up-configured-key";
+    let both = Credentials {
+        authorization: Some("Bearer made-up-configured-key"),
+        api_key: Some(stored.reveal()),
+        ..Credentials::default()
+    };
+    let of_key = |text| Credentials {
+        api_key: Some(text),
+        ..Credentials::default()
+    };
+    for (grace, is_trusted) in [(3600, true), (0, false)] {
+        let keys = Keys::new([configured]).unwrap();
+        let keys = keys.with_stored(&server.registry);
+        let refused = keys.refresh_for(&of_key(configured)).await;
+        assert!(refused.is_err() && !keys.are_any_trusted());
+        let grace = std::time::Duration::from_secs(grace);
+        let keys = keys.trusted_in_outages(grace);
+        assert!(keys.are_any_trusted());
+        keys.refresh_for(&of_key(configured)).await.unwrap();
+        for credentials in [of_key(stored.reveal()), both, Credentials::default()] {
+            let refreshed = keys.refresh_for(&credentials).await;
+            assert_eq!(refreshed.is_ok(), is_trusted, "{grace:?}");
+        }
+        assert!(keys.refresh().await.is_err(), "for what is not a request");
+        let none = Keys::none().with_stored(&server.registry);
+        assert_eq!(none.trusted_in_outages(grace).are_any_trusted(), is_trusted);
+    }
+}
+
+#[tokio::test]
 async fn store_that_is_not_shared_has_no_generation() {
     let registry = Registry::temporary().await.unwrap();
     let created = registry.create_key("default".to_owned(), KeyChange::default());

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use claude_switchboard::storage::store::RedisConfig;
+use claude_switchboard::storage::store::{OutagePolicy, RedisConfig};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
@@ -79,6 +79,8 @@ impl RedisServer {
             response_timeout: Duration::from_secs(5),
             wait: 0,
             wait_timeout: Duration::from_secs(1),
+            on_outage: OutagePolicy::Refuse,
+            key_grace: Duration::ZERO,
         }
     }
 

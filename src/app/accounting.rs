@@ -10,6 +10,7 @@ use super::StartupContext;
 use super::alerts;
 use super::config_map;
 use super::records;
+use crate::accounts::auth::Keys;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
@@ -22,12 +23,14 @@ use crate::accounts::webhooks;
 use crate::accounts::webhooks::SharingServers;
 use crate::accounts::webhooks::WebhookSender;
 use crate::accounts::webhooks::Webhooks;
+use crate::config::Settings;
 use crate::engine::claude;
 use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
 use crate::storage::store;
+use crate::storage::store::OutagePolicy;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 
@@ -131,6 +134,16 @@ impl Accounting {
             is_only_server: other_nodes == 0,
             sender,
         })
+    }
+
+    /// Lets callers without a budget run while the Redis of the records is away, if `settings` say so.
+    pub(super) fn serve_outages(&self, settings: &Settings, keys: &Arc<Keys>) {
+        if settings.redis.on_outage == OutagePolicy::Serve {
+            let keys = Arc::clone(keys);
+            self.ledger.serve_outages(move || keys.are_any_trusted());
+            let ledger = self.ledger.clone();
+            self.limits.serve_outages(move || ledger.server_count());
+        }
     }
 
     /// Returns the owners of work that outlives its request.

@@ -25,6 +25,7 @@ use crate::server;
 use crate::server::HttpService;
 use crate::server::LocalSocket;
 use crate::server::Shutdown;
+use crate::storage::store::OutagePolicy;
 
 pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 
@@ -37,6 +38,10 @@ pub(super) fn caller_keys(settings: &Settings, registry: &Registry) -> anyhow::R
     settings.check_reach(keys.any_exist())?;
     let keys = keys.with_scraper(settings.metrics.token().map(AdminKey::of));
     let keys = keys.with_end_users(settings.end_users.clone());
+    let keys = match settings.redis.on_outage {
+        OutagePolicy::Refuse => keys,
+        OutagePolicy::Serve => keys.trusted_in_outages(settings.redis.key_grace),
+    };
     Ok(if settings.server.listen.ip().is_loopback() {
         keys
     } else {

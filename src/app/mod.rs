@@ -197,6 +197,7 @@ impl App {
         let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &context.registry).await?));
         let cache = response_cache::open_cache(&context)?;
         let accounting = Accounting::open(&context, cache, &data_dir.instance).await?;
+        accounting.serve_outages(settings, &keys);
         let Workers {
             sign_ins,
             agents,

@@ -42,6 +42,7 @@ pub(super) async fn ready(State(turns): State<TurnPipeline>) -> impl IntoRespons
     let body = json!({
         "status": word,
         "problems": readiness.problems,
+        "degraded": readiness.degraded,
         "workers": render_workers(readiness.workers),
         "waiting": readiness.waiting,
     });

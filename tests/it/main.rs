@@ -57,6 +57,7 @@ mod module_table;
 mod node_clocks;
 mod node_full_disk;
 mod node_kills;
+mod node_outage;
 mod node_restarts;
 mod node_suspension;
 mod one_call;

@@ -279,6 +279,8 @@ impl Ledger {
             })
             .await?;
         let (sender, alerts) = mpsc::unbounded_channel();
+        let outage = OutageRules::default();
+        outage.set_servers(other_nodes + usize::from(is_shared));
         let inner = LedgerInner {
             store,
             clock,
@@ -289,7 +291,7 @@ impl Ledger {
             pending_closes: Mutex::default(),
             failed_releases: FailedReleases::default(),
             journal,
-            outage: OutageRules::default(),
+            outage,
             reused: Arc::default(),
             is_failing: AtomicBool::new(false),
             steady_since: Mutex::new(Instant::now()),

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use uuid::Uuid;
@@ -28,6 +29,8 @@ pub(super) struct OutageRules {
     serves_any: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     /// Set while the last transaction failed because the store cannot be reached.
     is_away: AtomicBool,
+    /// Number of servers with a lease when the store was last read; 0 before.
+    servers: AtomicU32,
 }
 
 impl OutageRules {
@@ -46,8 +49,10 @@ impl OutageRules {
         }
     }
 
-    fn is_away(&self) -> bool {
-        self.serves_any.get().is_some() && self.is_away.load(Relaxed)
+    /// Notes the number of servers that have a lease, or had one that nobody has removed.
+    pub(super) fn set_servers(&self, servers: usize) {
+        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+        self.servers.store(servers, Relaxed);
     }
 }
 
@@ -72,16 +77,22 @@ impl Ledger {
         }
     }
 
+    /// Number of servers that share the store, this one too, as of the last renewal of its lease. One that
+    /// was lost counts until another one has taken over from it.
+    pub fn server_count(&self) -> u32 {
+        self.0.outage.servers.load(Relaxed).max(1)
+    }
+
     /// Returns true if the store cannot be reached, and some callers are served nevertheless.
     pub fn is_serving_outage(&self) -> bool {
         let serves_any = self.0.outage.serves_any.get();
-        self.0.outage.is_away() && serves_any.is_some_and(|serves_any| serves_any())
+        self.is_store_away() && serves_any.is_some_and(|serves_any| serves_any())
     }
 
     /// Returns true if the store is away, and runs of `caller` may begin: it has no budget, and its
     /// request neither an idempotency key nor an id by which it runs again, which are in the store.
     pub fn may_hold_in_journal(&self, caller: &Caller) -> bool {
-        self.0.outage.is_away()
+        self.is_store_away()
             && !caller.grant.is_capped()
             && caller.idempotency_key.is_none()
             && caller.claim.object_id().is_none()
@@ -107,6 +118,13 @@ impl Ledger {
             }
         }
         self.hold_in_journal(caller, estimate).await
+    }
+
+    /// Returns true if the store cannot be reached, and callers may be served nevertheless.
+    fn is_store_away(&self) -> bool {
+        let LedgerInner { outage, store, .. } = &*self.0;
+        let is_unreachable = || matches!(store.check_writable(), Err(store::Error::Unreachable(_)));
+        outage.serves_any.get().is_some() && (outage.is_away.load(Relaxed) || is_unreachable())
     }
 
     async fn hold_in_journal(

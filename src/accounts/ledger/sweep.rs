@@ -91,12 +91,16 @@ impl Ledger {
         let ledger = self.clone();
         let renewed = self.0.store.transaction(move |transaction| {
             let LedgerInner { clock, lease, .. } = &*ledger.0;
-            lease.renew(transaction, clock.now(), takes_over)
+            let unknown = lease.renew(transaction, clock.now(), takes_over)?;
+            let servers = transaction.scan(&storage_keys::nodes())?.len();
+            Ok::<_, Error>((unknown, servers))
         });
         match self.record_store_health(renewed.await) {
-            Ok(0) => {}
-            Ok(unknown) => {
-                tracing::warn!(unknown, "requests of lost servers charged as estimated");
+            Ok((unknown, servers)) => {
+                self.0.outage.set_servers(servers);
+                if unknown > 0 {
+                    tracing::warn!(unknown, "requests of lost servers charged as estimated");
+                }
             }
             Err(error) => {
                 tracing::error!(error = %ErrorChain(&error), "ledger lease not renewed");

@@ -57,8 +57,9 @@ impl ServerDoctor {
         let registry = self.registry.clone();
         let webhooks = async move { receiver_checks::check_webhooks(&registry).await };
         checks.push(PlannedCheck::new("webhooks", webhooks).slow());
-        let problems = self.turns.readiness().problems;
-        let readiness = std::future::ready(judge_readiness(&problems));
+        let readiness = self.turns.readiness();
+        let judged = judge_readiness(&readiness.problems, &readiness.degraded);
+        let readiness = std::future::ready(judged);
         checks.push(PlannedCheck::new("readiness", readiness));
         sort_by_name(&mut checks);
         checks
@@ -80,12 +81,15 @@ impl SetupDoctor for ServerDoctor {
     }
 }
 
-fn judge_readiness(problems: &[String]) -> CheckFinding {
-    if problems.is_empty() {
-        return CheckFinding::pass("requests can be answered");
-    }
+fn judge_readiness(problems: &[String], degraded: &[String]) -> CheckFinding {
     let hint = "mend what it says; GET /ready shows when it is over";
-    CheckFinding::fail(problems.join(" "), hint)
+    if !problems.is_empty() {
+        return CheckFinding::fail(problems.join(" "), hint);
+    }
+    if !degraded.is_empty() {
+        return CheckFinding::warn(degraded.join(" "), hint);
+    }
+    CheckFinding::pass("requests can be answered")
 }
 
 impl fmt::Debug for ServerDoctor {

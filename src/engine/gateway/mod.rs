@@ -238,6 +238,8 @@ pub struct ModelCard {
 pub struct Readiness {
     /// Problems, each a sentence with advice for an operator; empty when ready.
     pub problems: Vec<String>,
+    /// What is not served while the rest is, each a sentence for an operator; empty when all is.
+    pub degraded: Vec<String>,
     /// Numbers of workers by state.
     pub workers: WorkerCounts,
     /// Requests that wait for a worker.

@@ -103,7 +103,7 @@ async fn health_and_readiness_need_no_key() {
     )
     .await;
     assert_eq!(response.status(), StatusCode::OK);
-    insta::assert_snapshot!(body(response).await, @r#"{"problems":[],"status":"ready","waiting":0,"workers":{"busy":0,"idle":0,"max":5,"resetting":0,"starting":0}}"#);
+    insta::assert_snapshot!(body(response).await, @r#"{"degraded":[],"problems":[],"status":"ready","waiting":0,"workers":{"busy":0,"idle":0,"max":5,"resetting":0,"starting":0}}"#);
 
     let mut turns = ScriptedTurns::playing([]);
     turns.readiness.problems.push("sign in".into());

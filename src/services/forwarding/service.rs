@@ -223,7 +223,10 @@ impl ForwardingDeps {
         let id = Uuid::now_v7().to_string();
         // Queued before the hold, so that a held call is never without its claim on disk.
         let claimed = caller.claim.begin(ClaimedWork::Run);
-        let hold = self.ledger.hold(caller, estimate.amount, &id).await;
+        let hold = self
+            .ledger
+            .hold_or_journal(caller, estimate.amount, &id)
+            .await;
         let hold = hold.inspect_err(|_| permit.settle(0))?.claimed(claimed);
         Ok(AdmittedCall {
             request,

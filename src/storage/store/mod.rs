@@ -88,6 +88,7 @@ pub use record_parts::RecordWithParts;
 pub use record_summary::RecordSummary;
 pub use record_summary::TableSummary;
 pub use redis_database::Config as RedisConfig;
+pub use redis_database::OutagePolicy;
 pub use redis_database::RedisScript;
 pub use redis_database::RedisWarning;
 pub use redis_database::check_redis;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use claude_switchboard::accounts::ledger::{Clock, LedgerReader};
-use claude_switchboard::storage::store::{RedisConfig, Store};
+use claude_switchboard::storage::store::{OutagePolicy, RedisConfig, Store};
 use claude_switchboard::telemetry::metrics::StoreMetrics;
 use reqwest::Method;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -147,6 +147,8 @@ impl Redis {
             response_timeout: Duration::from_secs(20),
             wait: 0,
             wait_timeout: Duration::from_secs(10),
+            on_outage: OutagePolicy::Refuse,
+            key_grace: Duration::ZERO,
         };
         let store = Store::open_shared(&config, TaskTracker::new(), StoreMetrics::default());
         LedgerReader::new(store.unwrap(), Clock::system())

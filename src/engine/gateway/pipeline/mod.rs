@@ -373,7 +373,9 @@ impl PendingTurn {
             estimate: estimate.amount,
             choice: turn.sampling.choice_index,
         };
-        let may_be_over = caller.grant.is_capped() || admission.ledger.is_failing();
+        let is_unheld =
+            admission.ledger.is_failing() && !admission.ledger.may_hold_in_journal(&caller);
+        let may_be_over = caller.grant.is_capped() || is_unheld;
         let trace = caller.trace.clone();
         let waiting = if may_be_over {
             let _span = traces::child_span(&trace, HOLD_SPAN);

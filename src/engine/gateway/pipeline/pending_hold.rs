@@ -29,7 +29,8 @@ pub(super) enum WaitingHold {
     Held(BudgetHold, String, RequestClaim),
     /// Taken for resumable work, which keeps its id.
     Resumable(BudgetHold),
-    /// Deferred until the run begins, since the caller has no budget.
+    /// Deferred until the run begins, since the caller has no budget. Taken in the journal then if the
+    /// store is away.
     Deferred(PendingHold),
 }
 
@@ -55,8 +56,10 @@ impl PendingHold {
             .unwrap_or_else(|| Uuid::now_v7().to_string());
         // Queued before the hold, so that a held run is never without its claim on disk.
         let claimed = self.caller.claim.begin(ClaimedWork::Run);
-        let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
-        Ok(hold.claimed(claimed))
+        let held = self
+            .ledger
+            .hold_or_journal(&self.caller, self.estimate, &id);
+        Ok(held.await?.claimed(claimed))
     }
 
     fn resumable_id(&self) -> Option<String> {

@@ -23,6 +23,10 @@ pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so n
 const REDIS_UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the Redis at redis.url does not answer, has no \
                                 memory left, or refuses this server. It is tried again each second.";
 
+/// Words about a Redis that is away, while callers without a budget are served.
+const REDIS_AWAY: &str = "The Redis at redis.url does not answer. Callers without a budget are served (redis.on_outage), with their share of \
+                          their limits; all others are refused, and so is what needs stored records. It is tried again each second.";
+
 impl Turns for PipelineSteps {
     fn enter(&self, caller: Caller) -> BoxFuture<'_, Result<Caller, Error>> {
         let entered = async move {
@@ -109,7 +113,9 @@ impl Turns for PipelineSteps {
 
     fn readiness(&self) -> Readiness {
         let mut readiness = self.gateway.readiness();
-        if self.admission.ledger.is_failing() {
+        if self.admission.ledger.is_serving_outage() {
+            readiness.degraded.push(REDIS_AWAY.to_owned());
+        } else if self.admission.ledger.is_failing() {
             let problem = if self.admission.ledger.is_shared() {
                 REDIS_UNWRITABLE
             } else {

@@ -186,6 +186,7 @@ impl<L: Launcher> SignIns<L> {
         };
         Readiness {
             problems: common_problems(&levels),
+            degraded: Vec::new(),
             workers: WorkerCounts {
                 max: sum(|workers| workers.max),
                 starting: sum(|workers| workers.starting),

@@ -25,9 +25,21 @@ const MAX_TIMEOUT_MS: u64 = 5_000;
 
 /// Maximum number of replicas to wait for.
 const MAX_WAIT: u64 = 16;
+/// Maximum time for which a revoked key may still work, in seconds.
+const MAX_KEY_GRACE_SECONDS: u64 = 3_600;
 /// Bounds of the wait for replicas, in milliseconds. Longer than half of a response timeout is refused.
 const MIN_WAIT_TIMEOUT_MS: u64 = 1;
 const MAX_WAIT_TIMEOUT_MS: u64 = 2_500;
+
+/// What a server does with requests while Redis cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutagePolicy {
+    /// Refuses all of them.
+    Refuse,
+    /// Serves those of callers without a budget, whose key it knows.
+    Serve,
+}
 
 /// Address of a Redis, with the credentials and the place of the records in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -58,6 +70,11 @@ pub struct Config {
     /// Maximum wait for the replicas.
     #[serde(rename = "wait_timeout_ms", deserialize_with = "read_wait_timeout")]
     pub wait_timeout: Duration,
+    /// What becomes of requests while Redis cannot be reached.
+    pub on_outage: OutagePolicy,
+    /// Time for which stored keys are served after Redis was last reached, at most an hour.
+    #[serde(rename = "key_grace_seconds", deserialize_with = "read_key_grace")]
+    pub key_grace: Duration,
 }
 
 impl Config {
@@ -120,6 +137,10 @@ fn read_wait_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durat
         .map(Duration::from_millis)
 }
 
+fn read_key_grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    setting::number::<0, MAX_KEY_GRACE_SECONDS, u64, D>(deserializer).map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::replicas::ReplicaQuorum;
@@ -138,6 +159,8 @@ mod tests {
             "response_timeout_ms = 2000",
             "wait = 0",
             "wait_timeout_ms = 500",
+            r#"on_outage = "refuse""#,
+            "key_grace_seconds = 30",
         ] {
             let name = line.split(' ').next();
             let is_changed = |changed: &&str| changed.split(' ').next() == name;
@@ -183,6 +206,16 @@ mod tests {
         let longest = 3 * Duration::from_millis(MAX_TIMEOUT_MS);
         assert!(longest <= super::super::WRITER_LEASE);
         assert!(read("response_timeout_ms = 5001").is_err());
+    }
+
+    #[test]
+    fn outages_are_served_on_demand_alone_and_revoked_keys_for_a_bounded_time() {
+        assert_eq!(read("").unwrap().on_outage, OutagePolicy::Refuse);
+        let config = read("on_outage = \"serve\"\nkey_grace_seconds = 0").unwrap();
+        assert_eq!(config.on_outage, OutagePolicy::Serve);
+        assert_eq!(config.key_grace, Duration::ZERO);
+        assert!(read(r#"on_outage = "share""#).is_err());
+        assert!(read("key_grace_seconds = 3601").is_err());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::Config;
+use super::OutagePolicy;
 
 /// Maximum wait for what servers do by themselves, on a machine with much other work.
 pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(180);
@@ -157,6 +158,8 @@ pub(super) fn config_at(url: String) -> Config {
         response_timeout: Duration::from_secs(20),
         wait: 0,
         wait_timeout: Duration::from_secs(10),
+        on_outage: OutagePolicy::Refuse,
+        key_grace: Duration::ZERO,
     }
 }
 

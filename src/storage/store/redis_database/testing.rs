@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::super::OutagePolicy;
 use super::super::RedisConfig;
 use super::super::Store;
 use crate::telemetry::metrics::StoreMetrics;
@@ -74,6 +75,8 @@ impl RedisServer {
             response_timeout: Duration::from_secs(20),
             wait: 0,
             wait_timeout: Duration::from_secs(10),
+            on_outage: OutagePolicy::Refuse,
+            key_grace: Duration::ZERO,
         }
     }
 

@@ -49,6 +49,11 @@ impl OutageRules {
         }
     }
 
+    /// Returns true if the last transaction could not reach the store.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.is_away.load(Relaxed)
+    }
+
     /// Notes the number of servers that have a lease, or had one that nobody has removed.
     pub(super) fn set_servers(&self, servers: usize) {
         let servers = u32::try_from(servers).unwrap_or(u32::MAX);
@@ -124,7 +129,7 @@ impl Ledger {
     fn is_store_away(&self) -> bool {
         let LedgerInner { outage, store, .. } = &*self.0;
         let is_unreachable = || matches!(store.check_writable(), Err(store::Error::Unreachable(_)));
-        outage.serves_any.get().is_some() && (outage.is_away.load(Relaxed) || is_unreachable())
+        outage.serves_any.get().is_some() && (outage.is_unreachable() || is_unreachable())
     }
 
     async fn hold_in_journal(

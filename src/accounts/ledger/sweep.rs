@@ -1,9 +1,11 @@
 //! Background upkeep of the ledger: retries failed closes, writes the counts of reused answers, and
 //! deletes old charges, meters and usage of end users.
 
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +19,7 @@ use super::budget::BudgetWindow;
 use super::calendar::Day;
 use super::calendar::Span;
 use super::node_lease::TAKEOVER_PAUSE;
+use super::pending_close::PendingClose;
 use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::load_record;
@@ -24,6 +27,8 @@ use super::storage_keys;
 
 /// Interval at which failed closes are retried. The next transaction reopens a failed store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of failed closes that are queued together.
+const MAX_CLOSES_AT_ONCE: usize = 256;
 /// Number of retry intervals between two renewals of the lease.
 const RENEW_INTERVALS: u32 = 5;
 /// Number of retry intervals between two writes of the answers from the response cache.
@@ -108,20 +113,28 @@ impl Ledger {
         }
     }
 
-    /// Retries the closes that failed because of the store.
+    /// Retries the closes that failed because of the store. After one that cannot reach it the others are
+    /// left for the next time.
     pub(super) async fn retry_pending_closes(&self) {
-        let pending = std::mem::take(
-            &mut *self
-                .0
-                .pending_closes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let mut pending = std::mem::take(&mut *self.lock_pending_closes());
         let count = pending.len();
         let mut failed = 0;
-        for close in pending {
-            failed += usize::from(self.queue_close(close).await.is_err());
+        while !pending.is_empty() {
+            let rest = pending.split_off(pending.len().min(MAX_CLOSES_AT_ONCE));
+            // Queued together, so that they share commits.
+            let closes: Vec<_> = pending
+                .into_iter()
+                .map(|close| self.queue_close(close))
+                .collect();
+            let closed = join_all(closes).await;
+            failed += closed.iter().filter(|closed| closed.is_err()).count();
+            pending = rest;
+            if self.0.outage.is_unreachable() {
+                break;
+            }
         }
+        failed += pending.len();
+        self.lock_pending_closes().append(&mut pending);
         if count > 0 {
             tracing::warn!(
                 closed = count - failed,
@@ -129,6 +142,11 @@ impl Ledger {
                 "failed ledger writes retried"
             );
         }
+    }
+
+    fn lock_pending_closes(&self) -> MutexGuard<'_, Vec<PendingClose>> {
+        let pending = self.0.pending_closes.lock();
+        pending.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Probes with a write if the store works again after a failure.

@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn server_that_serves_a_part_is_warned_of() {
+        let readiness = Readiness {
+            degraded: vec!["Redis is away.".to_owned()],
+            ..Readiness::default()
+        };
+        let report = report(readiness, true).await;
+        let last = report.checks.last().unwrap();
+        assert_eq!(
+            (last.name.as_str(), last.status, last.detail.as_str()),
+            ("readiness", CheckStatus::Warn, "Redis is away.")
+        );
+    }
+
+    #[tokio::test]
     async fn server_that_is_not_ready_fails_with_its_problems() {
         let readiness = Readiness {
             problems: vec!["The disk is full.".to_owned()],

@@ -106,6 +106,20 @@ async fn health_and_readiness_need_no_key() {
     insta::assert_snapshot!(body(response).await, @r#"{"degraded":[],"problems":[],"status":"ready","waiting":0,"workers":{"busy":0,"idle":0,"max":5,"resetting":0,"starting":0}}"#);
 
     let mut turns = ScriptedTurns::playing([]);
+    turns.readiness.degraded.push("half".into());
+    let response = send(
+        with_keys(turns),
+        request("GET", "/ready", &[], Body::empty()),
+    )
+    .await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let ready = body(response).await;
+    assert!(
+        ready.starts_with(r#"{"degraded":["half"],"problems":[],"status":"ready""#),
+        "{ready}"
+    );
+
+    let mut turns = ScriptedTurns::playing([]);
     turns.readiness.problems.push("sign in".into());
     let response = send(
         with_keys(turns),

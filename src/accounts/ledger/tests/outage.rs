@@ -97,6 +97,11 @@ async fn run_that_begins_while_redis_is_away_is_charged_when_it_is_back() {
         begin(&server, &free).await,
         begin(&server, &free).await,
     ];
+    // More than are closed at once.
+    let mut others = Vec::new();
+    for _ in 0..300 {
+        others.push(begin(&server, &free).await);
+    }
     assert_ne!(holds[1].id(), holds[2].id());
     assert!(server.ledger.is_serving_outage());
     let refused = server.ledger.hold_or_journal(&funded, amount(1, 0), "2");
@@ -106,6 +111,9 @@ async fn run_that_begins_while_redis_is_away_is_charged_when_it_is_back() {
     settled.settle(charge(7, 4)).await.unwrap_err();
     released.release().await.unwrap_err();
     drop(dropped);
+    for other in others {
+        drop(other.release());
+    }
     outage.redis.restart();
     wait_until_closed(&outage, &server).await;
     assert!(!server.ledger.is_serving_outage());
@@ -122,7 +130,12 @@ async fn run_that_outlives_the_outage_is_charged_at_its_end() {
     outage.redis.kill();
     let hold = begin(&server, &uncapped()).await;
     outage.redis.restart();
-    server.ledger.probe_store().await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.ledger.is_failing() {
+        assert!(Instant::now() < deadline, "Redis is back");
+        server.ledger.probe_store().await;
+        tokio::task::yield_now().await;
+    }
     let debited = hold.settle(charge(7, 4)).await;
     assert_eq!(debited.unwrap(), amount(7, 4));
     wait_until_closed(&outage, &server).await;

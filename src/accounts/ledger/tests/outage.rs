@@ -193,17 +193,18 @@ async fn request_is_refused_while_redis_is_away_unless_it_may_be_served() {
     );
     let ledger = opened.await.unwrap().ledger;
     outage.redis.kill();
+    let (free, funded) = (uncapped(), daily(5));
     let resumed = Caller {
         idempotency_key: Some("again".into()),
         ..uncapped()
     };
-    let refused = ledger.hold_or_journal(&uncapped(), amount(1, 0), "1");
+    let refused = ledger.hold_or_journal(&free, amount(1, 0), "1");
     assert!(refused.await.is_err(), "not asked for");
     ledger.serve_outages(|| false);
     assert!(!ledger.is_serving_outage(), "nobody is known");
     let refused = ledger.hold_or_journal(&resumed, amount(1, 0), "2");
     assert!(refused.await.is_err(), "its id is in the store");
-    let refused = ledger.hold_or_journal(&daily(5), amount(1, 0), "3");
+    let refused = ledger.hold_or_journal(&funded, amount(1, 0), "3");
     assert!(refused.await.is_err(), "it has a budget");
-    assert!(ledger.may_hold_in_journal(&uncapped()));
+    assert!(ledger.may_hold_in_journal(&free));
 }

@@ -18,11 +18,14 @@ pub struct BatchMetrics {
     lines: CounterFamily<EndLabel>,
 }
 
-/// Numbers of ended tasks, and waits for permission. Clones share them.
+/// Numbers of ended tasks, waits for permission, and the queue of tasks that several servers share.
+/// Clones share them.
 #[derive(Debug, Clone)]
 pub struct TaskMetrics {
     models: KnownModels,
     ended: CounterFamily<StatusLabel>,
+    waiting: Gauge,
+    taken: CounterFamily<ServerLabel>,
     permission_wait: SecondsFamily<DecisionLabel>,
 }
 
@@ -172,12 +175,27 @@ impl TaskMetrics {
         let metrics = Self {
             models,
             ended: CounterFamily::default(),
+            waiting: Gauge::default(),
+            taken: CounterFamily::default(),
             permission_wait: seconds_family(),
         };
+        for is_own in [true, false] {
+            drop(metrics.taken.get_or_create(&queued_by(is_own)));
+        }
         registry.register(
             "tasks_ended",
             "Tasks that have ended, by status",
             metrics.ended.clone(),
+        );
+        registry.register(
+            "queued_tasks",
+            "Tasks that wait for any server with room; the same on each server",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "queued_tasks_taken",
+            "Queued tasks that this server has taken, by the server that queued them",
+            metrics.taken.clone(),
         );
         registry.register(
             "permission_wait_seconds",
@@ -196,6 +214,17 @@ impl TaskMetrics {
     /// Counts a task that ended with `status`, a word of a fixed set.
     pub fn count_end(&self, status: &'static str) {
         self.ended.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    /// Sets the number of tasks that wait for any server.
+    pub fn set_waiting(&self, tasks: usize) {
+        self.waiting.set(i64::try_from(tasks).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a task that was taken from the queue, into which this server (`is_own`) or another one had
+    /// put it.
+    pub fn count_taken(&self, is_own: bool) {
+        self.taken.get_or_create(&queued_by(is_own)).inc();
     }
 
     /// Records the time until a permission request was decided: `decision` is a word of a fixed set.

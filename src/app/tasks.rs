@@ -63,6 +63,7 @@ impl StartupContext<'_> {
         if owners.is_shared() && accounting.is_only_server {
             tasks.release_lost_shares().await?;
         }
+        tasks.spawn_queue();
         Ok(Some(tasks))
     }
 

@@ -324,6 +324,7 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry::logs",
             "telemetry::metrics",
             "telemetry::traces",
+            "runtime::backoff",
             "runtime::fair_queue",
             "runtime::run_registry",
             "runtime::setting",

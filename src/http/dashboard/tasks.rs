@@ -131,7 +131,7 @@ pub(super) async fn interrupt_task(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let found = tasks.find(&id).await?;
-    tasks.interrupt_found(&found)?;
+    tasks.interrupt_found(&found).await?;
     let view = TaskView::new(tasks, keys, &dashboard).await?;
     Ok(admin::json(StatusCode::OK, &view.render(&found)))
 }

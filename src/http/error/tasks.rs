@@ -13,6 +13,8 @@ use crate::services::tasks::FamilyError;
 
 /// `Retry-After` when too many tasks run: a task may have ended by then.
 const RETRY_AFTER_TASKS: Duration = Duration::from_secs(10);
+/// `Retry-After` while another server begins a task.
+const RETRY_AFTER_BEGIN: Duration = Duration::from_secs(1);
 
 impl ApiError {
     /// Error: the server runs no tasks.
@@ -22,6 +24,12 @@ impl ApiError {
             "This server runs no tasks. Its operator can allow them: `tasks.roots` in its configuration lists the folders in \
              which agents may work.",
         )
+    }
+
+    /// Error: another server has taken the task from the queue at this moment.
+    fn taken_elsewhere() -> Self {
+        let message = "Another server begins this task now. Try again, then it is asked.";
+        Self::new(ErrorKind::NodeUnreachable, message).retry_after(RETRY_AFTER_BEGIN)
     }
 
     /// Error: a task cannot be created below another one.
@@ -119,6 +127,7 @@ impl From<Error> for ApiError {
                 Self::new(ErrorKind::UnknownPermissionRequest, message)
             }
             Error::TaskEnded => Self::new(ErrorKind::TaskOver, "The task has ended already."),
+            Error::TakenElsewhere => Self::taken_elsewhere(),
             Error::TaskNotEnded => Self::new(
                 ErrorKind::TaskNotOver,
                 "The task has not ended. Wait for its end, or interrupt it, before it is handed over.",

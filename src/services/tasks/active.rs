@@ -155,9 +155,19 @@ impl TaskRecorder {
         task: Task,
         store: &TaskStore,
     ) -> Option<Self> {
+        Self::take_over(active, owner, task, store).map(|(recorder, _)| recorder)
+    }
+
+    /// Registers `task`, which was taken from the queue of all servers, whatever the limits are. Returns
+    /// `None` if a task with its id is registered.
+    pub(super) fn take_over(
+        active: &ActiveTasks,
+        owner: &str,
+        task: Task,
+        store: &TaskStore,
+    ) -> Option<(Self, UnboundedReceiver<PermissionAnswer>)> {
         let admit = |_: &RunMap<Task, PermissionInbox>| Ok::<_, RunIdInUse>(());
-        let registered = Self::register(active, owner, task, store, admit);
-        registered.ok().map(|(recorder, _)| recorder)
+        Self::register(active, owner, task, store, admit).ok()
     }
 
     fn register<E: From<RunIdInUse>>(
@@ -198,6 +208,11 @@ impl TaskRecorder {
     /// Waits until the task is to end early.
     pub(super) async fn cancelled(&self) {
         self.registration.cancel_token().cancelled().await;
+    }
+
+    /// True if the task is to end early.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.registration.cancel_token().is_cancelled()
     }
 
     pub(super) fn task(&self) -> Task {

@@ -120,19 +120,20 @@ impl Tasks {
             task,
             store: self.0.deps.store.clone(),
             next: first,
+            is_polled: false,
         }
     }
 
     /// Interrupts a running task, or cancels a queued one.
     ///
     /// # Errors
-    /// Fails when the task has ended.
-    pub fn interrupt_found(&self, found: &OwnedTask) -> Result<(), Error> {
-        let live = self.0.active.get(&found.owner, &found.task.id);
+    /// Fails when the task has ended, or another server begins it at this moment.
+    pub async fn interrupt_found(&self, found: &OwnedTask) -> Result<(), Error> {
         // A task is registered for a moment after its end.
-        let live = live.filter(|_| !found.task.status.is_over());
-        live.ok_or(Error::TaskEnded)?.cancel();
-        Ok(())
+        if found.task.status.is_over() {
+            return Err(Error::TaskEnded);
+        }
+        self.0.stop(&found.owner, &found.task).await
     }
 
     /// Answers a permission request of a task.

@@ -17,6 +17,9 @@ pub struct Config {
     /// Folders under which agents may work.
     #[serde(deserialize_with = "roots")]
     pub roots: WorkspaceRoots,
+    /// Whether all servers with the same records reach the same folders by the paths of `roots`, so that
+    /// any of them may run a task that waits.
+    pub shared_workspaces: bool,
     /// Maximum number of running tasks.
     #[serde(deserialize_with = "setting::number::<1, 1000, _, _>")]
     pub max_running: usize,

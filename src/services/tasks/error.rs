@@ -57,6 +57,9 @@ pub enum Error {
     /// The task has already ended.
     #[error("the task is over")]
     TaskEnded,
+    /// Another server has taken the task from the queue just now.
+    #[error("another server begins the task")]
+    TakenElsewhere,
     /// The task has not ended, so it cannot be handed over.
     #[error("the task is not over")]
     TaskNotEnded,

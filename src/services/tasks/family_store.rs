@@ -104,13 +104,22 @@ impl TaskStore {
         let this = self.clone();
         let owner = owner.to_owned();
         let task = task.clone();
-        let record = encode_record(&task)?;
-        let work = move |transaction: &mut Transaction<'_>| {
-            let settle = |family: &mut TaskFamily| family.settle(&task);
-            this.change_family_in(transaction, &owner, task.root_id(), settle)?;
-            this.tasks.put_in(transaction, &owner, &task.id, &record)
-        };
+        let work =
+            move |transaction: &mut Transaction<'_>| this.put_end_in(transaction, &owner, &task);
         self.tasks.transaction(work).await
+    }
+
+    /// Stores an ended task as [`save_end`](Self::save_end) does, within `transaction`.
+    pub(super) fn put_end_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        owner: &str,
+        task: &Task,
+    ) -> Result<(), store::Error> {
+        let record = encode_record(task)?;
+        let settle = |family: &mut TaskFamily| family.settle(task);
+        self.change_family_in(transaction, owner, task.root_id(), settle)?;
+        self.tasks.put_in(transaction, owner, &task.id, &record)
     }
 
     /// Stores a new task together with the hand-over in its parent, whose work it continues.

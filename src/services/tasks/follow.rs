@@ -1,12 +1,19 @@
 //! Readers of task events, from any event onwards.
 
+use std::time::Duration;
+
 use futures::Stream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::task::Task;
 use super::task_event::TaskEvent;
 use super::task_store::TaskStore;
+use crate::runtime::backoff::with_jitter;
 use crate::storage::store::Error;
+
+/// Time between two looks at a task that another server may run, without the jitter.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads the stored and future events of a task. All events come from the store, so a slow or late
 /// reader misses none that is still stored.
@@ -16,6 +23,8 @@ pub struct TaskFollower {
     pub(super) task: watch::Receiver<Task>,
     pub(super) store: TaskStore,
     pub(super) next: u64,
+    /// Set once the task is read from the store again and again: it has waited in the queue of all servers.
+    pub(super) is_polled: bool,
 }
 
 /// Event of a followed task.
@@ -68,10 +77,36 @@ impl TaskFollower {
                     None => continue,
                 }
             }
-            if is_over || self.task.changed().await.is_err() {
+            if is_over || (self.task.changed().await.is_err() && !self.poll().await?) {
                 return Ok(None);
             }
         }
+    }
+
+    /// Waits a moment and reads the task again, if it waits or has waited in the queue of all servers: any
+    /// of them may run it. Returns false for another task, and one that is deleted.
+    async fn poll(&mut self) -> Result<bool, Error> {
+        let (id, is_waiting) = {
+            let task = self.task.borrow();
+            (task.id.clone(), task.is_waiting_for_any_server())
+        };
+        self.is_polled |= is_waiting;
+        if !self.is_polled {
+            return Ok(false);
+        }
+        sleep(with_jitter(POLL_INTERVAL)).await;
+        let Some(mut task) = self.store.load_task(&self.owner, &id).await? else {
+            return Ok(false);
+        };
+        // The stored counter may lag behind the stored events. The last event comes with the end.
+        while !task.status.is_over()
+            && let Some(event) = self.store.load_event(&self.owner, &id, task.events).await?
+            && !event.kind.is_final()
+        {
+            task.events += 1;
+        }
+        self.task = watch::channel(task).1;
+        Ok(true)
     }
 
     /// Reads event `number`; `None` if it has expired, or its task was deleted. The final event and

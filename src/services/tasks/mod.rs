@@ -5,6 +5,7 @@
 
 mod active;
 mod all_owners;
+mod cancellation;
 mod checks;
 mod chosen_id;
 mod config;
@@ -18,11 +19,14 @@ mod outcome;
 mod permission_requests;
 mod permissions;
 mod prior_session_cost;
+mod queue;
+mod queued_tasks;
 mod recovery;
 mod relatives;
 mod run;
 mod service;
 mod shared_budget;
+mod shared_origin;
 mod spec;
 mod task;
 mod task_event;

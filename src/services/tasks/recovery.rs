@@ -25,7 +25,8 @@ impl Tasks {
     /// of ended tasks.
     ///
     /// On a shared store, takes the tasks of servers that are gone, and gives no shares back: another
-    /// server may be creating their tasks.
+    /// server may be creating their tasks. Those that any server may run, and that had not begun, go back
+    /// into the queue.
     ///
     /// # Errors
     /// Fails when the store fails.
@@ -35,6 +36,10 @@ impl Tasks {
         for (owner, mut task) in self.left_tasks().await? {
             if task.status.is_over() {
                 store.owners.end(WorkKind::Task, &owner, &task.id).await?;
+                continue;
+            }
+            if task.is_waiting_for_any_server() && store.owners.is_shared() {
+                self.give_back(&owner, &task).await?;
                 continue;
             }
             // The stored counter may lag behind the stored events.
@@ -62,6 +67,23 @@ impl Tasks {
             self.release_lost_shares().await?;
         }
         Ok(found)
+    }
+
+    /// Puts `task`, which a server that is gone had not begun, back into the queue, unless it is registered
+    /// here: this server was taken for gone itself.
+    async fn give_back(&self, owner: &str, task: &Task) -> Result<(), Error> {
+        if self.0.active.get(owner, &task.id).is_some() {
+            return Ok(());
+        }
+        let is_returned = self.0.deps.store.return_to_queue(owner, task).await?;
+        if is_returned {
+            tracing::info!(
+                task.id = task.id,
+                "waiting task of a lost server queued again"
+            );
+            self.0.queue_changed.notify_one();
+        }
+        Ok(())
     }
 
     /// Returns the tasks that other servers may have left: all tasks, or those of servers that are

@@ -189,17 +189,18 @@ impl Tasks {
         let task = self.get_alone(caller, id).await?;
         let below = self.0.ids_below(&owner, &task).await;
         let mut is_any_live = false;
-        for id in below.iter().chain([&task.id]) {
+        for id in &below {
             if let Some(live) = self.0.active.get(&owner, id) {
                 live.cancel();
                 is_any_live = true;
             }
         }
-        if is_any_live {
-            Ok(self.0.with_readable_family(&owner, task).await)
-        } else {
-            Err(Error::TaskEnded)
+        match self.0.stop(&owner, &task).await {
+            Ok(()) => {}
+            Err(Error::TaskEnded) if is_any_live => {}
+            Err(error) => return Err(error),
         }
+        Ok(self.0.with_readable_family(&owner, task).await)
     }
 }
 

@@ -117,6 +117,13 @@ impl TaskRun {
     }
 
     async fn hold_and_store(&self, caller: &Caller) -> Result<BudgetHold, Error> {
+        let hold = self.hold_cost(caller).await?;
+        self.recorder.add(self.is_handover).await?;
+        Ok(hold)
+    }
+
+    /// Holds the maximum cost of the task.
+    pub(super) async fn hold_cost(&self, caller: &Caller) -> Result<BudgetHold, ledger::Error> {
         let deps = &self.inner.deps;
         let conversation = self.conversation_tokens;
         let max_output_tokens = deps.config.max_output_tokens.into();
@@ -127,17 +134,46 @@ impl TaskRun {
             // Resumable hold id: a crash while the task is queued releases the hold.
             (amount, ledger::resumable_id(&task.id))
         });
-        let hold = deps.ledger.hold(caller, amount, &id).await?;
-        self.recorder.add(self.is_handover).await?;
-        Ok(hold)
+        deps.ledger.hold(caller, amount, &id).await
     }
 
-    /// Waits in the queue, runs the task to its end, and settles its hold.
-    async fn run_to_end(mut self, hold: BudgetHold, tenant: &Tenant) {
-        let (mut end, hold) = match self.wait_for_permit(tenant).await {
-            Some(_permit) => self.run_agent(self.task_hold(hold)).await,
-            None => (TaskOutcome::CancelledInQueue, Some(hold)),
+    /// Waits for a place and runs the task to its end. One that any server may run goes back into the
+    /// queue if this one stops before.
+    pub(super) async fn run_to_end(mut self, hold: BudgetHold, tenant: &Tenant) {
+        let permit = self.wait_for_permit(tenant).await;
+        // With a permit that comes after the shutdown has begun, no other server could run the task.
+        let is_stopping = self.is_shared() && self.inner.deps.stop.is_cancelled();
+        let Some(permit) = permit.filter(|_| !is_stopping) else {
+            if self.recorder.is_cancelled() || !self.is_shared() {
+                return self.finish(TaskOutcome::CancelledInQueue, Some(hold)).await;
+            }
+            drop(hold);
+            return self.return_to_queue().await;
         };
+        match self.begin_shared().await {
+            Ok(true) => {}
+            Ok(false) => {
+                let id = self.recorder.read(|task| task.id.clone());
+                tracing::warn!(
+                    task.id = id,
+                    "task left to the server that has taken it over"
+                );
+                return;
+            }
+            Err(error) => {
+                let id = self.recorder.read(|task| task.id.clone());
+                tracing::warn!(task.id = id, error = %ErrorChain(&error), "task not begun");
+                drop(hold);
+                return self.return_to_queue().await;
+            }
+        }
+        let (end, hold) = self.run_agent(self.task_hold(hold)).await;
+        drop(permit);
+        self.finish(end, hold).await;
+    }
+
+    /// Settles the hold of the task, stores its end and tells of it.
+    pub(super) async fn finish(self, mut end: TaskOutcome, hold: Option<BudgetHold>) {
         let prices = &self.inner.deps.prices;
         let settled = match hold {
             Some(hold) => self
@@ -170,6 +206,7 @@ impl TaskRun {
         self.inner.deps.metrics.count_end(task.status.as_str());
         // Only now: until the end is recorded, the session must stay busy.
         drop(self.recorder);
+        self.inner.queue_changed.notify_one();
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
         if let Some(hooks) = &self.hooks {
             hooked::notify_of_failure(hooks, &task, stop.as_ref());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use super::error::Error;
 use super::follow::TaskFollower;
 use super::prior_session_cost::PriorSessionCost;
 use super::run::TaskRun;
+use super::shared_origin::SharedOrigin;
 use super::spec::TaskBounds;
 use super::spec::TaskSpec;
 use super::task::Task;
@@ -84,6 +86,8 @@ pub(super) struct TasksInner {
     pub(super) permits: FairSemaphore,
     /// Registry of the chosen ids whose tasks are being created or deleted.
     pub(super) chosen_ids: RunRegistry,
+    /// Notified when the queue of several servers may have a task that this one has room for.
+    pub(super) queue_changed: Notify,
 }
 
 impl fmt::Debug for TaskDeps {
@@ -143,6 +147,7 @@ impl Tasks {
             active: ActiveTasks::default(),
             permits: room,
             chosen_ids: RunRegistry::default(),
+            queue_changed: Notify::new(),
         }))
     }
 
@@ -237,11 +242,18 @@ impl Tasks {
         let wanted_budget = spec.max_budget;
         let parent = spec.parent.as_ref();
         let is_handover = parent.is_some_and(|parent| parent.is_handover);
-        let task = Task::queued(generate_id(caller), &caller.project, spec, bounds);
+        let is_shareable = self.0.is_shareable(&bounds, hooks.as_ref());
+        let task = Task {
+            shared: is_shareable.then(|| SharedOrigin::of(caller)),
+            ..Task::queued(generate_id(caller), &caller.project, spec, bounds)
+        };
         let active = &self.0.active;
         let (mut recorder, answers) =
             TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
-        recorder.record_by(TaskTrace::begin(caller, &task));
+        let is_left = is_shareable && !self.0.has_room_for_registered();
+        if !is_left {
+            recorder.record_by(TaskTrace::begin(caller, &task));
+        }
         let inner = Arc::clone(&self.0);
         let runner = Arc::clone(runner);
         let caller = caller.clone();
@@ -261,7 +273,13 @@ impl Tasks {
         let (hold_sender, hold_result) = oneshot::channel();
         let claimed = caller.claim.begin(ClaimedWork::Object);
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
-        tracker.spawn(run.hold_and_run(caller, claimed, hold_sender));
+        tracker.spawn(async move {
+            if is_left {
+                run.leave_in_queue(&caller, claimed, hold_sender).await;
+            } else {
+                run.hold_and_run(caller, claimed, hold_sender).await;
+            }
+        });
         let task = hold_result.await.unwrap_or(Err(Error::ShuttingDown))?;
         if task.lineage.is_none() {
             return Ok(task);
@@ -398,49 +416,6 @@ impl Tasks {
         self.0.with_families(&owner, tasks).await
     }
 
-    /// Interrupts a running task, or cancels a queued one. Returns the state of the task at the
-    /// time of the call: it may still be running.
-    ///
-    /// # Errors
-    /// Fails when the caller has no task with this id, or the task has ended.
-    pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
-        let owner = self.0.deps.keys.owner_id(caller);
-        let task = self.get_alone(caller, id).await?;
-        let live = self.0.active.get(&owner, &task.id);
-        live.ok_or(Error::TaskEnded)?.cancel();
-        Ok(self.0.with_readable_family(&owner, task).await)
-    }
-
-    /// Deletes a task with all its events, after interrupting it if it is running. Returns its last
-    /// state.
-    ///
-    /// # Errors
-    /// Fails when the caller has no task with this id, or the store fails.
-    pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
-        let owner = self.0.deps.keys.owner_id(caller);
-        let id = &*self.generated_id(&owner, id).await?;
-        self.0.active.cancel_and_wait(&owner, id).await;
-        let task = self.get_alone(caller, id).await?;
-        let task = self.0.with_readable_family(&owner, task).await;
-        let TaskDeps { store, runner, .. } = &self.0.deps;
-        // A task that is being created with the same chosen id keeps that id.
-        let lock = match &task.chosen {
-            Some(chosen) => Some(self.0.chosen_ids.register(&owner, &chosen.id, ()).await),
-            None => None,
-        };
-        store.remove(&owner, &task).await?;
-        drop(lock);
-        let is_left = store
-            .load_all_of(&owner)
-            .await?
-            .iter()
-            .any(|other| other.session_id == task.session_id);
-        if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
-            runner.forget_session(session);
-        }
-        Ok(task)
-    }
-
     /// Answers a permission request of a task.
     ///
     /// # Errors
@@ -479,6 +454,7 @@ impl Tasks {
             task,
             store: self.0.deps.store.clone(),
             next: first,
+            is_polled: false,
         })
     }
 }

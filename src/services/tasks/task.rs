@@ -14,6 +14,7 @@ use super::family::FamilyBudget;
 use super::family::TaskLineage;
 use super::permissions::AGENT_TOOLS;
 use super::permissions::PermissionMode;
+use super::shared_origin::SharedOrigin;
 use super::spec::TaskBounds;
 use super::spec::TaskSpec;
 use super::task_event::MS_PER_SECOND;
@@ -93,6 +94,9 @@ pub struct Task {
     /// Hand-overs of the ended task, in their order.
     #[serde(default)]
     pub handovers: Vec<TaskHandover>,
+    /// Set if any server may run the task while it waits, where several share the store.
+    #[serde(default)]
+    pub(super) shared: Option<SharedOrigin>,
     /// Open permission requests, not stored.
     #[serde(skip)]
     pub questions: Vec<PermissionRequest>,
@@ -212,6 +216,7 @@ impl Task {
             error: None,
             events: 0,
             handovers: Vec::new(),
+            shared: None,
             questions: Vec::new(),
             asked_at: BTreeMap::new(),
             running_tools: Vec::new(),
@@ -223,6 +228,11 @@ impl Task {
     /// Returns the id by which the owner knows the task: the chosen one, or else the generated one.
     pub fn task_id(&self) -> &str {
         self.chosen.as_ref().map_or(&self.id, |chosen| &chosen.id)
+    }
+
+    /// True if the task waits, and any server may run it.
+    pub(super) fn is_waiting_for_any_server(&self) -> bool {
+        self.shared.is_some() && self.status == TaskStatus::Queued
     }
 
     /// Returns the generated id of the task above this one.

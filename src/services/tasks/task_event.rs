@@ -103,6 +103,11 @@ pub enum TaskEventKind {
 }
 
 impl TaskEventKind {
+    /// True for the end of a task.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Complete { .. } | Self::Error { .. })
+    }
+
     /// Returns the name of the event type, as in JSON.
     pub fn name(&self) -> &'static str {
         match self {

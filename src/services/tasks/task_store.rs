@@ -30,9 +30,9 @@ pub struct TaskStore {
     /// Families, by the id of their root.
     pub(super) families: TtlTable,
     /// Generated task ids, by owner and chosen id.
-    chosen_ids: TtlTable,
+    pub(super) chosen_ids: TtlTable,
     /// Events, by task id and sequence number.
-    events: TtlTable,
+    pub(super) events: TtlTable,
     /// Total cost of each session in nano-dollars, as reported by the CLI; `None` if it is unknown.
     session_costs: TtlTable,
     /// Servers that run the tasks.
@@ -279,7 +279,8 @@ impl Stored for SessionCost {
     const KIND: &'static str = "cost of session";
 }
 
-fn event_key(id: &str, number: u64) -> String {
+/// Returns the key of an event in its table.
+pub(super) fn event_key(id: &str, number: u64) -> String {
     format!("{id}/{number:08}")
 }
 

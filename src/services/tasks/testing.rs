@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::accounts::auth::Keys;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
+use crate::accounts::ledger::WorkOwners;
 use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit;
@@ -47,6 +49,9 @@ pub(crate) const NEVER_READY: &str = "never ready";
 
 /// Model whose prices are five times higher for prompts of more than 100,000 tokens.
 pub(crate) const LONG_TARIFF_MODEL: &str = "stepped";
+
+/// Name of a server that shares nothing with others.
+const NODE: &str = "server";
 
 /// Number of tasks that a service with much room takes.
 const MANY_TASKS: usize = 100;
@@ -189,14 +194,21 @@ impl TaskTestServer {
     }
 
     pub(crate) async fn with_store(store: &Store, folder: TempDir) -> Self {
-        Self::with_everything(Keys::none(), store, folder, Hooks::default(), |_| {}).await
+        Self::with_everything(
+            Keys::none(),
+            (store, NODE),
+            folder,
+            Hooks::default(),
+            |_| {},
+        )
+        .await
     }
 
     /// Creates a service for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let folder = tempfile::tempdir().unwrap();
-        Self::with_everything(keys, &store, folder, Hooks::default(), |_| {}).await
+        Self::with_everything(keys, (&store, NODE), folder, Hooks::default(), |_| {}).await
     }
 
     /// Creates a service in which many tasks run at once.
@@ -208,19 +220,31 @@ impl TaskTestServer {
             config.queue_length = MANY_TASKS;
             config.max_per_key = MANY_TASKS;
         };
-        Self::with_everything(Keys::none(), &store, folder, Hooks::default(), widen).await
+        let hooks = Hooks::default();
+        Self::with_everything(Keys::none(), (&store, NODE), folder, hooks, widen).await
     }
 
     /// Creates a service whose tasks pass `hooks`.
     pub(crate) async fn with_hooks(hooks: Hooks) -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let folder = tempfile::tempdir().unwrap();
-        Self::with_everything(Keys::none(), &store, folder, hooks, |_| {}).await
+        Self::with_everything(Keys::none(), (&store, NODE), folder, hooks, |_| {}).await
+    }
+
+    /// Creates the service of the server `node`, which shares `store` and the folders below `root` with
+    /// others.
+    pub(crate) async fn sharing(store: &Store, node: &str, folder: TempDir, root: &Path) -> Self {
+        let share = |config: &mut Config| {
+            config.roots = WorkspaceRoots::new([root.to_owned()]);
+            config.shared_workspaces = true;
+        };
+        let hooks = Hooks::default();
+        Self::with_everything(Keys::none(), (store, node), folder, hooks, share).await
     }
 
     async fn with_everything(
         keys: Keys,
-        store: &Store,
+        (store, node): (&Store, &str),
         folder: TempDir,
         hooks: Hooks,
         change: impl FnOnce(&mut Config),
@@ -230,7 +254,7 @@ impl TaskTestServer {
         // 2026-11-21 in UTC.
         let config = ledger::Config {
             keep_charges_days: 1,
-            node: "server".to_owned(),
+            node: node.to_owned(),
         };
         let clock = Clock::new(|| 1_795_219_200);
         let metrics = Metrics::new();
@@ -246,6 +270,7 @@ impl TaskTestServer {
         };
         let mut task_config = Config {
             roots: WorkspaceRoots::new([folder.path().to_owned()]),
+            shared_workspaces: false,
             model: ModelName::new("sonnet"),
             webhook_hosts: vec!["hooks.example.com".to_owned()],
             max_running: 1,
@@ -264,7 +289,7 @@ impl TaskTestServer {
                 forgotten: forgets,
             })),
             keys: Arc::new(keys),
-            store: TaskStore::new(store, limits),
+            store: TaskStore::new(store, limits).with_owners(WorkOwners::of(&opened.ledger)),
             ledger: opened.ledger.clone(),
             prices: Arc::new(prices()),
             rate_limits: rate_limit::RateLimits::new(rate_limit::Config::default()),

@@ -5,6 +5,7 @@ mod families;
 mod handovers;
 mod hooks;
 mod long_prompts;
+mod shared_queue;
 mod traced;
 
 use std::sync::Arc;

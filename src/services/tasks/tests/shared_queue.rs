@@ -1,0 +1,185 @@
+//! Tests of tasks that wait for a server with room: several servers over one store and one folder.
+
+use super::*;
+use crate::accounts::ledger::WaitingWork;
+use crate::accounts::ledger::WorkKind;
+use crate::accounts::ledger::testing::remove_lease;
+use crate::storage::store::testing::SharedBackend;
+
+/// Server whose one place is taken for ever, and one with a free place. The test alone looks into the
+/// queue.
+struct SharedServers {
+    full: TaskTestServer,
+    other: TaskTestServer,
+    store: Store,
+}
+
+impl SharedServers {
+    async fn open() -> Self {
+        let backend = Arc::new(SharedBackend::default());
+        let store = Store::new(backend as _, TaskTracker::new()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let mut full = TaskTestServer::sharing(&store, "full", folder, &root).await;
+        let folder = tempfile::tempdir().unwrap();
+        let other = TaskTestServer::sharing(&store, "other", folder, &root).await;
+        full.create().await;
+        full.agents.recv().await.unwrap();
+        Self { full, other, store }
+    }
+
+    /// Returns what waits in the queue.
+    async fn waiting(&self) -> Vec<WaitingWork> {
+        let owners = &self.full.tasks.0.deps.store.owners;
+        owners.list_waiting(WorkKind::Task).await.unwrap()
+    }
+}
+
+async fn status_of(server: &TaskTestServer, id: &str) -> TaskStatus {
+    server.tasks.get(&me(), id).await.unwrap().status
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_task_is_run_by_the_server_with_room() {
+    let mut servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    assert_eq!(waiting.status, TaskStatus::Queued);
+    assert_eq!(servers.full.tasks.take_waiting().await.unwrap(), 0);
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
+    let agent = servers.other.agents.recv().await.unwrap();
+    assert_eq!(agent.job.task, waiting.id);
+    agent.end(AgentStop::Completed, "0.25");
+    servers.other.wait_until_ended(&waiting.id).await;
+    let seen = servers.full.tasks.get(&me(), &waiting.id).await.unwrap();
+    assert_eq!(seen.status, TaskStatus::Completed);
+    assert_eq!(seen.cost(), Money::from_decimal("0.25"));
+    assert!(servers.waiting().await.is_empty());
+    // It is no work of a server any more.
+    remove_lease(&servers.store, "other").await;
+    assert_eq!(servers.full.tasks.recover().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_task_is_cancelled_at_any_server() {
+    let servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let me = me();
+    let asked = servers.other.tasks.interrupt(&me, &waiting.id).await;
+    assert_eq!(asked.unwrap().status, TaskStatus::Queued);
+    assert_eq!(
+        status_of(&servers.full, &waiting.id).await,
+        TaskStatus::Cancelled
+    );
+    let events = servers.full.read_events(&waiting.id, 0).await;
+    assert!(events.starts_with("0 {"), "{events}");
+    assert_eq!(events.lines().count(), 1, "{events}");
+    let again = servers.full.tasks.interrupt(&me, &waiting.id).await;
+    assert!(matches!(again, Err(Error::TaskEnded)), "{again:?}");
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_task_is_deleted_at_any_server() {
+    let servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let me = me();
+    let deleted = servers.other.tasks.delete(&me, &waiting.id).await.unwrap();
+    assert_eq!(deleted.status, TaskStatus::Cancelled);
+    let gone = servers.full.tasks.get(&me, &waiting.id).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    assert!(servers.waiting().await.is_empty());
+}
+
+/// Taken, and not begun.
+#[tokio::test(start_paused = true)]
+async fn task_that_a_lost_server_has_taken_waits_again() {
+    let mut servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let work = servers.waiting().await.remove(0);
+    let lost = &servers.other.tasks.0.deps.store;
+    assert!(lost.take_queued(&work).await.unwrap());
+    assert!(servers.waiting().await.is_empty());
+    let refused = servers.full.tasks.interrupt(&me(), &waiting.id).await;
+    assert!(matches!(refused, Err(Error::TakenElsewhere)), "{refused:?}");
+    remove_lease(&servers.store, "other").await;
+    assert_eq!(servers.full.tasks.recover().await.unwrap(), 0);
+    assert_eq!(servers.waiting().await.len(), 1);
+    // The server was only suspended, and wakes.
+    let begun = lost.begin_shared(&work.owner, &waiting).await.unwrap();
+    assert!(!begun);
+    let returned = lost.return_to_queue(&work.owner, &waiting).await.unwrap();
+    assert!(!returned);
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
+    let agent = servers.other.agents.recv().await.unwrap();
+    assert_eq!(agent.job.task, waiting.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_stops_gives_back_what_it_has_not_begun() {
+    let mut servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
+    // Before the run is polled for the first time.
+    servers.other.stop.cancel();
+    servers.other.tasks.wait_until_ended().await;
+    assert!(servers.other.agents.try_recv().is_err());
+    assert_eq!(servers.waiting().await.len(), 1);
+    assert_eq!(
+        status_of(&servers.full, &waiting.id).await,
+        TaskStatus::Queued
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_task_is_followed_at_the_server_that_does_not_run_it() {
+    let SharedServers {
+        full, mut other, ..
+    } = SharedServers::open().await;
+    let waiting = full.create().await;
+    let run = async {
+        assert_eq!(other.tasks.take_waiting().await.unwrap(), 1);
+        let agent = other.agents.recv().await.unwrap();
+        agent.emit(AgentEvent::Message("hm".to_owned()));
+        agent.end(AgentStop::Completed, "0.25");
+    };
+    let (events, ()) = tokio::join!(full.read_events(&waiting.id, 0), run);
+    let kinds: Vec<&str> = events
+        .lines()
+        .filter_map(|line| line.split_once("\"type\":\"")?.1.split('"').next())
+        .collect();
+    assert_eq!(kinds, ["progress", "message", "complete"], "{events}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_below_another_one_waits_at_its_server() {
+    let mut servers = SharedServers::open().await;
+    let root = servers.full.create().await;
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
+    let agent = servers.other.agents.recv().await.unwrap();
+    agent.end(AgentStop::Completed, "0.25");
+    servers.other.wait_until_ended(&root.id).await;
+    let spec = TaskSpec {
+        parent: Some(TaskParent {
+            id: root.id,
+            is_handover: false,
+        }),
+        ..servers.full.spec()
+    };
+    let child = servers.full.tasks.create(&me(), spec).await.unwrap();
+    assert!(servers.waiting().await.is_empty());
+    assert_eq!(counts_of(&servers.full), [1, 1, 0]);
+    assert_eq!(child.status, TaskStatus::Queued);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_tasks_count_against_the_limit_of_their_key() {
+    let servers = SharedServers::open().await;
+    servers.full.create().await;
+    let spec = servers.full.spec();
+    let refused = servers.full.tasks.create(&me(), spec).await;
+    assert!(
+        matches!(refused, Err(Error::TooManyForKey(2))),
+        "{refused:?}"
+    );
+    assert_eq!(servers.waiting().await.len(), 1);
+}

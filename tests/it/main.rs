@@ -82,6 +82,7 @@ mod shared_cache;
 mod shared_files;
 mod shared_queue;
 mod shared_redis;
+mod shared_tasks;
 mod shutdown;
 mod sign_in_faults;
 mod sign_ins;

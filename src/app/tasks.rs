@@ -50,6 +50,7 @@ impl StartupContext<'_> {
             webhooks: Some(accounting.webhooks.clone()),
             hooks: self.hooks.clone(),
             metrics: self.metrics.tasks.clone(),
+            tracer: self.traces.tracer(),
             tracker: TaskTracker::new(),
             stop: self.shutdown.started(),
             kill: self.shutdown.drain_expired(),

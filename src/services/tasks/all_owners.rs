@@ -121,6 +121,7 @@ impl Tasks {
             store: self.0.deps.store.clone(),
             next: first,
             is_polled: false,
+            ends_at_begin: false,
         }
     }
 

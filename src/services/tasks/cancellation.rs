@@ -15,16 +15,18 @@ impl TasksInner {
     /// # Errors
     /// Fails when it has ended, or another server begins it at this moment.
     pub(super) async fn stop(self: &Arc<Self>, owner: &str, task: &Task) -> Result<(), Error> {
-        let mut not_stopped = Error::TaskEnded;
         if task.is_waiting_for_any_server() {
             match self.cancel_waiting(owner, task).await {
                 // It may be this server that has taken it.
-                Err(Error::TakenElsewhere) => not_stopped = Error::TakenElsewhere,
+                Err(Error::TakenElsewhere) => {}
                 cancelled => return cancelled.map(drop),
             }
         }
-        let live = self.active.get(owner, &task.id);
-        live.ok_or(not_stopped)?.cancel();
+        match self.active.get(owner, &task.id) {
+            Some(live) => live.cancel(),
+            None if task.is_waiting_for_any_server() => return Err(Error::TakenElsewhere),
+            None => return Err(Error::TaskEnded),
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::task::Task;
+use super::task::TaskStatus;
 use super::task_event::TaskEvent;
 use super::task_store::TaskStore;
 use crate::runtime::backoff::with_jitter;
@@ -25,6 +26,8 @@ pub struct TaskFollower {
     pub(super) next: u64,
     /// Set once the task is read from the store again and again: it has waited in the queue of all servers.
     pub(super) is_polled: bool,
+    /// Set if the events end where a task that has waited in the queue of all servers begins.
+    pub(super) ends_at_begin: bool,
 }
 
 /// Event of a followed task.
@@ -44,6 +47,16 @@ impl TaskFollower {
             let is_last = follower.is_done();
             Ok(event.map(|event| (FollowedEvent { event, is_last }, follower)))
         })
+    }
+
+    /// Ends the events where a task that waits in the queue of all servers begins: another server may run
+    /// it, and takes what changes it.
+    #[must_use]
+    pub fn until_begun(self) -> Self {
+        Self {
+            ends_at_begin: true,
+            ..self
+        }
     }
 
     /// Returns the generated id of the task.
@@ -84,7 +97,7 @@ impl TaskFollower {
     }
 
     /// Waits a moment and reads the task again, if it waits or has waited in the queue of all servers: any
-    /// of them may run it. Returns false for another task, and one that is deleted.
+    /// of them may run it. Returns false for another task, one that is deleted, and where the events end.
     async fn poll(&mut self) -> Result<bool, Error> {
         let (id, is_waiting) = {
             let task = self.task.borrow();
@@ -98,6 +111,9 @@ impl TaskFollower {
         let Some(mut task) = self.store.load_task(&self.owner, &id).await? else {
             return Ok(false);
         };
+        if self.ends_at_begin && task.status == TaskStatus::Running {
+            return Ok(false);
+        }
         // The stored counter may lag behind the stored events. The last event comes with the end.
         while !task.status.is_over()
             && let Some(event) = self.store.load_event(&self.owner, &id, task.events).await?

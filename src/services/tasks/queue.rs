@@ -285,13 +285,18 @@ impl TasksInner {
         task: &Task,
         caller: Option<&Caller>,
     ) -> Option<TaskRun> {
-        let TaskDeps { runner, store, .. } = &self.deps;
+        let TaskDeps {
+            runner,
+            store,
+            tracer,
+            ..
+        } = &self.deps;
         let session = task.session_id.parse().ok()?;
         let runner = Arc::clone(runner.as_ref()?);
         let (mut recorder, answers) =
             TaskRecorder::take_over(&self.active, owner, task.clone(), store)?;
         if let Some(caller) = caller {
-            recorder.record_by(TaskTrace::begin(caller, task));
+            recorder.record_by(TaskTrace::begin_waiting(tracer, caller, task));
         }
         Some(TaskRun {
             inner: Arc::clone(self),
@@ -349,11 +354,11 @@ impl TaskRun {
     /// Leaves the new task to the servers that have room, and reports the result through `sender`.
     pub(super) async fn leave_in_queue(
         self,
-        caller: &Caller,
+        caller: Caller,
         claimed: ClaimGuard,
         sender: oneshot::Sender<Result<Task, Error>>,
     ) {
-        let left = self.check_and_enqueue(caller).await;
+        let left = self.check_and_enqueue(&caller).await;
         let Self {
             inner, recorder, ..
         } = self;

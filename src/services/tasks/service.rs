@@ -45,6 +45,7 @@ use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::run_registry::RunRegistry;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::TaskMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// Dependencies of the task service.
 pub struct TaskDeps {
@@ -66,6 +67,8 @@ pub struct TaskDeps {
     pub hooks: Hooks,
     /// Metrics that tasks are counted in.
     pub metrics: TaskMetrics,
+    /// Tracer of the tasks that have waited in the queue of several servers.
+    pub tracer: Tracer,
     /// Tracker of the spawned runs and nothing else, as shutdown waits for it.
     pub tracker: TaskTracker,
     /// Cancelled at the start of a shutdown: agents are interrupted.
@@ -273,13 +276,11 @@ impl Tasks {
         let (hold_sender, hold_result) = oneshot::channel();
         let claimed = caller.claim.begin(ClaimedWork::Object);
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
-        tracker.spawn(async move {
-            if is_left {
-                run.leave_in_queue(&caller, claimed, hold_sender).await;
-            } else {
-                run.hold_and_run(caller, claimed, hold_sender).await;
-            }
-        });
+        if is_left {
+            tracker.spawn(run.leave_in_queue(caller, claimed, hold_sender));
+        } else {
+            tracker.spawn(run.hold_and_run(caller, claimed, hold_sender));
+        }
         let task = hold_result.await.unwrap_or(Err(Error::ShuttingDown))?;
         if task.lineage.is_none() {
             return Ok(task);
@@ -455,6 +456,7 @@ impl Tasks {
             store: self.0.deps.store.clone(),
             next: first,
             is_polled: false,
+            ends_at_begin: false,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::engine::agent::AgentTraceContext;
 use crate::telemetry::traces::AgentSpan;
+use crate::telemetry::traces::Tracer;
 
 /// Span of a task, until its end; empty while traces are off.
 #[derive(Default)]
@@ -30,6 +31,23 @@ impl TaskTrace {
         } = task;
         Self {
             span: Mutex::new(AgentSpan::begin(&caller.trace, id, model, session_id)),
+        }
+    }
+
+    /// Begins the span of `task`, which has waited in the queue of several servers, with a link to the
+    /// request that has created it.
+    pub(super) fn begin_waiting(tracer: &Tracer, caller: &Caller, task: &Task) -> Self {
+        let Task {
+            id,
+            model,
+            session_id,
+            ..
+        } = task;
+        let trace = &caller.trace;
+        Self {
+            span: Mutex::new(AgentSpan::begin_waiting(
+                tracer, trace, id, model, session_id,
+            )),
         }
     }
 

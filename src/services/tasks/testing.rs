@@ -43,6 +43,7 @@ use crate::engine::hooks::Hooks;
 use crate::storage::store::Store;
 use crate::storage::store::TtlLimits;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 
 /// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
@@ -296,6 +297,7 @@ impl TaskTestServer {
             webhooks: None,
             hooks,
             metrics: metrics.tasks.clone(),
+            tracer: Tracer::default(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),
             kill: kill.clone(),

@@ -8,6 +8,8 @@ use super::keys;
 use super::segment::OpenSpan;
 use super::segment::SpanScope;
 use super::span::SpanKind;
+use super::tracer::BatchTraceLink;
+use super::tracer::Tracer;
 use crate::domain::RequestTrace;
 use crate::domain::Usage;
 
@@ -41,20 +43,43 @@ impl AgentSpan {
     /// traces are off. `session` is the conversation in which the agent works.
     pub fn begin(trace: &RequestTrace, task: &str, model: &str, session: &str) -> Option<Self> {
         let scope = SpanScope::from_trace(trace)?;
-        let name = format!("{INVOKE_AGENT} {AGENT_PROGRAM}");
-        let mut span = scope.detached(name, SpanKind::Internal);
+        let span = scope.detached(span_name(), SpanKind::Internal);
+        Some(Self::over(span, task, model, session))
+    }
+
+    /// Begins the span of `task`, which has waited in the queue of several servers, in a trace of its own.
+    /// It is linked to the request that has created the task, which `trace` names. `None` while traces are
+    /// off.
+    pub fn begin_waiting(
+        tracer: &Tracer,
+        trace: &RequestTrace,
+        task: &str,
+        model: &str,
+        session: &str,
+    ) -> Option<Self> {
+        let tracer = tracer.0.as_ref()?;
+        let kind = SpanKind::Internal;
+        let mut span = OpenSpan::begin_first(tracer, None, None, span_name(), kind);
+        if let Some(link) = trace.get::<BatchTraceLink>() {
+            span.link(link.cause().clone());
+        }
+        Some(Self::over(span, task, model, session))
+    }
+
+    /// Makes `span` that of `task`.
+    fn over(mut span: OpenSpan, task: &str, model: &str, session: &str) -> Self {
         let conventions = span.tracer().options.conventions;
         conventions.set_operation(&mut span, INVOKE_AGENT);
         span.set(keys::AGENT_NAME, AGENT_PROGRAM);
         span.set(keys::REQUEST_MODEL, model);
         span.set(keys::CONVERSATION, session);
         span.set(keys::TASK, task);
-        Some(Self {
+        Self {
             permissions: HashMap::new(),
             tools: HashMap::new(),
             span,
             is_over: false,
-        })
+        }
     }
 
     /// Returns the trace context that the agent and its tools continue.
@@ -123,6 +148,10 @@ impl AgentSpan {
             self.span.fail(code);
         }
     }
+}
+
+fn span_name() -> String {
+    format!("{INVOKE_AGENT} {AGENT_PROGRAM}")
 }
 
 impl Drop for AgentSpan {

@@ -225,6 +225,24 @@ async fn line_of_a_batch_has_a_trace_of_its_own_with_a_link() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn task_that_has_waited_for_any_server_has_a_trace_of_its_own_with_a_link() {
+    let mut traces = TestTraces::new();
+    let request = traces.tracer.begin_request("POST /v1/tasks", None).unwrap();
+    let stored = BatchTraceLink::to_stored(&request.request_trace());
+    drop(request);
+    drop(traces.take());
+    let trace = BatchTraceLink::from_stored(stored.as_deref());
+    let begun = AgentSpan::begin_waiting(&traces.tracer, &trace, "task_1", "opus", "session");
+    begun
+        .unwrap()
+        .end("completed", None, "opus", 1, &Usage::default());
+    let spans = traces.take();
+    let task = spans.only("invoke_agent claude-code");
+    assert_eq!(task.cause(), stored);
+    assert!(!stored.unwrap().contains(&task.context().trace_id()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn message_on_a_socket_continues_the_trace_of_the_client_or_has_its_own() {
     let mut traces = TestTraces::new();
     let parent = TraceContext::parse(PARENT, None).unwrap();

@@ -53,7 +53,8 @@ pub(in crate::http) async fn open(
     let Ok(upgrade) = upgrade else {
         return Ok(no_socket());
     };
-    let follower = tasks.follow(&caller, &id, first).await?;
+    // What the client sends has to reach the server that runs the task.
+    let follower = tasks.follow(&caller, &id, first).await?.until_begun();
     // The generated id is used from here on: a chosen id may name another task before the socket
     // closes.
     let id = follower.id();

@@ -1,5 +1,7 @@
 //! Tests of tasks that wait for a server with room: several servers over one store and one folder.
 
+use futures::StreamExt as _;
+
 use super::*;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
@@ -148,6 +150,23 @@ async fn waiting_task_is_followed_at_the_server_that_does_not_run_it() {
         .filter_map(|line| line.split_once("\"type\":\"")?.1.split('"').next())
         .collect();
     assert_eq!(kinds, ["progress", "message", "complete"], "{events}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn socket_of_a_waiting_task_ends_where_another_server_begins_it() {
+    let SharedServers {
+        full, mut other, ..
+    } = SharedServers::open().await;
+    let waiting = full.create().await;
+    let follower = full.tasks.follow(&me(), &waiting.id, 0).await.unwrap();
+    let events = follower.until_begun().into_events().count();
+    let run = async {
+        assert_eq!(other.tasks.take_waiting().await.unwrap(), 1);
+        other.agents.recv().await.unwrap()
+    };
+    let (count, agent) = tokio::join!(events, run);
+    assert_eq!(count, 0);
+    assert_eq!(agent.job.task, waiting.id);
 }
 
 #[tokio::test(start_paused = true)]

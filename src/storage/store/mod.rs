@@ -9,6 +9,7 @@ mod backend;
 mod backup;
 mod disk_space;
 mod error;
+mod fact_set;
 mod large_values;
 mod memory;
 mod read_set;

@@ -2,24 +2,24 @@
 //!
 //! A shared store may lose commits that it has confirmed: by a fail-over to a replica that did not have
 //! them, or with the end of its log at a loss of power. A transaction remembers what must not be lost
-//! ([`Transaction::remember`]), such as a charge or a revocation. When the engine tells of a loss, all
+//! ([`Transaction::remember`]), such as a charge or a revocation, and what should not
+//! ([`Transaction::remember_result`]), such as an answer. When the engine tells of a loss, all
 //! that was remembered in the last minute is applied again before any other transaction. Facts are
 //! written so that this changes nothing where they are present. Claims are not remembered: another
 //! server may have made them since.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Error;
 use super::backend::Backend;
 use super::backend::StoreChange;
+use super::fact_set::FactSet;
+use super::fact_set::KeptFact;
 use super::read_set::ReadSet;
 use super::writer::MAX_RUNS;
 use super::writer::Transaction;
@@ -27,12 +27,10 @@ use super::writer::check_reads;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::StoreMetrics;
 
-/// Time for which a fact is remembered. Counted at commits, so an outage of the store does not shorten it.
-const FACT_MEMORY: Duration = Duration::from_secs(60);
-/// Maximum number of facts; the oldest are forgotten first.
-const MAX_FACTS: usize = 100_000;
 /// Number of facts that are applied again in one commit.
 const FACTS_A_COMMIT: usize = 64;
+/// Maximum memory of the results, in bytes; the oldest are forgotten first.
+const MAX_RESULT_BYTES: u64 = 64 << 20;
 
 /// Applies a fact again. Returns false if the store has it.
 pub(super) type FactRestorer = Box<dyn Fn(&mut Transaction<'_>) -> Result<bool, Error> + Send>;
@@ -41,17 +39,17 @@ pub(super) type FactRestorer = Box<dyn Fn(&mut Transaction<'_>) -> Result<bool, 
 pub(super) struct NamedFact {
     pub(super) name: Vec<u8>,
     pub(super) restorer: FactRestorer,
+    /// Size of the value of a result; `None` for what must not be lost.
+    pub(super) result_bytes: Option<u64>,
 }
 
 /// Facts of the last minute.
 #[derive(Default)]
 pub(super) struct RecentFacts {
-    /// Facts by their name, with the number by which they are found in `order`.
-    facts: HashMap<Vec<u8>, (u64, FactRestorer)>,
-    /// Names in the order of their commits. One whose number is not that of its fact was replaced.
-    order: VecDeque<(Instant, u64, Vec<u8>)>,
-    /// Number of the last fact.
-    last: u64,
+    /// Facts that must not be lost, such as charges. Results take no room from them.
+    vital: FactSet,
+    /// Results, such as answers, which may be large.
+    results: FactSet,
     /// True from the moment of a loss until all facts are applied again.
     is_lost: bool,
 }
@@ -60,38 +58,69 @@ impl fmt::Debug for RecentFacts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RecentFacts")
-            .field("facts", &self.facts.len())
+            .field("vital", &self.vital.len())
+            .field("results", &self.results.len())
             .field("is_lost", &self.is_lost)
             .finish_non_exhaustive()
     }
 }
 
-impl RecentFacts {
-    /// Remembers facts that were committed just now, and forgets old ones.
-    pub(super) fn add(&mut self, facts: impl IntoIterator<Item = NamedFact>) {
-        let now = Instant::now();
-        for NamedFact { name, restorer } in facts {
-            self.last += 1;
-            self.order.push_back((now, self.last, name.clone()));
-            self.facts.insert(name, (self.last, restorer));
-        }
-        while self
-            .order
-            .front()
-            .is_some_and(|(at, ..)| self.order.len() > MAX_FACTS || now - *at > FACT_MEMORY)
-        {
-            if let Some((_, number, name)) = self.order.pop_front()
-                && self.is_present(&name, number)
-            {
-                self.facts.remove(&name);
-            }
+impl Transaction<'_> {
+    /// Remembers a fact that this transaction commits, in place of what was remembered as `name`, so that
+    /// it is not lost with the commit. If the store loses commits within a minute, `restore` runs as
+    /// part of a transaction; it changes nothing and returns false if the fact is there. Does
+    /// nothing in a store that is not shared, which loses no commit.
+    pub fn remember(
+        &mut self,
+        name: Vec<u8>,
+        restore: impl Fn(&mut Transaction<'_>) -> Result<bool, Error> + Send + 'static,
+    ) {
+        if self.is_shared() {
+            self.facts.push(NamedFact {
+                name,
+                restorer: Box::new(restore),
+                result_bytes: None,
+            });
         }
     }
 
-    fn is_present(&self, name: &[u8], number: u64) -> bool {
-        self.facts
-            .get(name)
-            .is_some_and(|(present, _)| *present == number)
+    /// Remembers a result as [`remember`](Self::remember) does, whose value has `bytes` bytes. All results
+    /// have one bound of memory, beyond which the oldest are forgotten. `restore` runs after the facts
+    /// that must not be lost.
+    pub fn remember_result(
+        &mut self,
+        name: Vec<u8>,
+        bytes: usize,
+        restore: impl Fn(&mut Transaction<'_>) -> Result<bool, Error> + Send + 'static,
+    ) {
+        if self.is_shared() {
+            self.facts.push(NamedFact {
+                name,
+                restorer: Box::new(restore),
+                result_bytes: Some(bytes as u64),
+            });
+        }
+    }
+}
+
+impl RecentFacts {
+    /// Remembers facts that were committed just now, and forgets old ones.
+    pub(super) fn add(
+        &mut self,
+        facts: impl IntoIterator<Item = NamedFact>,
+        metrics: &StoreMetrics,
+    ) {
+        let now = Instant::now();
+        let mut forgotten = 0;
+        for fact in facts {
+            forgotten += match fact.result_bytes {
+                Some(_) => self.results.add(now, fact, MAX_RESULT_BYTES),
+                None => self.vital.add(now, fact, u64::MAX),
+            };
+        }
+        forgotten += self.vital.forget_old(now, u64::MAX);
+        forgotten += self.results.forget_old(now, MAX_RESULT_BYTES);
+        metrics.count_forgotten_facts(forgotten);
     }
 
     /// Applies all facts again if `backend` has lost commits.
@@ -122,19 +151,27 @@ impl RecentFacts {
         Ok(())
     }
 
-    /// Applies the facts in the order of their commits. Returns the number of those that were missing.
+    /// Applies the facts in the order of their commits, results last. Returns the number of those that
+    /// were missing.
     fn apply_all(&self, backend: &dyn Backend) -> Result<u64, Error> {
-        let present = self
-            .order
-            .iter()
-            .filter(|(_, number, name)| self.is_present(name, *number));
-        let restorers: Vec<&FactRestorer> = present
-            .filter_map(|(_, _, name)| self.facts.get(name).map(|(_, restorer)| restorer))
-            .collect();
         let mut restored = 0;
-        for group in restorers.chunks(FACTS_A_COMMIT) {
-            restored += apply_group(backend, group)?;
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        for KeptFact {
+            bytes: fact_bytes,
+            restorer,
+            ..
+        } in self.vital.in_order().chain(self.results.in_order())
+        {
+            if group.len() == FACTS_A_COMMIT || bytes >= backend.max_group_bytes() {
+                restored += apply_group(backend, &group)?;
+                group.clear();
+                bytes = 0;
+            }
+            group.push(restorer);
+            bytes += fact_bytes;
         }
+        restored += apply_group(backend, &group)?;
         Ok(restored)
     }
 }

@@ -1,12 +1,15 @@
 //! Loss of commits, in a store in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
 use super::super::Store;
 use super::super::testing::SharedBackend;
 use super::*;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::testing::assert_series;
 
 /// Seconds after which a fact is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(61);
@@ -116,6 +119,57 @@ async fn facts_are_forgotten_by_later_commits_alone() {
     set(&store, "second", "second").await.unwrap();
     backend.lose_all_but(Vec::new());
     assert_eq!(keys(&store).await, ["second"]);
+}
+
+/// Returns a fact that sets `name`, whose value is said to have `bytes` bytes.
+fn result(name: &'static str, bytes: u64) -> NamedFact {
+    let restorer = move |transaction: &mut Transaction<'_>| {
+        transaction.put(name.into(), b"1".to_vec());
+        Ok::<_, Error>(true)
+    };
+    NamedFact {
+        name: name.into(),
+        restorer: Box::new(restorer),
+        result_bytes: Some(bytes),
+    }
+}
+
+/// Returns the keys of `backend` after it has lost all records, and `facts` were applied again.
+fn restored_keys(facts: &mut RecentFacts, metrics: &StoreMetrics) -> Vec<String> {
+    let backend = SharedBackend::default();
+    backend.lose_all_but(Vec::new());
+    facts.restore(&backend, metrics).unwrap();
+    let keys = backend.records().into_iter().map(|(key, _)| key);
+    keys.map(|key| String::from_utf8(key).unwrap()).collect()
+}
+
+#[test]
+fn oldest_results_are_forgotten_where_there_is_no_room_and_charges_are_not() {
+    let all = Metrics::new();
+    let metrics = &all.store;
+    let mut facts = RecentFacts::default();
+    let third = MAX_RESULT_BYTES / 3;
+    let charge = NamedFact {
+        result_bytes: None,
+        ..result("charge", 0)
+    };
+    facts.add([charge, result("first", third)], metrics);
+    facts.add([result("second", third)], metrics);
+    assert_eq!(
+        restored_keys(&mut facts, metrics),
+        ["charge", "first", "second"]
+    );
+    // The second one is the later one now.
+    facts.add([result("first", third), result("third", third)], metrics);
+    assert_eq!(
+        restored_keys(&mut facts, metrics),
+        ["charge", "first", "third"]
+    );
+    assert_series(&all, &["switchboard_store_forgotten_facts_total 1"]);
+    // An earlier state of it is none that it may come back to.
+    facts.add([result("first", MAX_RESULT_BYTES)], metrics);
+    assert_eq!(restored_keys(&mut facts, metrics), ["charge", "third"]);
+    assert_series(&all, &["switchboard_store_forgotten_facts_total 2"]);
 }
 
 #[tokio::test]

@@ -32,7 +32,6 @@ use super::backend::PAGE_RECORDS;
 use super::backend::StoreChange;
 use super::backend::StoreRecord;
 use super::read_set::ReadSet;
-use super::recent_facts::FactRestorer;
 use super::recent_facts::NamedFact;
 use super::recent_facts::RecentFacts;
 
@@ -57,7 +56,7 @@ pub struct Transaction<'a> {
     /// Changes of this transaction.
     own: WriteSet,
     afterwards: Vec<WriteCallback>,
-    facts: Vec<NamedFact>,
+    pub(super) facts: Vec<NamedFact>,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -212,21 +211,6 @@ impl<'a> Transaction<'a> {
     /// thread, so it must be short.
     pub fn after_write(&mut self, work: impl FnOnce(bool) + 'static) {
         self.afterwards.push(Box::new(work));
-    }
-
-    /// Remembers a fact that this transaction commits, in place of what was remembered as `name`, so that
-    /// it is not lost with the commit. If the store loses commits within a minute, `restore` runs as
-    /// part of a transaction; it changes nothing and returns false if the fact is there. Does
-    /// nothing in a store that is not shared, which loses no commit.
-    pub fn remember(
-        &mut self,
-        name: Vec<u8>,
-        restore: impl Fn(&mut Transaction<'_>) -> Result<bool, Error> + Send + 'static,
-    ) {
-        if self.is_shared() {
-            let restorer: FactRestorer = Box::new(restore);
-            self.facts.push(NamedFact { name, restorer });
-        }
     }
 }
 
@@ -392,7 +376,10 @@ pub(super) fn write_group(
             let committed = finished
                 .iter_mut()
                 .filter(|run| run.is_writing && run.refused.is_none());
-            facts.add(committed.flat_map(|run| std::mem::take(&mut run.facts)));
+            facts.add(
+                committed.flat_map(|run| std::mem::take(&mut run.facts)),
+                metrics,
+            );
         }
         notify_callers(finished, &written, metrics);
         return left;

@@ -25,6 +25,7 @@ pub struct StoreMetrics {
     failed: CounterFamily<FailureLabel>,
     lost_commits: Counter,
     restored_facts: Counter,
+    forgotten_facts: Counter,
 }
 
 /// Reason why a transaction of the store is not written.
@@ -99,6 +100,7 @@ impl StoreMetrics {
             failed: CounterFamily::default(),
             lost_commits: Counter::default(),
             restored_facts: Counter::default(),
+            forgotten_facts: Counter::default(),
         };
         // The first failure of each kind is an increase, too.
         for failure in CommitFailure::ALL {
@@ -126,8 +128,13 @@ impl StoreMetrics {
         );
         registry.register(
             "store_restored_facts",
-            "Charges, holds, releases and revocations of this server that were lost and made again",
+            "Charges, holds, releases, revocations and results of this server that were lost and made again",
             metrics.restored_facts.clone(),
+        );
+        registry.register(
+            "store_forgotten_facts",
+            "Facts of this server that it has forgotten within a minute, for lack of memory, and could not make again",
+            metrics.forgotten_facts.clone(),
         );
         metrics
     }
@@ -146,6 +153,11 @@ impl StoreMetrics {
     /// Counts facts that the store had lost, and that were committed again.
     pub fn count_restored_facts(&self, facts: u64) {
         self.restored_facts.inc_by(facts);
+    }
+
+    /// Counts facts that were forgotten before their time, because there were too many.
+    pub fn count_forgotten_facts(&self, facts: u64) {
+        self.forgotten_facts.inc_by(facts);
     }
 
     /// Counts a transaction that could not be written.

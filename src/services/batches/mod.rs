@@ -23,6 +23,7 @@ mod finish;
 mod job;
 mod lines;
 mod messages;
+mod outcome_facts;
 mod records;
 mod recovery;
 mod service;

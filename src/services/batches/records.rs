@@ -1,9 +1,12 @@
 //! Storage of batches and of the outcomes of their lines.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::Error;
+use super::outcome_facts::remember_outcome;
 use super::slices::ClaimStanding;
 use super::slices::SliceClaim;
 use super::stored_batch::StoredBatch;
@@ -136,7 +139,7 @@ impl BatchRecords {
 
     /// Records the outcome of a line, and counts it in the batch and in `metrics`. Idempotent: a second
     /// outcome of the same line is ignored, and so is one of a batch that is gone. One of a slice is
-    /// refused, too, if its `claim` no longer holds.
+    /// refused, too, if its `claim` no longer holds. A shared store that loses the outcome gets it again.
     pub(super) async fn record_outcome(
         &self,
         record: &BatchRecord,
@@ -147,6 +150,7 @@ impl BatchRecords {
         metrics: &BatchMetrics,
     ) -> Result<(), Error> {
         let metrics = metrics.clone();
+        let outcome = Arc::new(outcome);
         let place = outcome_key(&record.batch.id, number);
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             // Idempotency check, in the same transaction as the counts.
@@ -168,17 +172,9 @@ impl BatchRecords {
                 }
                 return Ok(());
             }
-            let counts = &mut record.batch.request_counts;
-            *(if outcome.is_answer {
-                &mut counts.completed
-            } else {
-                &mut counts.failed
-            }) += 1;
-            let before = usage_of(&record.batch);
-            let total = before + usage;
-            record.batch.usage = Some(responses::ResponseUsage::from(&total));
-            record.batch.cost_usd = total.cost.map(Money::dollars);
+            count_outcome(&mut record.batch, &outcome, usage);
             transaction.put(place.clone(), outcome.encode());
+            remember_outcome(transaction, record, number, &outcome, usage);
             let metrics = metrics.clone();
             let end = outcome.end();
             // Counted by the write, because a cancellation drops the future that waits for it.
@@ -230,6 +226,19 @@ impl BatchRecords {
     }
 }
 
+/// Counts the outcome of a line, and what it has used, in its batch.
+pub(super) fn count_outcome(batch: &mut Batch, outcome: &LineOutcome, usage: Usage) {
+    let counts = &mut batch.request_counts;
+    *(if outcome.is_answer {
+        &mut counts.completed
+    } else {
+        &mut counts.failed
+    }) += 1;
+    let total = usage_of(batch) + usage;
+    batch.usage = Some(responses::ResponseUsage::from(&total));
+    batch.cost_usd = total.cost.map(Money::dollars);
+}
+
 /// Counts and logs a line that ran twice, once the transaction is written.
 fn report_superseded(
     transaction: &mut Transaction<'_>,
@@ -272,7 +281,8 @@ impl LineOutcome {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// Encodes the tag and the line.
+    pub(super) fn encode(&self) -> Vec<u8> {
         [&[u8::from(self.is_answer)], self.line.as_bytes()].concat()
     }
 
@@ -309,7 +319,8 @@ fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<BatchRecord, store::Error>
     decode_record(&id, record)
 }
 
-fn outcome_key(id: &str, number: u64) -> Vec<u8> {
+/// Returns the key of the outcome of a line.
+pub(super) fn outcome_key(id: &str, number: u64) -> Vec<u8> {
     // Big-endian, so that the order of keys is that of lines.
     RESULTS.key([id.as_bytes(), b"\0", &number.to_be_bytes()].concat())
 }

@@ -17,6 +17,7 @@ use super::Error;
 use super::records::BatchRecord;
 use super::records::BatchRecords;
 use super::records::batch_key;
+use super::records::outcome_key;
 use crate::accounts::ledger::WorkOwners;
 use crate::storage::store;
 use crate::storage::store::StoreTable;
@@ -143,6 +144,12 @@ impl SlicePlan {
         let before = self.slices.len();
         self.slices.retain(|slice| slice != claimed);
         self.slices.len() < before
+    }
+
+    /// Opens the slice of a claim again, unless another claim has replaced it. Returns true if it did.
+    fn reopen(&mut self, claimed: &PlannedSlice) -> bool {
+        let found = self.slices.iter_mut().find(|slice| **slice == *claimed);
+        found.is_some_and(|slice| slice.epoch.take().is_some())
     }
 
     /// Opens the slices of `epoch` again. Returns true if there were any.
@@ -272,14 +279,28 @@ impl BatchRecords {
         Ok(claim.standing_in(plan.as_ref()) == ClaimStanding::Valid)
     }
 
-    /// Removes a slice whose lines all have an outcome from the plan, if the claim still holds.
+    /// Removes a slice whose lines all have an outcome from the plan, if the claim still holds. A shared
+    /// store that loses this change gets it again: the owner would wait for the slice.
     ///
     /// # Errors
     /// Fails when the store fails.
     pub(super) async fn finish_slice(&self, claim: &SliceClaim) -> Result<(), Error> {
         let SliceClaim { place, slice } = claim.clone();
-        self.change_plan(place, move |plan| plan.finish(&slice))
-            .await
+        let work = move |transaction: &mut Transaction<'_>| {
+            let plan = read_plan(&place, transaction.get(&place)?)?;
+            if let Some(mut plan) = plan
+                && plan.finish(&slice)
+            {
+                put_plan(transaction, &place, &plan)?;
+                let name = [place.as_slice(), b"\0", &slice.first.to_be_bytes()].concat();
+                let place = place.clone();
+                transaction.remember_result(name, place.len(), move |transaction| {
+                    finish_again(transaction, &place, &slice)
+                });
+            }
+            Ok::<_, Error>(())
+        };
+        self.0.transaction(work).await
     }
 
     /// Opens the slices of the batch that this server has claimed, so that any server may claim them.
@@ -341,6 +362,41 @@ impl BatchRecords {
 /// Removes the plan of a batch whose lines are no longer run. No outcome is written after that.
 pub(super) fn remove_plan(transaction: &mut Transaction<'_>, project: &str, id: &str) {
     transaction.remove(plan_key(project, id));
+}
+
+/// Returns true if the batch has a plan, so that outcomes of its lines may be written.
+pub(super) fn has_plan(
+    transaction: &Transaction<'_>,
+    project: &str,
+    id: &str,
+) -> Result<bool, store::Error> {
+    Ok(transaction.get(&plan_key(project, id))?.is_some())
+}
+
+/// Removes a finished slice from the plan again. It is opened for other claims instead if an outcome of
+/// its lines is lost for good. Returns false if the claim no longer holds.
+fn finish_again(
+    transaction: &mut Transaction<'_>,
+    place: &[u8],
+    slice: &PlannedSlice,
+) -> Result<bool, store::Error> {
+    let Some(mut plan) = read_plan(place, transaction.get(place)?)? else {
+        return Ok(false);
+    };
+    let (_, id) = PLANS.owner_and_id(place).unwrap_or_default();
+    let mut is_whole = true;
+    for number in slice.first..=slice.last {
+        is_whole &= transaction.get(&outcome_key(&id, number))?.is_some();
+    }
+    let is_changed = if is_whole {
+        plan.finish(slice)
+    } else {
+        plan.reopen(slice)
+    };
+    if is_changed {
+        transaction.put(place.to_vec(), encode_record(&plan)?);
+    }
+    Ok(is_changed)
 }
 
 fn plan_key(project: &str, id: &str) -> Vec<u8> {

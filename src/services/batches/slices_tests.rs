@@ -9,9 +9,11 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::accounts::ledger::testing::remove_lease;
 use crate::accounts::ledger::testing::shared_ledger;
+use crate::api::openai::batches::BatchStatus;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::services::batches::records::LineOutcome;
+use crate::storage::store::Backend as _;
 use crate::storage::store::RedisServer;
 use crate::storage::store::Store;
 use crate::storage::store::testing::SharedBackend;
@@ -257,6 +259,92 @@ async fn each_line_has_one_outcome_whatever_servers_are_lost() {
         assert_eq!(batch.request_counts.completed, LINES, "seed {seed}");
         assert_eq!(batch.cost_usd, Some(LINES as f64), "seed {seed}");
     }
+}
+
+/// Returns a server that has run all three lines of a batch, on records that have lost two of them.
+async fn lose_two_lines() -> (SlicingServer, BatchRecord, Arc<SharedBackend>) {
+    let backend = Arc::new(SharedBackend::default());
+    let server = SlicingServer::in_memory(&backend, "a").await;
+    let records = &server.records;
+    let record = batch_of(3);
+    records.save_with(record.clone(), |_| {}).await.unwrap();
+    records.open_plan(&server.owners, &record).await.unwrap();
+    let claim = server.claim(&record).await;
+    server.record_outcome(&record, 1, &claim).await;
+    let saved = backend.records();
+    server.record_outcome(&record, 2, &claim).await;
+    server.record_outcome(&record, 3, &claim).await;
+    records.finish_slice(&claim).await.unwrap();
+    backend.lose_all_but(saved);
+    assert_eq!(server.completed(&record).await, 1, "the others are lost");
+    (server, record, backend)
+}
+
+#[tokio::test]
+async fn outcomes_and_ends_of_slices_that_are_lost_are_made_again() {
+    let (server, record, backend) = lose_two_lines().await;
+    let offer = server.records.claim_slice(&server.owners, &record).await;
+    assert_eq!(offer.unwrap(), SliceOffer::Finished);
+    assert_eq!(server.completed(&record).await, 3);
+    let restored = backend.records();
+    backend.lose_all_but(restored.clone());
+    server
+        .records
+        .claim_slice(&server.owners, &record)
+        .await
+        .unwrap();
+    assert_eq!(backend.records(), restored, "nothing counts twice");
+    let end = [r#"switchboard_batch_lines_total{end="answered"} 3"#];
+    assert_series(&server.metrics, &end);
+}
+
+/// Another server has made the files of the batch, or its client has deleted it.
+#[tokio::test]
+async fn lost_outcome_is_not_added_to_a_batch_whose_lines_are_no_longer_run() {
+    for is_deleted in [false, true] {
+        let (server, record, backend) = lose_two_lines().await;
+        let (project, id) = (&record.project, &record.batch.id);
+        // Before this server finds the loss.
+        let others = Store::inline(Arc::clone(&backend) as _, TaskTracker::new());
+        let other = BatchRecords(others);
+        let loss = backend.take_loss();
+        if is_deleted {
+            other.remove(project, id).await.unwrap();
+        } else {
+            let end = |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
+                record.batch.status = BatchStatus::Finalizing;
+                remove_plan(transaction, &record.project, &record.batch.id);
+                Ok(())
+            };
+            other.update(project, id, end).await.unwrap();
+        }
+        assert_eq!(loss, Some(1));
+        backend.lose_all_but(backend.records());
+        server.records.0.snapshot(Vec::new()).await.unwrap();
+        let outcome = server.records.outcome(id, 2).await.unwrap();
+        assert_eq!(outcome, None, "deleted: {is_deleted}");
+        let loaded = server.records.load(project, id).await.unwrap();
+        let completed = loaded.map(|record| record.batch.request_counts.completed);
+        assert_eq!(completed, (!is_deleted).then_some(1));
+    }
+}
+
+/// More results than are remembered came after them.
+#[tokio::test]
+async fn lost_end_of_a_slice_opens_it_if_an_outcome_is_lost_for_good() {
+    let (server, record, backend) = lose_two_lines().await;
+    let slice = PlannedSlice {
+        first: 1,
+        last: 3,
+        epoch: Some(server.owners.epoch()),
+        claims: 1,
+    };
+    let place = plan_key(&record.project, &record.batch.id);
+    let other = Store::inline(Arc::clone(&backend) as _, TaskTracker::new());
+    let again = move |transaction: &mut Transaction<'_>| finish_again(transaction, &place, &slice);
+    assert!(other.transaction(again).await.unwrap());
+    let planned = server.records.list_planned().await.unwrap();
+    assert!(planned[0].plan.as_ref().unwrap().has_open_slice());
 }
 
 #[tokio::test(flavor = "multi_thread")]

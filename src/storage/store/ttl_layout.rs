@@ -26,6 +26,8 @@ pub(super) const EXPIRY_INDEX: u8 = b'o';
 pub(super) const OWNER_EXPIRY_INDEX: u8 = b'p';
 /// Key prefix of parts: owner, id, generation, number -> part.
 pub(super) const PART: u8 = b'a';
+/// Key prefix of marks of deletions, in a shared store: owner, id -> time.
+pub(super) const DELETION: u8 = b'd';
 /// Key of the global totals: number of records and bytes.
 pub(super) const TOTALS: u8 = b't';
 /// Key prefix of the owners' totals: owner -> number of records and bytes.

@@ -46,8 +46,8 @@ pub struct TtlLimits {
 /// Clones share it.
 #[derive(Debug, Clone)]
 pub struct TtlTable {
-    store: Store,
-    layout: TtlLayout,
+    pub(super) store: Store,
+    pub(super) layout: TtlLayout,
 }
 
 impl TtlTable {
@@ -372,6 +372,9 @@ impl TtlTable {
             })
             .await?
         {}
+        if self.store.is_shared() {
+            self.sweep_deletions(now).await?;
+        }
         Ok(())
     }
 

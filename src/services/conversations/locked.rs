@@ -12,6 +12,7 @@ use crate::api::openai::responses::stored_items;
 use crate::domain::unix_now;
 use crate::runtime::run_registry::RunGuard;
 use crate::storage::store;
+use crate::storage::store::RecordPlace;
 use crate::storage::store::Transaction;
 use crate::storage::store::TtlTable;
 
@@ -36,6 +37,8 @@ pub struct CompanionRecord {
     pub id: String,
     /// Content of the record.
     pub record: Vec<u8>,
+    /// Remembers the record with its place and id, in case a shared store loses it.
+    pub remember: fn(&mut Transaction<'_>, &RecordPlace, &str, &[u8]),
 }
 
 impl fmt::Debug for LockedConversation {
@@ -87,8 +90,10 @@ impl LockedConversation {
             let earlier = std::mem::take(&mut record.lines);
             let addition = [earlier.as_slice(), &new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
-            if let Some(CompanionRecord { table, id, record }) = &beside {
-                table.put_in(transaction, &owner, id, record)?;
+            if let Some(beside) = &beside {
+                let place = beside.table.place(&owner, &beside.id);
+                place.put(transaction, &beside.record)?;
+                (beside.remember)(transaction, &place, &beside.id, &beside.record);
             }
             Ok(())
         };

@@ -113,6 +113,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
             table: table.clone(),
             id: "x".to_owned(),
             record: b"y".to_vec(),
+            remember: |_, _, _, _| {},
         })
     };
     let owner = Keys::none().owner_id(&caller());

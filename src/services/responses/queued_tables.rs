@@ -91,7 +91,7 @@ impl ResponseTables {
     }
 
     /// Takes the queued response of `work` out of the queue, to be run by this server. Returns false if it
-    /// was taken or ended before.
+    /// was taken or ended before, also if Redis has lost that it was taken, and got the end again.
     ///
     /// # Errors
     /// Fails when the store cannot be written.
@@ -108,10 +108,20 @@ impl ResponseTables {
         };
         let record = ResponseRecord::new(&begun, input)?.to_bytes()?;
         let taken = self.records.transaction(move |transaction| {
+            let (owner, id) = (work.owner.as_str(), work.id.as_str());
+            let stored = tables.records.get_in(transaction, owner, id)?;
+            let stored = stored.map(|bytes| decode_record::<ResponseRecord>(id, &bytes));
+            if let Some(stored) = skip_unreadable(stored.transpose())?.flatten()
+                && stored.fields(id)?.status.is_final()
+            {
+                let owners = &tables.owners;
+                owners.withdraw_in(transaction, WorkKind::Response, owner, id)?;
+                tables.requests.remove_in(transaction, owner, id)?;
+                return Ok(false);
+            }
             if !tables.owners.take_in(transaction, &work)? {
                 return Ok(false);
             }
-            let (owner, id) = (work.owner.as_str(), work.id.as_str());
             tables.requests.remove_in(transaction, owner, id)?;
             tables.unfinished.put_in(transaction, owner, id, &[])?;
             tables.records.put_in(transaction, owner, id, &record)?;

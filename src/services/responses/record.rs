@@ -16,7 +16,9 @@ use crate::api::openai::responses::ResponseError;
 use crate::api::openai::responses::ResponseEvent;
 use crate::api::openai::responses::ResponseStatus;
 use crate::storage::store;
+use crate::storage::store::RecordPlace;
 use crate::storage::store::Stored;
+use crate::storage::store::Transaction;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
@@ -107,6 +109,26 @@ impl ResponseRecord {
         encode_record(self)
     }
 
+    /// Stores the record of a response that is over. A shared store that loses it gets it again.
+    ///
+    /// # Errors
+    /// Fails when it cannot be written.
+    pub(super) async fn save_end(
+        &self,
+        table: &TtlTable,
+        owner: &str,
+        id: &str,
+    ) -> Result<(), Error> {
+        let (place, id) = (table.place(owner, id), id.to_owned());
+        let record = self.to_bytes()?;
+        let save = move |transaction: &mut Transaction<'_>| {
+            place.put(transaction, &record)?;
+            remember_end(transaction, &place, &id, &record);
+            Ok::<_, store::Error>(())
+        };
+        Ok(table.transaction(save).await?)
+    }
+
     pub(super) async fn save(&self, table: &TtlTable, owner: &str, id: &str) -> Result<(), Error> {
         Ok(table.put(owner, id, self.to_bytes()?).await?)
     }
@@ -114,6 +136,28 @@ impl ResponseRecord {
 
 impl Stored for ResponseRecord {
     const KIND: &'static str = "response";
+}
+
+/// Remembers `record`, that of the response `id`, which is over, so that a shared store which loses commits
+/// gets it again: clients were told of the end, and no server would end the response. It does not
+/// replace the record of a response that is over.
+pub(super) fn remember_end(
+    transaction: &mut Transaction<'_>,
+    place: &RecordPlace,
+    id: &str,
+    record: &[u8],
+) {
+    if !transaction.is_shared() {
+        return;
+    }
+    let (name, again) = (place.name(), place.clone());
+    let (id, record) = (id.to_owned(), record.to_vec());
+    transaction.remember_result(name, record.len(), move |transaction| {
+        again.restore(transaction, &record, |found| {
+            let found: ResponseRecord = decode_record(&id, found)?;
+            Ok(!found.fields(&id)?.status.is_final())
+        })
+    });
 }
 
 fn to_document(response: &impl Serialize) -> Result<Box<RawValue>, store::Error> {
@@ -164,7 +208,14 @@ pub(super) async fn load_events(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::services::responses::tables::ResponseTables;
+    use crate::storage::store::Store;
+    use crate::storage::store::testing::SharedBackend;
     use crate::storage::store::testing::read_earlier_record;
 
     #[test]
@@ -187,6 +238,45 @@ mod tests {
             let StoredEvents(events) = decode_record(id, earlier).unwrap();
             assert_eq!(events[0].0, "response.created");
         }
+    }
+
+    fn record_of(status: &str) -> ResponseRecord {
+        let document = format!(
+            r#"{{"id":"r","status":"{status}","background":true,"previous_response_id":null,"output":[]}}"#
+        );
+        let stored = format!(r#"{{"response":{document},"input":[]}}"#);
+        decode_record("r", stored.as_bytes()).unwrap()
+    }
+
+    async fn status_of(table: &TtlTable) -> ResponseStatus {
+        let record = ResponseRecord::load(table, "o", "r").await.unwrap();
+        record.unwrap().fields("r").unwrap().status
+    }
+
+    #[tokio::test]
+    async fn end_of_a_response_that_is_lost_is_stored_again() {
+        let backend = Arc::new(SharedBackend::default());
+        let store = || Store::inline(Arc::clone(&backend) as _, TaskTracker::new());
+        let [tables, others] = [store(), store()].map(|store| ResponseTables::over(&store));
+        let (table, other) = (&tables.records, &others.records);
+        let empty = backend.records();
+        let begun = record_of("in_progress");
+        begun.save(table, "o", "r").await.unwrap();
+        let saved = backend.records();
+        record_of("completed")
+            .save_end(table, "o", "r")
+            .await
+            .unwrap();
+        for saved in [saved, empty] {
+            backend.lose_all_but(saved);
+            tables.store().snapshot(Vec::new()).await.unwrap();
+            assert_eq!(status_of(table).await, ResponseStatus::Completed);
+        }
+        // Another server has ended it before this one finds the loss.
+        record_of("failed").save_end(other, "o", "r").await.unwrap();
+        backend.lose_all_but(backend.records());
+        tables.store().snapshot(Vec::new()).await.unwrap();
+        assert_eq!(status_of(table).await, ResponseStatus::Failed);
     }
 
     /// A later version may give clients more fields.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::history::SocketHistory;
 use super::record::ResponseRecord;
+use super::record::remember_end;
 use super::store_attempts::StoreAttempts;
 use super::unstarted_turn::UnstartedTurn;
 use crate::api::openai::OpenAiErrorEnvelope;
@@ -242,6 +243,7 @@ impl ResponseRecorder {
                     table,
                     id: response.id.clone(),
                     record: bytes,
+                    remember: remember_end,
                 });
                 conversation.append(self.items(response), beside).await?;
                 true
@@ -270,7 +272,7 @@ impl ResponseRecorder {
             Err(error) => return attempts.wait_after(&error.into(), id, None).await,
         };
         // The answer is generated and paid for, so it is delivered even if it cannot be stored.
-        while let Err(error) = record.save(records, &self.owner, id).await {
+        while let Err(error) = record.save_end(records, &self.owner, id).await {
             if !attempts.wait_after(&error, id, stop).await {
                 return false;
             }

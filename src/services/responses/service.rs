@@ -224,7 +224,7 @@ impl Responses {
         self.0.running.cancel_and_wait(&owner, id).await;
         self.0.tables.end_queued(&owner, id, |_| Ok(())).await?;
         self.0.tables.streams.remove(&owner, id).await?;
-        if self.0.tables.records.remove(&owner, id).await? {
+        if self.0.tables.records.delete(&owner, id).await? {
             return Ok(());
         }
         Err(Error::NotFound(id.to_owned()))

@@ -8,6 +8,7 @@ use super::family::TaskFamily;
 use super::family::TaskLineage;
 use super::task::Task;
 use super::task::TaskHandover;
+use super::task_end::TaskEnd;
 use super::task_store::TaskStore;
 use crate::domain::Money;
 use crate::domain::unix_now_ms;
@@ -99,7 +100,8 @@ impl TaskStore {
             .await
     }
 
-    /// Stores an ended task together with its cost in the budget of its family, if it has one.
+    /// Stores an ended task together with its cost in the budget of its family, if it has one. A shared
+    /// store that loses them gets them again.
     pub(super) async fn save_end(&self, owner: &str, task: &Task) -> Result<(), store::Error> {
         let this = self.clone();
         let owner = owner.to_owned();
@@ -117,9 +119,15 @@ impl TaskStore {
         task: &Task,
     ) -> Result<(), store::Error> {
         let record = encode_record(task)?;
+        let end = TaskEnd {
+            task: self.tasks.place(owner, &task.id),
+            family: self.families.place(owner, task.root_id()),
+        };
         let settle = |family: &mut TaskFamily| family.settle(task);
         self.change_family_in(transaction, owner, task.root_id(), settle)?;
-        self.tasks.put_in(transaction, owner, &task.id, &record)
+        end.task.put(transaction, &record)?;
+        end.remember(transaction, &task.id, &record);
+        Ok(())
     }
 
     /// Stores a new task together with the hand-over in its parent, whose work it continues.

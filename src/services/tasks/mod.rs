@@ -29,6 +29,7 @@ mod shared_budget;
 mod shared_origin;
 mod spec;
 mod task;
+mod task_end;
 mod task_event;
 mod task_hold;
 mod task_store;

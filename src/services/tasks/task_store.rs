@@ -235,7 +235,7 @@ impl TaskStore {
             .buffer_unordered(MAX_CONCURRENT_REMOVALS)
             .try_collect::<()>()
             .await?;
-        self.tasks.remove(owner, &task.id).await?;
+        self.tasks.delete(owner, &task.id).await?;
         if let Some(chosen) = &task.chosen {
             self.free_chosen_id(owner, &chosen.id, &task.id).await?;
         }

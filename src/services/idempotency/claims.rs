@@ -19,6 +19,7 @@ use super::record::hexadecimal;
 use crate::accounts::ledger::WorkOwners;
 use crate::domain::EndUser;
 use crate::storage::store::Error;
+use crate::storage::store::RecordPlace;
 use crate::storage::store::RecordWithParts;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
@@ -284,22 +285,20 @@ impl IdempotencyClaims {
         })
     }
 
-    /// Writes the state of a claim, and the body of its answer. The write is queued by the call itself.
+    /// Writes the state of a claim, and the body of its answer. The write is queued by the call itself. A
+    /// shared store that loses the end of a request gets it again.
     pub(super) fn write(
         &self,
         key: &ClaimKey,
         record: ClaimRecord,
         content: Bytes,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let table = self.0.table.clone();
-        let ClaimKey { owner, id } = key.clone();
+        let place = self.0.table.place(&key.owner, &key.id);
         let write = move |transaction: &mut Transaction<'_>| {
             let head = encode_record(&record)?;
-            // Removed first, because a replaced record would keep its expiry time, which may be over.
-            table.remove_in(transaction, &owner, &id)?;
-            table.put_in(transaction, &owner, &id, &head)?;
-            if !content.is_empty() {
-                table.append_in(transaction, &owner, &id, &head, &content)?;
+            place.put_new(transaction, &head, &content)?;
+            if record.is_end() {
+                remember_end(transaction, &place, &record, &content);
             }
             Ok::<_, Error>(())
         };
@@ -326,4 +325,30 @@ impl IdempotencyClaims {
     pub(super) fn node(&self) -> &str {
         &self.0.node
     }
+}
+
+/// Remembers the end of a request, and the body of its answer, so that a shared store which loses commits
+/// gets it again: the same request would be paid a second time.
+fn remember_end(
+    transaction: &mut Transaction<'_>,
+    place: &RecordPlace,
+    end: &ClaimRecord,
+    content: &Bytes,
+) {
+    if !transaction.is_shared() {
+        return;
+    }
+    let (again, end, content) = (place.clone(), end.clone(), content.clone());
+    let bytes = content.len() + end.head_bytes();
+    transaction.remember_result(place.name(), bytes, move |transaction| {
+        let found = again.get(transaction)?;
+        let found = found.map(|found| decode_record::<ClaimRecord>("of a request", &found));
+        if let Some(found) = found.transpose()?
+            && !end.is_after(&found)
+        {
+            return Ok(false);
+        }
+        again.put_new(transaction, &encode_record(&end)?, &content)?;
+        Ok(true)
+    });
 }

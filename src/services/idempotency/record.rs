@@ -66,6 +66,42 @@ impl Stored for ClaimRecord {
     const KIND: &'static str = "idempotency key";
 }
 
+impl ClaimRecord {
+    /// True if the request is over, so that no server answers it.
+    pub(super) fn is_end(&self) -> bool {
+        match self.state {
+            ClaimState::Interrupted | ClaimState::NotKept | ClaimState::Answered(_) => true,
+            ClaimState::Creating => self.epoch == Some(NO_EPOCH),
+            ClaimState::Reserved | ClaimState::Running => false,
+        }
+    }
+
+    /// True if this end comes after `found`, the record of the same key.
+    pub(super) fn is_after(&self, found: &Self) -> bool {
+        if self.object_id != found.object_id {
+            // Ids are ordered by time: a later claim is that of a request which is answered now.
+            return self.object_id > found.object_id;
+        }
+        match self.state {
+            // Another attempt to create the object may be the later one.
+            ClaimState::Creating => !found.is_end() && self.request_id == found.request_id,
+            _ => matches!(
+                found.state,
+                ClaimState::Reserved | ClaimState::Running | ClaimState::Creating
+            ),
+        }
+    }
+
+    /// Size of the headers of the answer, in bytes.
+    pub(super) fn head_bytes(&self) -> usize {
+        let ClaimState::Answered(head) = &self.state else {
+            return 0;
+        };
+        let sizes = head.headers.iter();
+        sizes.map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
 impl BodyDigest {
     /// Computes the digest of the whole `body`.
     pub fn of(body: &[u8]) -> Self {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
+use super::record::ClaimRecord;
+use super::record::ClaimState;
+use super::record::NO_EPOCH;
 use super::*;
 use crate::accounts::ledger::WorkOwners;
 use crate::accounts::ledger::testing::remove_lease;
@@ -228,4 +231,59 @@ async fn object_whose_answer_was_lost_is_found_at_the_other_server() {
     assert_eq!(retry.object_id(), first.object_id());
     let found = one.look_up(&key(), "req_3").await.unwrap();
     assert!(matches!(found, FoundClaim::InUse), "the other one answers");
+}
+
+#[tokio::test]
+async fn answer_that_is_lost_is_kept_again() {
+    let backend = Arc::new(SharedBackend::default());
+    let (_, one) = shared_claims(&backend, "one").await;
+    let (_, other) = shared_claims(&backend, "other").await;
+    let unclaimed = backend.records();
+    let FoundClaim::Free(first) = one.look_up(&key(), "req_1").await.unwrap() else {
+        panic!("the key is free");
+    };
+    first.begin(ClaimedWork::Run);
+    // Behind the record of the run, which is only queued.
+    one.look_up(&key(), "req_1").await.unwrap();
+    let running = backend.records();
+    first.end(true);
+    let content = Bytes::from_static(b"answer");
+    first.store_answer(head(), content).await.unwrap();
+    for saved in [running, unclaimed.clone()] {
+        backend.lose_all_but(saved);
+        let found = one.look_up(&key(), "req_2").await.unwrap();
+        assert!(matches!(found, FoundClaim::Answered { content, .. } if &*content == b"answer"));
+    }
+    // Another server answers the request again before this one finds the loss.
+    backend.lose_all_but(unclaimed);
+    let found = other.look_up(&key(), "req_3").await.unwrap();
+    assert!(matches!(found, FoundClaim::Free(_)));
+    backend.lose_all_but(backend.records());
+    let found = one.look_up(&key(), "req_4").await.unwrap();
+    assert!(matches!(found, FoundClaim::InUse), "that one has it");
+}
+
+#[test]
+fn end_of_a_request_comes_after_its_own_states_alone() {
+    let record = |object: &str, request: &str, state: ClaimState, epoch| ClaimRecord {
+        object_id: object.to_owned(),
+        request_id: request.to_owned(),
+        body: None,
+        node: "a".to_owned(),
+        epoch: Some(epoch),
+        state,
+    };
+    let answer = record("2", "req_2", ClaimState::Answered(head()), 1);
+    let object = record("2", "req_2", ClaimState::Creating, NO_EPOCH);
+    for (found, is_before_answer, is_before_object) in [
+        (record("1", "req_1", ClaimState::Reserved, 1), true, true),
+        (record("2", "req_2", ClaimState::Creating, 1), true, true),
+        (record("2", "req_3", ClaimState::Creating, 1), true, false),
+        (object.clone(), true, false),
+        (answer.clone(), false, false),
+        (record("3", "req_3", ClaimState::Reserved, 1), false, false),
+    ] {
+        assert_eq!(answer.is_after(&found), is_before_answer, "{found:?}");
+        assert_eq!(object.is_after(&found), is_before_object, "{found:?}");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::Batches;
 use super::Error;
@@ -26,6 +27,9 @@ use crate::telemetry::logs::ErrorChain;
 
 /// Time after which a batch that this server cannot run is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Longest time that the stop of the server waits for slices to be given back.
+const MAX_LEAVE_TIME: Duration = Duration::from_secs(5);
 
 /// Batches that this server cannot run slices of, by id, with the time at which they are looked at
 /// again. Each is logged once.
@@ -188,7 +192,10 @@ impl Batches {
         };
         let stop = self.0.stop.clone();
         self.0.tracker.spawn(async move {
-            stop.run_until_cancelled(job.assist(&record)).await;
+            let assisted = stop.run_until_cancelled(job.assist(&record)).await;
+            if assisted.is_none() {
+                job.leave_slices(&record).await;
+            }
             drop(job);
         });
         true
@@ -196,6 +203,25 @@ impl Batches {
 }
 
 impl BatchJob {
+    /// Gives the slices of the batch back when the server stops, so that others run them at once. Those
+    /// that it cannot give back are open once its lease is over.
+    pub(super) async fn leave_slices(&self, record: &BatchRecord) {
+        let BatchesInner {
+            records, owners, ..
+        } = &*self.inner;
+        if !owners.is_shared() {
+            return;
+        }
+        let left = timeout(MAX_LEAVE_TIME, records.give_back_slices(owners, record)).await;
+        if let Ok(Err(error)) = left {
+            tracing::warn!(
+                error = %ErrorChain(&error),
+                batch.id = self.id,
+                "slices of a batch not left to other servers"
+            );
+        }
+    }
+
     /// Runs slices of a batch of another server, and gives back those that are not finished.
     async fn assist(&self, record: &BatchRecord) {
         tracing::info!(batch.id = self.id, "batch of another server assisted");

@@ -4,7 +4,11 @@ use super::Error;
 use super::records::BatchRecord;
 use super::service::Batches;
 use super::service::BatchesInner;
+use crate::accounts::auth::AuthError;
+use crate::accounts::auth::Permission;
 use crate::accounts::ledger::WorkKind;
+use crate::api::openai::batches::BatchStatus;
+use crate::domain::unix_now;
 use crate::storage::files;
 use crate::telemetry::logs::ErrorChain;
 
@@ -27,7 +31,8 @@ impl Batches {
     }
 
     /// Takes over batches of servers that are gone. Batches whose input cannot be read here wait for
-    /// the start of a server that can, unless the file is gone.
+    /// the start of a server that can, unless the file is gone. So do those whose key is not known here,
+    /// while lines of them are to be run.
     async fn take_over(&self) -> Result<usize, Error> {
         let BatchesInner {
             owners, records, ..
@@ -48,7 +53,7 @@ impl Batches {
             };
             let unfinished = record.filter(|record| !record.is_cleaned_up);
             if let Some(record) = &unfinished
-                && !self.can_finish(record).await
+                && !(self.knows_key(record).await && self.can_finish(record).await)
             {
                 continue;
             }
@@ -64,6 +69,24 @@ impl Batches {
             }
         }
         Ok(taken)
+    }
+
+    /// Returns true if this server knows the key that the lines of the batch run as, or none is to be run. A
+    /// key of the configuration is known to some servers alone; one that is revoked ends the batch.
+    async fn knows_key(&self, record: &BatchRecord) -> bool {
+        let batch = &record.batch;
+        let runs_lines = matches!(
+            batch.status,
+            BatchStatus::Validating | BatchStatus::InProgress
+        );
+        if !runs_lines || batch.expires_at.is_some_and(|end| end <= unix_now()) {
+            return true;
+        }
+        let keys = &self.0.keys;
+        // A key that another server has just created may not be known here yet.
+        let is_fresh = keys.refresh().await.is_ok();
+        let caller = keys.caller_of_owner(&record.owner, Some(Permission::Inference));
+        is_fresh && !matches!(caller, Err(AuthError::Missing | AuthError::Wrong))
     }
 
     /// Returns true if this server can run the batch to its end: it reads the input file, or no server does,

@@ -405,8 +405,12 @@ impl Batches {
             registration,
         };
         let stop = self.0.stop.clone();
+        let record = record.clone();
         self.0.tracker.spawn(async move {
-            stop.run_until_cancelled(job.run_to_end()).await;
+            let ended = stop.run_until_cancelled(job.run_to_end()).await;
+            if ended.is_none() {
+                job.leave_slices(&record).await;
+            }
             drop(job);
         });
     }

@@ -47,6 +47,18 @@ impl SharedRecords {
         node: &str,
         turns: impl Turns + 'static,
     ) -> BatchServer {
+        self.start_with_keys(folder, node, Keys::none(), turns)
+            .await
+    }
+
+    /// Starts a server that knows `keys`.
+    async fn start_with_keys(
+        &self,
+        folder: &Arc<tempfile::TempDir>,
+        node: &str,
+        keys: Keys,
+        turns: impl Turns + 'static,
+    ) -> BatchServer {
         let config = crate::storage::files::Config {
             max_file_bytes: 1 << 20,
             max_project_bytes: 1 << 20,
@@ -56,7 +68,7 @@ impl SharedRecords {
         let state = state(ScriptedTurns::playing([]));
         let tools = batch_tools(
             &state.turns,
-            &Arc::new(Keys::none()),
+            &Arc::new(keys),
             state.services.answers.clone(),
             files.unwrap(),
         );
@@ -144,6 +156,43 @@ async fn slice_of_a_lost_server_is_taken_over() {
         LINES - 5,
         "what was written is not run again"
     );
+}
+
+/// Its lease goes on.
+#[tokio::test(start_paused = true)]
+async fn slice_of_a_server_that_stops_is_run_by_another_one_at_once() {
+    let records = SharedRecords::new();
+    let (turns, own) = slow_turns();
+    let owner = records.start("owner", turns).await;
+    let (turns, assisted) = answer_then_hang(5);
+    let stopping = records.start("stopping", turns).await;
+    stopping.batches.spawn_assistance();
+    let id = owner.create_batch(&lines(LINES)).await;
+    wait_for(|| line_count(&assisted) == 6).await;
+    stopping.stop.cancel();
+    assert_complete(&owner, &id).await;
+    assert_eq!(line_count(&own), LINES - 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batch_is_taken_over_by_a_server_that_knows_its_key() {
+    let records = SharedRecords::new();
+    let (turns, _) = answer_then_hang(7);
+    let lost = records.start("lost", turns).await;
+    let keys = Keys::new(["secret-1"]).unwrap();
+    let turns = ScriptedTurns::playing([]);
+    let without = records.start_with_keys(&records.folder, "without", keys, turns);
+    let without = without.await;
+    let (turns, run) = slow_turns();
+    let other = records.start("other", turns).await;
+    let id = lost.create_batch(&lines(LINES)).await;
+    lost.wait_until(&id, has_completed(7)).await;
+    lost.stop.cancel();
+    records.end_lease("lost").await;
+    assert_eq!(without.batches.recover().await.unwrap(), 0);
+    assert_eq!(other.batches.recover().await.unwrap(), 1);
+    assert_complete(&other, &id).await;
+    assert_eq!(line_count(&run), LINES - 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,7 @@ use crate::http::pass_on::NodeLink;
 use crate::http::pass_on::headers::NODE;
 use crate::http::pass_on::passed_request::PassedOnRequest;
 use crate::http::state::AppState;
+use crate::services::responses::Responses;
 use crate::services::tasks::Tasks;
 
 /// Route of a task.
@@ -39,6 +40,7 @@ const CANCEL_MESSAGE_BATCH: &str = "/v1/messages/batches/{id}/cancel";
 pub(in crate::http) struct PassOnLayer {
     link: NodeLink,
     keys: Arc<Keys>,
+    responses: Responses,
     tasks: Option<Tasks>,
     config: Arc<Config>,
 }
@@ -48,13 +50,14 @@ impl PassOnLayer {
         Self {
             link: state.link.clone(),
             keys: Arc::clone(&state.keys),
+            responses: state.services.responses.clone(),
             tasks: state.services.tasks.clone(),
             config: Arc::clone(&state.config),
         }
     }
 
     /// Returns the other server that runs the work that `request` is about; `None` if this server
-    /// answers.
+    /// answers. That is also so while the records cannot be read, if the work runs here.
     async fn find_owner(&self, request: &mut Request) -> Result<Option<WorkOwner>, ApiError> {
         let is_passed = request.extensions().get::<PassedOnRequest>().is_some();
         if is_passed || !self.link.is_on() {
@@ -68,13 +71,41 @@ impl PassOnLayer {
         let Some(id) = id_in_path(request).await else {
             return Ok(None);
         };
+        let found = self.owner_of_work(kind, &caller, &id).await;
+        if found.is_err() && self.answers_alone(kind, request.method(), &caller, &id) {
+            return Ok(None);
+        }
+        found
+    }
+
+    /// Returns the other server that runs the work `id` of `caller`; `None` if there is none.
+    async fn owner_of_work(
+        &self,
+        kind: WorkKind,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Option<WorkOwner>, ApiError> {
         let (owner, id) = match (kind, &self.tasks) {
-            (WorkKind::Response, _) => (self.keys.owner_id(&caller), id),
-            (WorkKind::Batch, _) => (caller.project.clone(), id),
-            (WorkKind::Task, Some(tasks)) => tasks.work_name(&caller, &id).await?,
+            (WorkKind::Response, _) => (self.keys.owner_id(caller), id.to_owned()),
+            (WorkKind::Batch, _) => (caller.project.clone(), id.to_owned()),
+            (WorkKind::Task, Some(tasks)) => tasks.work_name(caller, id).await?,
             (WorkKind::Task, None) => return Ok(None),
         };
         self.link.owner_of(kind, &owner, &id).await
+    }
+
+    /// Returns true if this server runs the work `id` of `caller`, and a request about it with this method
+    /// needs no records.
+    fn answers_alone(&self, kind: WorkKind, method: &Method, caller: &Caller, id: &str) -> bool {
+        match kind {
+            // A cancellation waits for an end that has to be stored.
+            WorkKind::Response => method == Method::GET && self.responses.is_running(caller, id),
+            WorkKind::Task => {
+                let tasks = self.tasks.as_ref();
+                method != Method::DELETE && tasks.is_some_and(|it| it.is_running(caller, id))
+            }
+            WorkKind::Batch => false,
+        }
     }
 
     /// Passes `request` on to the server `node` at `address`.

@@ -34,6 +34,7 @@ const ANSWER: &str = r#"{"error":{"message":"by the other server","type":"invali
 struct TwoNodes {
     b: Router,
     owners_of_a: WorkOwners,
+    backend: Arc<SharedBackend>,
 }
 
 /// Headers of the requests that have reached the server `a`.
@@ -47,7 +48,7 @@ impl TwoNodes {
     /// Starts the servers where the last sign of life of the server `a` was at `seconds`.
     async fn with_last_sign_of_a(seconds: u64) -> Self {
         let backend = Arc::new(SharedBackend::default());
-        let store = Store::new(backend as _, TaskTracker::new()).unwrap();
+        let store = Store::new(Arc::clone(&backend) as _, TaskTracker::new()).unwrap();
         let owners_of_a = WorkOwners::of(&open_ledger(&store, "a", seconds).await);
         let owners_of_b = WorkOwners::of(&open_ledger(&store, "b", NOW).await);
         let keys = Keys::new(["secret-1"]).unwrap();
@@ -77,11 +78,12 @@ impl TwoNodes {
         });
         let state = AppState {
             link,
-            ..state(ScriptedTurns::playing([]))
+            ..state(ScriptedTurns::playing([started(), Step::Hang]))
         };
         Self {
             b: router(with_configured_key(state)),
             owners_of_a,
+            backend,
         }
     }
 
@@ -256,4 +258,22 @@ async fn client_that_leaves_ends_the_request_at_the_other_server() {
     drop(events);
     let ended = timeout(MAX_TEST_WAIT, ended).await;
     assert!(ended.unwrap().is_err(), "the answer is dropped there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_work_is_followed_while_the_records_are_away() {
+    let nodes = TwoNodes::start().await;
+    let key = [("authorization", "Bearer secret-1")];
+    let fields = json!({"model": "sonnet", "input": "Hi", "background": true});
+    let create = request("POST", "/v1/responses", &key, fields.to_string());
+    let created = body(send(nodes.b.clone(), create).await).await;
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let id = created["id"].as_str().unwrap();
+    nodes.backend.go_away();
+    let path = format!("/v1/responses/{id}?stream=true");
+    let followed = send(nodes.b.clone(), request("GET", &path, &key, "")).await;
+    assert_eq!(followed.status(), StatusCode::OK);
+    let others = request("GET", "/v1/responses/resp_1?stream=true", &key, "");
+    let refused = send(nodes.b.clone(), others).await;
+    assert!(refused.status().is_server_error(), "{}", refused.status());
 }

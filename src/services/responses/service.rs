@@ -150,6 +150,12 @@ impl Responses {
         }
     }
 
+    /// Returns true if this server runs the background response `id` of `caller` now.
+    pub fn is_running(&self, caller: &Caller, id: &str) -> bool {
+        let owner = self.0.keys.owner_id(caller);
+        self.0.running.get(&owner, id).is_some()
+    }
+
     /// Returns the id of the background response that an earlier request with the idempotency key of
     /// `caller` has created, if that request got no answer.
     ///

@@ -404,6 +404,12 @@ impl Tasks {
         Ok((owner, id))
     }
 
+    /// Returns true if this server runs the task of `caller` with the generated id `id` now.
+    pub fn is_running(&self, caller: &Caller, id: &str) -> bool {
+        let owner = self.0.deps.keys.owner_id(caller);
+        self.0.active.get(&owner, id).is_some()
+    }
+
     /// Lists the caller's tasks, oldest first.
     ///
     /// # Errors

@@ -103,9 +103,15 @@ pub(crate) struct SharedBackend {
     /// Number of lost commits that the writer is not told of yet.
     loss: Mutex<Option<u64>>,
     is_without_replicas: AtomicBool,
+    is_away: AtomicBool,
 }
 
 impl SharedBackend {
+    /// Makes reads of single records fail from now on.
+    pub(crate) fn go_away(&self) {
+        self.is_away.store(true, Ordering::Relaxed);
+    }
+
     /// Lets another server make `change` before the next write, which then conflicts with it.
     pub(crate) fn add_conflict(&self, change: StoreChange) {
         self.conflicts.lock().unwrap().push_back(change);
@@ -134,6 +140,9 @@ impl SharedBackend {
 
 impl Backend for SharedBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
         self.memory.get(key)
     }
 

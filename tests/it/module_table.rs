@@ -278,7 +278,9 @@ pub(crate) const MAY_USE: &[(&str, &[&str])] = &[
         "services::idempotency",
         &[
             "domain",
+            "telemetry::logs",
             "telemetry::metrics",
+            "runtime::backoff",
             "runtime::setting",
             "storage::store",
             "accounts::ledger",

@@ -1,6 +1,9 @@
 //! Claim of a request that is being answered.
 
+use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -30,6 +33,12 @@ pub struct ActiveClaim {
     resumed_body: Option<BodyDigest>,
     body: OnceLock<BodyDigest>,
     progress: watch::Sender<ClaimProgress>,
+    /// Token by which the records of this claim are known.
+    attempt: String,
+    /// True if the key was reserved for this claim on a shared store.
+    is_reserved: AtomicBool,
+    /// True once the end of the request is recorded.
+    is_settled: Arc<AtomicBool>,
 }
 
 /// Paid work of the request so far.
@@ -66,17 +75,24 @@ impl ActiveClaim {
             resumed_body: None,
             body: OnceLock::new(),
             progress: watch::Sender::default(),
+            attempt: Uuid::new_v4().simple().to_string(),
+            is_reserved: AtomicBool::new(false),
+            is_settled: Arc::default(),
         }
     }
 
+    /// Notes that the key is reserved for this claim, or may be. If the claim is dropped without a recorded
+    /// end, the key is given back.
+    pub(super) fn mark_reserved(&self) {
+        self.is_reserved.store(true, Ordering::Relaxed);
+    }
+
     /// Continues the claim of an earlier request with the body `body`, whose object may exist.
-    pub(super) fn resume(self, object_id: String, body: Option<BodyDigest>) -> Self {
-        Self {
-            object_id,
-            is_resumed: true,
-            resumed_body: body,
-            ..self
-        }
+    pub(super) fn resume(mut self, object_id: String, body: Option<BodyDigest>) -> Self {
+        self.object_id = object_id;
+        self.is_resumed = true;
+        self.resumed_body = body;
+        self
     }
 
     /// Records the digest of the body, once the body was read.
@@ -128,7 +144,7 @@ impl ActiveClaim {
         head: AnswerHead,
         content: Bytes,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.write(ClaimState::Answered(head), content)
+        self.settle(self.record(ClaimState::Answered(head)), content)
     }
 
     /// Records that a paid request has no answer that could be sent again, because it was cut off or
@@ -142,7 +158,7 @@ impl ActiveClaim {
         } else {
             ClaimState::Interrupted
         };
-        self.write(state, Bytes::new()).await
+        self.settle(self.record(state), Bytes::new()).await
     }
 
     /// Records that the request has no answer, and its object exists or may exist.
@@ -150,11 +166,7 @@ impl ActiveClaim {
     /// # Errors
     /// Fails when the store fails.
     pub async fn store_object(&self) -> Result<(), Error> {
-        let record = ClaimRecord {
-            epoch: self.claims.epoch().map(|_| NO_EPOCH),
-            ..self.record(ClaimState::Creating)
-        };
-        self.claims.write(&self.key, record, Bytes::new()).await
+        self.settle(self.object_record(), Bytes::new()).await
     }
 
     /// Frees the key, for a request that has cost nothing.
@@ -165,7 +177,9 @@ impl ActiveClaim {
         if self.progress.borrow().work.is_none() && !self.claims.is_shared() {
             return Ok(());
         }
-        self.claims.remove(&self.key).await
+        self.claims.remove(&self.key).await?;
+        self.is_settled.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns the record of the claim in `state`.
@@ -173,6 +187,7 @@ impl ActiveClaim {
         ClaimRecord {
             object_id: self.object_id.clone(),
             request_id: self.request_id.clone(),
+            attempt: self.attempt.clone(),
             body: self.body().or(self.resumed_body()).cloned(),
             node: self.claims.node().to_owned(),
             epoch: self.claims.epoch(),
@@ -180,12 +195,51 @@ impl ActiveClaim {
         }
     }
 
-    fn write(
+    /// Returns the record of a request that is over, without an answer, and has an object.
+    fn object_record(&self) -> ClaimRecord {
+        ClaimRecord {
+            epoch: self.claims.epoch().map(|_| NO_EPOCH),
+            ..self.record(ClaimState::Creating)
+        }
+    }
+
+    /// Writes the end of the request. The write is queued by the call itself.
+    fn settle(
         &self,
-        state: ClaimState,
+        end: ClaimRecord,
         content: Bytes,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.claims.write(&self.key, self.record(state), content)
+        let written = self.claims.write(&self.key, end, content);
+        let is_settled = Arc::clone(&self.is_settled);
+        async move {
+            written.await?;
+            is_settled.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// Returns the end of a request whose end was not recorded; `None` if its key is free.
+    fn unrecorded_end(&self) -> Option<ClaimRecord> {
+        let progress = *self.progress.borrow();
+        let is_paid = progress.is_charged || progress.open > 0;
+        let is_created = is_paid && progress.work == Some(ClaimedWork::Object);
+        if self.is_resumed || is_created {
+            Some(self.object_record())
+        } else {
+            is_paid.then(|| self.record(ClaimState::Interrupted))
+        }
+    }
+}
+
+impl Drop for ActiveClaim {
+    /// Gives the key back if it is reserved, and no end is recorded: the client has left while it was
+    /// reserved, the request was refused before its handler, or the store has failed.
+    fn drop(&mut self) {
+        if self.is_reserved.load(Ordering::Relaxed) && !self.is_settled.load(Ordering::Relaxed) {
+            let end = self.unrecorded_end();
+            let attempt = std::mem::take(&mut self.attempt);
+            self.claims.spawn_return(self.key.clone(), attempt, end);
+        }
     }
 }
 
@@ -205,7 +259,10 @@ impl ClaimedKey for ActiveClaim {
             ClaimedWork::Object => ClaimState::Creating,
         };
         // Not awaited: the transaction is queued, and what is queued later is written no earlier.
-        drop(self.write(state, Bytes::new()));
+        drop(
+            self.claims
+                .write(&self.key, self.record(state), Bytes::new()),
+        );
     }
 
     fn end(&self, is_charged: bool) {

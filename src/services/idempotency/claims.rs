@@ -1,11 +1,13 @@
 //! Records of keys in the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::Digest as _;
 use sha2::Sha256;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +20,7 @@ use super::record::ClaimState;
 use super::record::hexadecimal;
 use crate::accounts::ledger::WorkOwners;
 use crate::domain::EndUser;
+use crate::runtime::backoff::Backoff;
 use crate::storage::store::Error;
 use crate::storage::store::RecordPlace;
 use crate::storage::store::RecordWithParts;
@@ -28,10 +31,14 @@ use crate::storage::store::TtlLimits;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::IdempotencyMetrics;
 
 /// Table of the keys: owner and [`ClaimKey`] -> claim, with the body of its answer as a part.
 const TABLE: StoreTable = StoreTable::new("idempotency");
+
+/// Delays between attempts to give a key back.
+const RETURN_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(16));
 
 /// Keys of all callers, and the means to record what becomes of them. Clones share them.
 #[derive(Debug, Clone)]
@@ -236,7 +243,14 @@ impl IdempotencyClaims {
             }
             Ok::<_, Error>(found)
         };
-        self.0.table.transaction(reserve).await
+        // Also when the client has left meanwhile, or the write has failed: the claim is dropped then.
+        let hold = |found: FoundClaim| {
+            if let FoundClaim::Free(claim) = &found {
+                claim.mark_reserved();
+            }
+            found
+        };
+        self.0.table.transaction_then(reserve, hold).await
     }
 
     /// Decides what a stored record means for a new request. A request that a server which is gone was
@@ -303,6 +317,56 @@ impl IdempotencyClaims {
             Ok::<_, Error>(())
         };
         self.0.table.transaction(write)
+    }
+
+    /// Gives the key of `attempt` back, whose end was not recorded: writes `end`, or frees the key. Repeated
+    /// until the store takes it or the server stops.
+    pub(super) fn spawn_return(&self, key: ClaimKey, attempt: String, end: Option<ClaimRecord>) {
+        let this = self.clone();
+        self.spawn(async move {
+            let mut failures = 0;
+            while let Err(error) = this.return_key(&key, &attempt, end.as_ref()).await {
+                failures += 1;
+                if failures == 1 {
+                    tracing::warn!(
+                        error = %ErrorChain(&error),
+                        "idempotency key not given back yet"
+                    );
+                }
+                let pause = sleep(RETURN_BACKOFF.delay(failures));
+                if this.0.stop.run_until_cancelled(pause).await.is_none() {
+                    break;
+                }
+            }
+        });
+    }
+
+    async fn return_key(
+        &self,
+        key: &ClaimKey,
+        attempt: &str,
+        end: Option<&ClaimRecord>,
+    ) -> Result<(), Error> {
+        let place = self.0.table.place(&key.owner, &key.id);
+        let (attempt, end) = (attempt.to_owned(), end.cloned());
+        let return_key = move |transaction: &mut Transaction<'_>| {
+            let found = place.get(transaction)?;
+            let found = found.map(|found| decode_record::<ClaimRecord>("of a request", &found));
+            let found = found.transpose()?;
+            // Another attempt may have the key by now, or the end is recorded after all.
+            if found.is_none_or(|found| found.attempt != attempt || found.is_end()) {
+                return Ok(());
+            }
+            match &end {
+                Some(end) => {
+                    place.put_new(transaction, &encode_record(end)?, &[])?;
+                    remember_end(transaction, &place, end, &Bytes::new());
+                }
+                None => _ = place.remove(transaction)?,
+            }
+            Ok::<_, Error>(())
+        };
+        self.0.table.transaction(return_key).await
     }
 
     /// Removes the record of a key.

@@ -52,6 +52,9 @@ pub(super) struct ClaimRecord {
     pub(super) object_id: String,
     /// Id of the first request with the key.
     pub(super) request_id: String,
+    /// Token of the attempt that has written it; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) attempt: String,
     /// Digest of its body; `None` if the body was not read.
     pub(super) body: Option<BodyDigest>,
     /// Name of the server that has answered it.
@@ -84,7 +87,7 @@ impl ClaimRecord {
         }
         match self.state {
             // Another attempt to create the object may be the later one.
-            ClaimState::Creating => !found.is_end() && self.request_id == found.request_id,
+            ClaimState::Creating => !found.is_end() && self.attempt == found.attempt,
             _ => matches!(
                 found.state,
                 ClaimState::Reserved | ClaimState::Running | ClaimState::Creating

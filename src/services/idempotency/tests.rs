@@ -1,8 +1,11 @@
 //! Tests of the records of keys, over restarts of the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::record::ClaimRecord;
@@ -17,6 +20,9 @@ use crate::domain::ClaimedWork;
 use crate::domain::EndUser;
 use crate::storage::store::Store;
 use crate::storage::store::testing::SharedBackend;
+
+/// Number of conflicts after which a transaction fails.
+const MANY_CONFLICTS: usize = 8;
 
 fn store() -> Store {
     Store::in_memory(TaskTracker::new())
@@ -178,6 +184,8 @@ async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
     let (_, gone) = shared_claims(&backend, "gone").await;
     let (store, other) = shared_claims(&backend, "other").await;
     let key_of = |name| ClaimKey::new("owner".to_owned(), None, "/v1/messages", name);
+    // A claim that is dropped gives its key back.
+    let mut held = Vec::new();
     for (name, work) in [
         ("reserved", None),
         ("run", Some(ClaimedWork::Run)),
@@ -190,15 +198,14 @@ async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
         if let Some(work) = work {
             claim.begin(work);
         }
-        // Behind the record of the work, which is only queued.
-        gone.look_up(&key, "req_1").await.unwrap();
         let found = other.look_up(&key, "req_2").await.unwrap();
         assert!(matches!(found, FoundClaim::InUse), "{name}");
+        held.push(claim);
     }
     remove_lease(&store, "gone").await;
     let look_up = async |name| other.look_up(&key_of(name), "req_3").await.unwrap();
     let found = look_up("reserved").await;
-    assert!(matches!(found, FoundClaim::Free(claim) if !claim.is_resumed()));
+    assert!(matches!(&found, FoundClaim::Free(claim) if !claim.is_resumed()));
     let found = look_up("run").await;
     assert!(matches!(
         found,
@@ -233,6 +240,70 @@ async fn object_whose_answer_was_lost_is_found_at_the_other_server() {
     assert!(matches!(found, FoundClaim::InUse), "the other one answers");
 }
 
+/// Waits until the key is not in use any more, and returns what is found.
+async fn wait_until_returned(claims: &IdempotencyClaims) -> FoundClaim {
+    let waiting = async {
+        loop {
+            match claims.look_up(&key(), "req_9").await.unwrap() {
+                FoundClaim::InUse => sleep(Duration::from_millis(1)).await,
+                found => return found,
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.unwrap()
+}
+
+#[tokio::test]
+async fn key_of_a_request_that_left_no_end_is_given_back() {
+    for work in [None, Some(ClaimedWork::Run), Some(ClaimedWork::Object)] {
+        let backend = Arc::new(SharedBackend::default());
+        let (_, one) = shared_claims(&backend, "one").await;
+        let (_, other) = shared_claims(&backend, "other").await;
+        let FoundClaim::Free(claim) = one.look_up(&key(), "req_1").await.unwrap() else {
+            panic!("the key is free");
+        };
+        if let Some(work) = work {
+            claim.begin(work);
+            claim.end(true);
+            // The store fails at the end.
+            let change = || (b"other".to_vec(), Some(Vec::new()));
+            (0..MANY_CONFLICTS).for_each(|_| backend.add_conflict(change()));
+            claim.store_loss(false).await.unwrap_err();
+        }
+        let object_id = claim.object_id().to_owned();
+        drop(claim);
+        let found = wait_until_returned(&other).await;
+        let is_right = match (&found, work) {
+            (FoundClaim::Free(claim), None) => !claim.is_resumed(),
+            (FoundClaim::Unanswered { is_complete, .. }, Some(ClaimedWork::Run)) => !is_complete,
+            (FoundClaim::Free(claim), Some(ClaimedWork::Object)) => claim.object_id() == object_id,
+            _ => false,
+        };
+        assert!(is_right, "{work:?}: {found:?}");
+    }
+}
+
+/// A retry with another body is refused before its handler.
+#[tokio::test]
+async fn object_of_a_retry_that_was_refused_is_found_by_the_next_one() {
+    let backend = Arc::new(SharedBackend::default());
+    let (_, one) = shared_claims(&backend, "one").await;
+    let (_, other) = shared_claims(&backend, "other").await;
+    let FoundClaim::Free(first) = one.look_up(&key(), "req_1").await.unwrap() else {
+        panic!("the key is free");
+    };
+    first.record_body(BodyDigest::of(b"{}"));
+    first.begin(ClaimedWork::Object);
+    first.end(true);
+    first.store_object().await.unwrap();
+    drop(one.look_up(&key(), "req_2").await.unwrap());
+    let FoundClaim::Free(next) = wait_until_returned(&other).await else {
+        panic!("the key is given back");
+    };
+    assert_eq!(next.object_id(), first.object_id());
+    assert_eq!(next.resumed_body(), Some(&BodyDigest::of(b"{}")));
+}
+
 #[tokio::test]
 async fn answer_that_is_lost_is_kept_again() {
     let backend = Arc::new(SharedBackend::default());
@@ -243,8 +314,6 @@ async fn answer_that_is_lost_is_kept_again() {
         panic!("the key is free");
     };
     first.begin(ClaimedWork::Run);
-    // Behind the record of the run, which is only queued.
-    one.look_up(&key(), "req_1").await.unwrap();
     let running = backend.records();
     first.end(true);
     let content = Bytes::from_static(b"answer");
@@ -268,6 +337,7 @@ fn end_of_a_request_comes_after_its_own_states_alone() {
     let record = |object: &str, request: &str, state: ClaimState, epoch| ClaimRecord {
         object_id: object.to_owned(),
         request_id: request.to_owned(),
+        attempt: request.to_owned(),
         body: None,
         node: "a".to_owned(),
         epoch: Some(epoch),

@@ -100,7 +100,10 @@ impl RecordPlace {
     }
 
     /// Removes the record. Returns true if there was one that had not expired.
-    fn remove(&self, transaction: &mut Transaction<'_>) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// Fails when the existing record cannot be read.
+    pub fn remove(&self, transaction: &mut Transaction<'_>) -> Result<bool, Error> {
         let now = transaction.now();
         self.layout.remove_unexpired(transaction, &self.key, now)
     }

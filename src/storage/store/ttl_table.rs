@@ -140,6 +140,25 @@ impl TtlTable {
         self.store.transaction(work)
     }
 
+    /// Runs `work`, and then `convert` once, as [`Store::transaction_then`] does.
+    ///
+    /// # Errors
+    /// Fails with the error of `work`, or when the store fails.
+    pub fn transaction_then<T, U, E, W, C>(
+        &self,
+        work: W,
+        convert: C,
+    ) -> impl Future<Output = Result<U, E>> + Send + use<T, U, E, W, C>
+    where
+        W: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        C: FnOnce(T) -> U + Send + 'static,
+        T: Send + 'static,
+        U: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.store.transaction_then(work, convert)
+    }
+
     /// Returns the record like [`get`](Self::get), within `transaction`.
     ///
     /// # Errors

@@ -298,6 +298,34 @@ async fn outcomes_and_ends_of_slices_that_are_lost_are_made_again() {
     assert_series(&server.metrics, &end);
 }
 
+/// Redis comes back with what it had saved, as a replica does that was behind.
+#[tokio::test]
+async fn outcome_that_redis_has_lost_is_made_again() {
+    let mut redis = RedisServer::start_with(&[]);
+    let server = SlicingServer::on(redis.store(TaskTracker::new()), "a").await;
+    let records = &server.records;
+    let record = batch_of(2);
+    records.save_with(record.clone(), |_| {}).await.unwrap();
+    records.open_plan(&server.owners, &record).await.unwrap();
+    let claim = server.claim(&record).await;
+    server.record_outcome(&record, 1, &claim).await;
+    redis.run::<()>("SAVE");
+    server.record_outcome(&record, 2, &claim).await;
+    records.finish_slice(&claim).await.unwrap();
+    redis.kill();
+    redis.restart();
+    let mut next = batch_of(1);
+    next.batch.id = "batch_2".to_owned();
+    // On a slow machine the lease is over, too.
+    while let Err(error) = records.save_with(next.clone(), |_| {}).await {
+        let is_fenced = matches!(error, Error::Store(store::Error::Fenced));
+        assert!(is_fenced, "{error}");
+    }
+    assert_eq!(server.completed(&record).await, 2);
+    let offer = records.claim_slice(&server.owners, &record).await;
+    assert_eq!(offer.unwrap(), SliceOffer::Finished);
+}
+
 /// Another server has made the files of the batch, or its client has deleted it.
 #[tokio::test]
 async fn lost_outcome_is_not_added_to_a_batch_whose_lines_are_no_longer_run() {

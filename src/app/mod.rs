@@ -216,7 +216,6 @@ impl App {
             .await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
         context.spawn_take_over(&accounting, &services, tasks.as_ref());
-        let ledger = accounting.ledger.reader();
         let admin_listener = admin::listen(settings).await?;
         let admin_address = admin_listener.as_ref().map(|(_, address)| *address);
         let facts = dashboard::node_facts(settings, address, admin_address, claude);
@@ -239,7 +238,7 @@ impl App {
             shutdown_started: ShutdownStarted(context.shutdown.started()),
             admin: admin_address.is_none().then(|| admin.clone()),
             dashboard: Some(dashboard),
-            ledger,
+            ledger: accounting.ledger.reader(),
             metrics: MetricsSources {
                 process: context.metrics.clone(),
                 cache: accounting.cache.clone(),

@@ -15,11 +15,9 @@ impl Keys {
     /// Lets keys work while the store cannot be reached: those of the configuration, and stored ones as
     /// they were known when it was last reached, for `key_grace` since then.
     #[must_use]
-    pub fn trusted_in_outages(self, key_grace: Duration) -> Self {
-        Self {
-            key_grace: Some(key_grace),
-            ..self
-        }
+    pub fn trusted_in_outages(mut self, key_grace: Duration) -> Self {
+        self.key_grace = Some(key_grace);
+        self
     }
 
     /// Brings the stored keys up to date, as [`refresh`](Self::refresh) does, before `credentials` are

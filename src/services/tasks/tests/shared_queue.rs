@@ -2,6 +2,7 @@
 
 use futures::StreamExt as _;
 
+use super::super::testing::AgentScript;
 use super::*;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
@@ -14,6 +15,8 @@ struct SharedServers {
     full: TaskTestServer,
     other: TaskTestServer,
     store: Store,
+    /// Agent that takes the place: it ends if this is dropped.
+    _busy: AgentScript,
 }
 
 impl SharedServers {
@@ -26,8 +29,13 @@ impl SharedServers {
         let folder = tempfile::tempdir().unwrap();
         let other = TaskTestServer::sharing(&store, "other", folder, &root).await;
         full.create().await;
-        full.agents.recv().await.unwrap();
-        Self { full, other, store }
+        let busy = full.agents.recv().await.unwrap();
+        Self {
+            full,
+            other,
+            store,
+            _busy: busy,
+        }
     }
 
     /// Returns what waits in the queue.

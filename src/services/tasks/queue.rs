@@ -181,22 +181,32 @@ impl Tasks {
         task: Task,
         caller: Option<Caller>,
     ) -> Result<TaskTakeResult, Error> {
-        let store = &self.0.deps.store;
+        let TaskDeps {
+            store,
+            tracer,
+            tracker,
+            ..
+        } = &self.0.deps;
+        // Registered before it is taken: a task that is given back below must not be taken here meanwhile,
+        // or it would be given to another server while it runs.
+        let Some(mut run) = self.0.run_of_waiting(&work.owner, &task) else {
+            return Ok(TaskTakeResult::NotRun);
+        };
         match store.take_queued(work).await {
             Ok(true) => {}
             Ok(false) => return Ok(TaskTakeResult::NotRun),
             Err(error) => {
                 // The change may be made nevertheless, and its answer lost: no server would run it then.
-                self.0.spawn_return(&work.owner, task);
+                tracker.spawn(run.return_to_queue());
                 return Err(error.into());
             }
         }
-        let Some(run) = self.0.run_of_waiting(&work.owner, &task, caller.as_ref()) else {
-            self.0.spawn_return(&work.owner, task);
-            return Ok(TaskTakeResult::NotRun);
-        };
+        if let Some(caller) = &caller {
+            let trace = TaskTrace::begin_waiting(tracer, caller, &task);
+            run.recorder.record_by(trace);
+        }
         tracing::info!(task.id = work.id, is_own = work.is_own, "queued task taken");
-        self.0.deps.tracker.spawn(run.hold_and_run_waiting(caller));
+        tracker.spawn(run.hold_and_run_waiting(caller));
         Ok(TaskTakeResult::Begun)
     }
 }
@@ -277,27 +287,14 @@ impl TasksInner {
         }
     }
 
-    /// Builds the run of `task`, which this server has taken from the queue. Returns `None` for one that
-    /// is registered here already.
-    fn run_of_waiting(
-        self: &Arc<Self>,
-        owner: &str,
-        task: &Task,
-        caller: Option<&Caller>,
-    ) -> Option<TaskRun> {
-        let TaskDeps {
-            runner,
-            store,
-            tracer,
-            ..
-        } = &self.deps;
+    /// Registers `task`, which waits in the queue, and builds its run. Returns `None` for one that is
+    /// registered here already.
+    fn run_of_waiting(self: &Arc<Self>, owner: &str, task: &Task) -> Option<TaskRun> {
+        let TaskDeps { runner, store, .. } = &self.deps;
         let session = task.session_id.parse().ok()?;
         let runner = Arc::clone(runner.as_ref()?);
-        let (mut recorder, answers) =
+        let (recorder, answers) =
             TaskRecorder::take_over(&self.active, owner, task.clone(), store)?;
-        if let Some(caller) = caller {
-            recorder.record_by(TaskTrace::begin_waiting(tracer, caller, task));
-        }
         Some(TaskRun {
             inner: Arc::clone(self),
             runner,
@@ -311,14 +308,6 @@ impl TasksInner {
             conversation_tokens: 0,
             hooks: None,
         })
-    }
-
-    /// Puts `task`, which has not begun, back into the queue on a task of its own.
-    fn spawn_return(self: &Arc<Self>, owner: &str, task: Task) {
-        let (inner, owner) = (Arc::clone(self), owner.to_owned());
-        self.deps
-            .tracker
-            .spawn(async move { inner.return_to_queue(&owner, &task).await });
     }
 
     /// Puts `task`, which has not begun, back into the queue, unless it is not this server's. Repeated

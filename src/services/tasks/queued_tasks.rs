@@ -9,6 +9,7 @@ use super::task_store::event_key;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
 use crate::storage::store::Error;
+use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
@@ -38,16 +39,36 @@ impl TaskStore {
     }
 
     /// Takes the task of `work` out of the queue, to be run by this server. Returns false if it was taken
-    /// or cancelled before.
+    /// or cancelled before, also if Redis has lost that it was taken, and got the end again.
     ///
     /// # Errors
-    /// Fails when the store cannot be written.
+    /// Fails when the store cannot be written, or the record cannot be read. Nothing is changed then.
     pub(super) async fn take_queued(&self, work: &WaitingWork) -> Result<bool, Error> {
-        let (owners, work) = (self.owners.clone(), work.clone());
-        let taken = self
-            .tasks
-            .transaction(move |transaction| owners.take_in(transaction, &work));
+        let (this, work) = (self.clone(), work.clone());
+        let taken = self.tasks.transaction(move |transaction| {
+            let (owner, id) = (work.owner.as_str(), work.id.as_str());
+            if this.is_over_in(transaction, owner, id)? {
+                let owners = &this.owners;
+                owners.withdraw_in(transaction, WorkKind::Task, owner, id)?;
+                return Ok(false);
+            }
+            this.owners.take_in(transaction, &work)
+        });
         taken.await
+    }
+
+    /// Returns true if the task `id` is stored and has ended.
+    fn is_over_in(
+        &self,
+        transaction: &Transaction<'_>,
+        owner: &str,
+        id: &str,
+    ) -> Result<bool, Error> {
+        let Some(bytes) = self.tasks.get_in(transaction, owner, id)? else {
+            return Ok(false);
+        };
+        let task: Task = decode_record(id, &bytes)?;
+        Ok(task.status.is_over())
     }
 
     /// Stores `task`, which begins now. Returns false, and changes nothing, if it is not this server's any
@@ -89,7 +110,7 @@ impl TaskStore {
     }
 
     /// Takes the task `id` out of the queue, ends it as cancelled and returns it; `None` if it does not
-    /// wait there, or its record is gone.
+    /// wait there, its record is gone, or it has ended.
     ///
     /// # Errors
     /// Fails when the store cannot be written, or the record cannot be read. Nothing is changed then.
@@ -108,6 +129,10 @@ impl TaskStore {
                 return Ok(None);
             };
             let mut task: Task = decode_record(&id, &bytes)?;
+            // Redis has lost that it was taken, and got the end again.
+            if task.status.is_over() {
+                return Ok(None);
+            }
             task.status = TaskStatus::Cancelled;
             task.cost_nanos = Some(0);
             let event = TaskEvent::new(task.events, task.final_event_kind());

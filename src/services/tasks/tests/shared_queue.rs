@@ -9,6 +9,9 @@ use crate::accounts::ledger::WorkKind;
 use crate::accounts::ledger::testing::remove_lease;
 use crate::storage::store::testing::SharedBackend;
 
+/// Number of conflicts after which a transaction fails.
+const MANY_CONFLICTS: usize = 8;
+
 /// Server whose one place is taken for ever, and one with a free place. The test alone looks into the
 /// queue.
 struct SharedServers {
@@ -17,12 +20,13 @@ struct SharedServers {
     store: Store,
     /// Agent that takes the place: it ends if this is dropped.
     _busy: AgentScript,
+    backend: Arc<SharedBackend>,
 }
 
 impl SharedServers {
     async fn open() -> Self {
         let backend = Arc::new(SharedBackend::default());
-        let store = Store::new(backend as _, TaskTracker::new()).unwrap();
+        let store = Store::new(Arc::clone(&backend) as _, TaskTracker::new()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let mut full = TaskTestServer::sharing(&store, "full", folder, &root).await;
@@ -35,6 +39,7 @@ impl SharedServers {
             other,
             store,
             _busy: busy,
+            backend,
         }
     }
 
@@ -122,6 +127,56 @@ async fn task_that_a_lost_server_has_taken_waits_again() {
     assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
     let agent = servers.other.agents.recv().await.unwrap();
     assert_eq!(agent.job.task, waiting.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_that_may_have_been_taken_is_not_taken_again_before_it_is_given_back() {
+    let mut servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let work = servers.waiting().await.remove(0);
+    let change = || (b"other".to_vec(), Some(Vec::new()));
+    (0..MANY_CONFLICTS).for_each(|_| servers.backend.add_conflict(change()));
+    servers.other.tasks.take_waiting().await.unwrap_err();
+    // Else it would run here, and be given to another server then.
+    let active = &servers.other.tasks.0.active;
+    assert!(active.get(&work.owner, &waiting.id).is_some());
+    while servers.other.tasks.take_waiting().await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let agent = servers.other.agents.recv().await.unwrap();
+    assert_eq!(agent.job.task, waiting.id);
+    assert!(servers.waiting().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_whose_end_was_restored_does_not_run_again() {
+    let mut servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let saved = servers.backend.records();
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 1);
+    let agent = servers.other.agents.recv().await.unwrap();
+    agent.end(AgentStop::Completed, "0.25");
+    servers.other.wait_until_ended(&waiting.id).await;
+    servers.backend.lose_all_but(saved);
+    servers.store.snapshot(Vec::new()).await.unwrap();
+    let work = servers.waiting().await.remove(0);
+    assert_eq!(servers.other.tasks.take_waiting().await.unwrap(), 0);
+    assert!(servers.waiting().await.is_empty());
+    // One that asks at that moment does not change the end.
+    let store = &servers.full.tasks.0.deps.store;
+    let (owners, owner, id) = (store.owners.clone(), work.owner.clone(), work.id);
+    let queued = servers.store.transaction(move |transaction| {
+        owners.enqueue_in(transaction, WorkKind::Task, &owner, &id);
+        Ok::<_, crate::storage::store::Error>(())
+    });
+    queued.await.unwrap();
+    let cancelled = store.cancel_waiting(&work.owner, &waiting.id).await;
+    assert_eq!(cancelled.unwrap(), None);
+    assert!(servers.waiting().await.is_empty());
+    assert_eq!(
+        status_of(&servers.full, &waiting.id).await,
+        TaskStatus::Completed
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -177,7 +177,7 @@ impl ActiveClaim {
         if self.progress.borrow().work.is_none() && !self.claims.is_shared() {
             return Ok(());
         }
-        self.claims.remove(&self.key).await?;
+        self.claims.remove(&self.key, &self.attempt).await?;
         self.is_settled.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -308,7 +308,14 @@ impl IdempotencyClaims {
         content: Bytes,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let place = self.0.table.place(&key.owner, &key.id);
+        let is_shared = self.0.is_shared;
         let write = move |transaction: &mut Transaction<'_>| {
+            if is_shared
+                && let Some(found) = find_record(transaction, &place)?
+                && !record.may_replace(&found)
+            {
+                return Ok(());
+            }
             let head = encode_record(&record)?;
             place.put_new(transaction, &head, &content)?;
             if record.is_end() {
@@ -350,9 +357,7 @@ impl IdempotencyClaims {
         let place = self.0.table.place(&key.owner, &key.id);
         let (attempt, end) = (attempt.to_owned(), end.cloned());
         let return_key = move |transaction: &mut Transaction<'_>| {
-            let found = place.get(transaction)?;
-            let found = found.map(|found| decode_record::<ClaimRecord>("of a request", &found));
-            let found = found.transpose()?;
+            let found = find_record(transaction, &place)?;
             // Another attempt may have the key by now, or the end is recorded after all.
             if found.is_none_or(|found| found.attempt != attempt || found.is_end()) {
                 return Ok(());
@@ -369,9 +374,19 @@ impl IdempotencyClaims {
         self.0.table.transaction(return_key).await
     }
 
-    /// Removes the record of a key.
-    pub(super) async fn remove(&self, key: &ClaimKey) -> Result<(), Error> {
-        self.0.table.remove(&key.owner, &key.id).await.map(|_| ())
+    /// Removes the record of a key. In a shared store, leaves that of another attempt than `attempt`.
+    pub(super) async fn remove(&self, key: &ClaimKey, attempt: &str) -> Result<(), Error> {
+        let place = self.0.table.place(&key.owner, &key.id);
+        let (is_shared, attempt) = (self.0.is_shared, attempt.to_owned());
+        let remove = move |transaction: &mut Transaction<'_>| {
+            let is_of_other = is_shared
+                && find_record(transaction, &place)?.is_some_and(|found| found.attempt != attempt);
+            if !is_of_other {
+                place.remove(transaction)?;
+            }
+            Ok::<_, Error>(())
+        };
+        self.0.table.transaction(remove).await
     }
 
     /// True if a record is written for each key, and not only for those that cost something.
@@ -391,6 +406,16 @@ impl IdempotencyClaims {
     }
 }
 
+/// Returns the record of the key in `place`.
+fn find_record(
+    transaction: &Transaction<'_>,
+    place: &RecordPlace,
+) -> Result<Option<ClaimRecord>, Error> {
+    let found = place.get(transaction)?;
+    let found = found.map(|found| decode_record("of a request", &found));
+    found.transpose()
+}
+
 /// Remembers the end of a request, and the body of its answer, so that a shared store which loses commits
 /// gets it again: the same request would be paid a second time.
 fn remember_end(
@@ -405,9 +430,7 @@ fn remember_end(
     let (again, end, content) = (place.clone(), end.clone(), content.clone());
     let bytes = content.len() + end.head_bytes();
     transaction.remember_result(place.name(), bytes, move |transaction| {
-        let found = again.get(transaction)?;
-        let found = found.map(|found| decode_record::<ClaimRecord>("of a request", &found));
-        if let Some(found) = found.transpose()?
+        if let Some(found) = find_record(transaction, &again)?
             && !end.is_after(&found)
         {
             return Ok(false);

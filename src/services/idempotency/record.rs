@@ -79,6 +79,13 @@ impl ClaimRecord {
         }
     }
 
+    /// True if this state may be written over `found`, the record of the same key. A server that was taken
+    /// for gone does not change the claim of the one that has taken the key over, unless it has an answer.
+    pub(super) fn may_replace(&self, found: &Self) -> bool {
+        self.attempt == found.attempt
+            || (self.is_end() && (!found.is_end() || self.is_after(found)))
+    }
+
     /// True if this end comes after `found`, the record of the same key.
     pub(super) fn is_after(&self, found: &Self) -> bool {
         if self.object_id != found.object_id {

@@ -220,6 +220,33 @@ async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
     assert!(matches!(found, FoundClaim::InUse), "the other one has it");
 }
 
+/// Its own request is refused, because its lease is over.
+#[tokio::test]
+async fn server_that_was_taken_for_gone_leaves_the_key_to_the_one_that_has_it() {
+    let backend = Arc::new(SharedBackend::default());
+    let (_, suspended) = shared_claims(&backend, "suspended").await;
+    let (store, other) = shared_claims(&backend, "other").await;
+    let FoundClaim::Free(first) = suspended.look_up(&key(), "req_1").await.unwrap() else {
+        panic!("the key is free");
+    };
+    remove_lease(&store, "suspended").await;
+    let FoundClaim::Free(second) = other.look_up(&key(), "req_2").await.unwrap() else {
+        panic!("no server answers a request with the key");
+    };
+    second.begin(ClaimedWork::Run);
+    first.begin(ClaimedWork::Run);
+    first.end(false);
+    first.release().await.unwrap();
+    let (_, third) = shared_claims(&backend, "third").await;
+    let found = third.look_up(&key(), "req_3").await.unwrap();
+    assert!(matches!(found, FoundClaim::InUse), "{found:?}");
+    second.end(true);
+    let content = Bytes::from_static(b"answer");
+    second.store_answer(head(), content).await.unwrap();
+    let found = third.look_up(&key(), "req_4").await.unwrap();
+    assert!(matches!(found, FoundClaim::Answered { content, .. } if &*content == b"answer"));
+}
+
 #[tokio::test]
 async fn object_whose_answer_was_lost_is_found_at_the_other_server() {
     let backend = Arc::new(SharedBackend::default());

@@ -324,7 +324,8 @@ impl WorkOwners {
     ///
     /// # Errors
     /// Fails when the store fails. What was claimed until then is abandoned with this server.
-    pub async fn claim_abandoned(
+    #[cfg(test)]
+    pub(crate) async fn claim_abandoned(
         &self,
         kind: WorkKind,
     ) -> Result<Vec<AbandonedWork>, store::Error> {

@@ -6,6 +6,7 @@ use super::task::TaskStatus;
 use super::task_event::TaskEvent;
 use super::task_store::TaskStore;
 use super::task_store::event_key;
+use crate::accounts::ledger::AbandonedWork;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
 use crate::storage::store::Error;
@@ -107,6 +108,44 @@ impl TaskStore {
             Ok::<_, Error>(true)
         });
         returned.await
+    }
+
+    /// Puts `task`, the one of `work`, which a lost server had not begun, back into the queue. Returns false,
+    /// and changes nothing, if another server was first.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub(super) async fn requeue_abandoned(
+        &self,
+        work: &AbandonedWork,
+        task: &Task,
+    ) -> Result<bool, Error> {
+        let (this, work) = (self.clone(), work.clone());
+        let record = encode_record(task)?;
+        let requeued = self.tasks.transaction(move |transaction| {
+            let owners = &this.owners;
+            if !owners.end_abandoned_in(transaction, &work)? {
+                return Ok(false);
+            }
+            let (owner, id) = (work.owner.as_str(), work.id.as_str());
+            owners.enqueue_in(transaction, WorkKind::Task, owner, id);
+            this.tasks.put_in(transaction, owner, id, &record)?;
+            Ok::<_, Error>(true)
+        });
+        requeued.await
+    }
+
+    /// Removes the note of `work`, whose task is over or gone.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub(super) async fn forget_abandoned(&self, work: &AbandonedWork) -> Result<(), Error> {
+        let (owners, work) = (self.owners.clone(), work.clone());
+        let forgotten = self.tasks.transaction(move |transaction| {
+            owners.end_abandoned_in(transaction, &work)?;
+            Ok::<_, Error>(())
+        });
+        forgotten.await
     }
 
     /// Takes the task `id` out of the queue, ends it as cancelled and returns it; `None` if it does not

@@ -32,51 +32,93 @@ impl Tasks {
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let store = &self.0.deps.store;
-        let mut found = 0;
-        for (owner, mut task) in self.left_tasks().await? {
-            if task.status.is_over() {
-                store.owners.end(WorkKind::Task, &owner, &task.id).await?;
-                continue;
-            }
-            if task.is_waiting_for_any_server() && store.owners.is_shared() {
-                self.give_back(&owner, &task).await?;
-                continue;
-            }
-            // The stored counter may lag behind the stored events.
-            while store
-                .load_event(&owner, &task.id, task.events)
-                .await?
-                .is_some()
-            {
-                task.events += 1;
-            }
-            let status = if task.started_at.is_some() {
-                TaskStatus::Interrupted
-            } else {
-                TaskStatus::Cancelled
-            };
-            let Some(log) = TaskRecorder::recover(&self.0.active, &owner, task, store) else {
-                continue;
-            };
-            log.record_end(|task| task.status = status, None, &self.0.deps.kill)
-                .await;
-            self.0.send_webhooks(&log.task()).await;
-            found += 1;
+        if store.owners.is_shared() {
+            return self.recover_abandoned().await;
         }
-        if !store.owners.is_shared() {
-            self.release_lost_shares().await?;
+        let mut found = 0;
+        for (owner, task) in store.load_all().await?.0 {
+            if !task.status.is_over() {
+                let task = self.with_stored_events(&owner, task).await?;
+                found += usize::from(self.end_left(&owner, task).await);
+            }
+        }
+        self.release_lost_shares().await?;
+        Ok(found)
+    }
+
+    /// Ends the tasks of servers that are gone, or puts them back into the queue. Returns the number of
+    /// ended tasks. Each is read before it is claimed, so that a failure leaves none to a server that
+    /// does not end it.
+    async fn recover_abandoned(&self) -> Result<usize, Error> {
+        let store = &self.0.deps.store;
+        let owners = &store.owners;
+        let mut found = 0;
+        for work in owners.list_abandoned(WorkKind::Task).await? {
+            let (owner, id) = (work.owner.as_str(), work.id.as_str());
+            // It is this server's again, which was taken for gone itself. Looked up before the record, so
+            // that a run that ends meanwhile is seen as over.
+            if self.0.active.get(owner, id).is_some() {
+                owners.claim(&work).await?;
+                continue;
+            }
+            let task = match skip_unreadable(store.load_task(owner, id).await)? {
+                Some(Some(task)) if !task.status.is_over() => task,
+                // It is over, or its server was gone before it was stored.
+                Some(_) => {
+                    store.forget_abandoned(&work).await?;
+                    continue;
+                }
+                // Not looked at again before the end of this server: a later version can read it.
+                None => {
+                    owners.claim(&work).await?;
+                    continue;
+                }
+            };
+            if task.is_waiting_for_any_server() {
+                self.give_back(&work, &task).await?;
+                continue;
+            }
+            let task = self.with_stored_events(owner, task).await?;
+            if owners.claim(&work).await? {
+                found += usize::from(self.end_left(owner, task).await);
+            }
         }
         Ok(found)
     }
 
-    /// Puts `task`, which a server that is gone had not begun, back into the queue, unless it is registered
-    /// here: this server was taken for gone itself.
-    async fn give_back(&self, owner: &str, task: &Task) -> Result<(), Error> {
-        if self.0.active.get(owner, &task.id).is_some() {
-            return Ok(());
+    /// Counts the stored events of `task`, behind which its stored counter may lag.
+    async fn with_stored_events(&self, owner: &str, mut task: Task) -> Result<Task, Error> {
+        let store = &self.0.deps.store;
+        while store
+            .load_event(owner, &task.id, task.events)
+            .await?
+            .is_some()
+        {
+            task.events += 1;
         }
-        let is_returned = self.0.deps.store.return_to_queue(owner, task).await?;
-        if is_returned {
+        Ok(task)
+    }
+
+    /// Ends `task`, which an earlier process has left. Returns false for a task of this process.
+    async fn end_left(&self, owner: &str, task: Task) -> bool {
+        let TaskDeps { store, kill, .. } = &self.0.deps;
+        let status = if task.started_at.is_some() {
+            TaskStatus::Interrupted
+        } else {
+            TaskStatus::Cancelled
+        };
+        let Some(log) = TaskRecorder::recover(&self.0.active, owner, task, store) else {
+            return false;
+        };
+        log.record_end(|task| task.status = status, None, kill)
+            .await;
+        self.0.send_webhooks(&log.task()).await;
+        true
+    }
+
+    /// Puts `task`, the one of `work`, which a server that is gone had not begun, back into the queue.
+    async fn give_back(&self, work: &AbandonedWork, task: &Task) -> Result<(), Error> {
+        if self.0.deps.store.requeue_abandoned(work, task).await? {
             tracing::info!(
                 task.id = task.id,
                 "waiting task of a lost server queued again"
@@ -84,27 +126,6 @@ impl Tasks {
             self.0.queue_changed.notify_one();
         }
         Ok(())
-    }
-
-    /// Returns the tasks that other servers may have left: all tasks, or those of servers that are
-    /// gone.
-    async fn left_tasks(&self) -> Result<Vec<(String, Task)>, Error> {
-        let store = &self.0.deps.store;
-        if !store.owners.is_shared() {
-            return Ok(store.load_all().await?.0);
-        }
-        let mut tasks = Vec::new();
-        for work in store.owners.claim_abandoned(WorkKind::Task).await? {
-            let AbandonedWork { owner, id, .. } = work;
-            let loaded = store.load_task(&owner, &id).await;
-            match skip_unreadable(loaded)? {
-                Some(Some(task)) => tasks.push((owner, task)),
-                // Its server was gone before it was stored.
-                Some(None) => store.owners.end(WorkKind::Task, &owner, &id).await?,
-                None => {}
-            }
-        }
-        Ok(tasks)
     }
 
     /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.

@@ -129,6 +129,23 @@ async fn task_that_a_lost_server_has_taken_waits_again() {
     assert_eq!(agent.job.task, waiting.id);
 }
 
+/// The store fails when it is put back into the queue.
+#[tokio::test(start_paused = true)]
+async fn task_of_a_lost_server_that_is_not_given_back_is_given_back_later() {
+    let servers = SharedServers::open().await;
+    servers.full.create().await;
+    let work = servers.waiting().await.remove(0);
+    let lost = &servers.other.tasks.0.deps.store;
+    assert!(lost.take_queued(&work).await.unwrap());
+    remove_lease(&servers.store, "other").await;
+    let change = || (b"other".to_vec(), Some(Vec::new()));
+    (0..MANY_CONFLICTS).for_each(|_| servers.backend.add_conflict(change()));
+    servers.full.tasks.recover().await.unwrap_err();
+    assert!(servers.waiting().await.is_empty());
+    servers.full.tasks.recover().await.unwrap();
+    assert_eq!(servers.waiting().await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn task_that_may_have_been_taken_is_not_taken_again_before_it_is_given_back() {
     let mut servers = SharedServers::open().await;

@@ -29,6 +29,7 @@ use super::record::ResponseRecord;
 use super::run::ResponseRecorder;
 use super::run::ResponseRun;
 use super::service::ResponsesInner;
+use super::store_attempts::StoreAttempts;
 use super::unstarted_turn::TurnStart;
 use super::unstarted_turn::UnstartedTurn;
 
@@ -183,10 +184,16 @@ impl Responses {
         let response = Box::new(writer.response().clone());
         let stored = response.clone();
         let ResponseRecorder { owner, input, .. } = recorder;
-        let this = self.clone();
+        let (this, tracker) = (self.clone(), self.0.tracker.clone());
         let storing = self.0.tracker.spawn(async move {
             let tables = &this.0.tables;
-            tables.enqueue(&owner, &stored, input, &request).await?;
+            let enqueued = tables.enqueue(&owner, &stored, input, &request).await;
+            if let Err(error) = enqueued {
+                // It may wait nevertheless, and its client sends it again.
+                let forgetting = async move { this.0.forget_queued(&owner, &stored.id).await };
+                tracker.spawn(forgetting);
+                return Err(error);
+            }
             claimed.charge();
             // Room may have come meanwhile.
             this.0.queue_changed.notify_one();
@@ -375,6 +382,22 @@ impl Responses {
 }
 
 impl ResponsesInner {
+    /// Takes the response `id` out of the queue, whose client was told that it is not created. Repeated until
+    /// it succeeds or the server stops.
+    async fn forget_queued(&self, owner: &str, id: &str) {
+        let mut attempts = StoreAttempts::default();
+        loop {
+            let name = id.to_owned();
+            let cancel = move |record: &mut ResponseRecord| record.cancel(&name);
+            let Err(error) = self.tables.end_queued(owner, id, cancel).await else {
+                return;
+            };
+            if !attempts.wait_after(&error, id, Some(&self.stop)).await {
+                return;
+            }
+        }
+    }
+
     /// Waits until the queue is due to be looked into. Cancellation-safe.
     async fn wait_for_queue(&self) {
         tokio::select! {

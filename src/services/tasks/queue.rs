@@ -310,6 +310,23 @@ impl TasksInner {
         })
     }
 
+    /// Removes the new `task` from the queue, whose client was told that it is not created. Repeated until
+    /// it succeeds or the shutdown may wait no longer.
+    pub(super) async fn forget_queued(&self, owner: &str, task: &Task) {
+        let TaskDeps { store, kill, .. } = &self.deps;
+        while let Err(error) = store.remove_waiting(owner, task).await {
+            tracing::warn!(
+                task.id = task.id,
+                error = %ErrorChain(&error),
+                "task that was not created may wait"
+            );
+            let next = kill.run_until_cancelled(sleep(RETURN_RETRY_DELAY)).await;
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Puts `task`, which has not begun, back into the queue, unless it is not this server's. Repeated
     /// until it succeeds or the shutdown may wait no longer; its note is left then, by which another
     /// server finds it.
@@ -379,8 +396,15 @@ impl TaskRun {
         // A client is told at once that a budget has no room. The server that runs the task holds it again.
         let hold = self.hold_cost(caller).await?;
         hold.release().await?;
-        let store = &self.inner.deps.store;
-        store.enqueue(owner, &self.recorder.task()).await?;
+        let TaskDeps { store, tracker, .. } = &self.inner.deps;
+        let task = self.recorder.task();
+        let enqueued = store.enqueue(owner, &task).await;
+        if let Err(error) = enqueued {
+            // It may wait nevertheless, and its client sends it again.
+            let (inner, owner) = (Arc::clone(&self.inner), owner.to_owned());
+            tracker.spawn(async move { inner.forget_queued(&owner, &task).await });
+            return Err(error.into());
+        }
         Ok(())
     }
 

@@ -39,6 +39,31 @@ impl TaskStore {
         queued.await
     }
 
+    /// Removes the new `task` and its chosen id, if it waits in the queue.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub(super) async fn remove_waiting(&self, owner: &str, task: &Task) -> Result<(), Error> {
+        let (this, owner, task) = (self.clone(), owner.to_owned(), task.clone());
+        let removed = self.tasks.transaction(move |transaction| {
+            let (owner, id) = (owner.as_str(), task.id.as_str());
+            let owners = &this.owners;
+            if !owners.withdraw_in(transaction, WorkKind::Task, owner, id)? {
+                return Ok(());
+            }
+            this.tasks.remove_in(transaction, owner, id)?;
+            if let Some(chosen) = &task.chosen {
+                let table = &this.chosen_ids;
+                let found = table.get_in(transaction, owner, &chosen.id)?;
+                if found.as_deref() == Some(id.as_bytes()) {
+                    table.remove_in(transaction, owner, &chosen.id)?;
+                }
+            }
+            Ok::<_, Error>(())
+        });
+        removed.await
+    }
+
     /// Takes the task of `work` out of the queue, to be run by this server. Returns false if it was taken
     /// or cancelled before, also if Redis has lost that it was taken, and got the end again.
     ///

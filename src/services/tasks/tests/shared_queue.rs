@@ -270,6 +270,30 @@ async fn task_below_another_one_waits_at_its_server() {
     assert_eq!(child.status, TaskStatus::Queued);
 }
 
+/// The replicas of Redis have not confirmed that it waits.
+#[tokio::test(start_paused = true)]
+async fn task_whose_client_is_told_of_a_failure_is_removed_while_it_waits() {
+    let servers = SharedServers::open().await;
+    let waiting = servers.full.create().await;
+    let work = servers.waiting().await.remove(0);
+    let store = &servers.full.tasks.0.deps.store;
+    servers.backend.miss_replicas(true);
+    let enqueued = store.enqueue(&work.owner, &waiting).await;
+    enqueued.unwrap_err();
+    assert_eq!(servers.waiting().await.len(), 1);
+    let inner = &servers.full.tasks.0;
+    let forgetting = inner.forget_queued(&work.owner, &waiting);
+    let confirming = async {
+        while !servers.waiting().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        servers.backend.miss_replicas(false);
+    };
+    tokio::join!(forgetting, confirming);
+    let gone = servers.full.tasks.get(&me(), &waiting.id).await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_tasks_count_against_the_limit_of_their_key() {
     let servers = SharedServers::open().await;

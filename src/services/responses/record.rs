@@ -109,7 +109,8 @@ impl ResponseRecord {
         encode_record(self)
     }
 
-    /// Stores the record of a response that is over. A shared store that loses it gets it again.
+    /// Stores the record of a response that is over, unless another server has deleted it. A shared store
+    /// that loses it gets it again.
     ///
     /// # Errors
     /// Fails when it cannot be written.
@@ -122,6 +123,9 @@ impl ResponseRecord {
         let (place, id) = (table.place(owner, id), id.to_owned());
         let record = self.to_bytes()?;
         let save = move |transaction: &mut Transaction<'_>| {
+            if place.is_deleted(transaction)? {
+                return Ok(());
+            }
             place.put(transaction, &record)?;
             remember_end(transaction, &place, &id, &record);
             Ok::<_, store::Error>(())
@@ -277,6 +281,24 @@ mod tests {
         backend.lose_all_but(backend.records());
         tables.store().snapshot(Vec::new()).await.unwrap();
         assert_eq!(status_of(table).await, ResponseStatus::Failed);
+    }
+
+    /// The servers do not reach each other, so the one that runs it does not know of the deletion.
+    #[tokio::test]
+    async fn response_that_another_server_has_deleted_does_not_come_back_with_its_end() {
+        let backend = Arc::new(SharedBackend::default());
+        let store = || Store::inline(Arc::clone(&backend) as _, TaskTracker::new());
+        let [tables, others] = [store(), store()].map(|store| ResponseTables::over(&store));
+        let table = &tables.records;
+        record_of("in_progress")
+            .save(table, "o", "r")
+            .await
+            .unwrap();
+        assert!(others.records.delete("o", "r").await.unwrap());
+        let ended = record_of("completed");
+        ended.save_end(table, "o", "r").await.unwrap();
+        let found = ResponseRecord::load(table, "o", "r").await.unwrap();
+        assert!(found.is_none());
     }
 
     /// A later version may give clients more fields.

@@ -108,6 +108,16 @@ impl RecordPlace {
         self.layout.remove_unexpired(transaction, &self.key, now)
     }
 
+    /// Returns true if the record was deleted within the last hour, in a shared store, and is not there.
+    ///
+    /// # Errors
+    /// Fails when the existing record cannot be read.
+    pub fn is_deleted(&self, transaction: &Transaction<'_>) -> Result<bool, Error> {
+        Ok(transaction.is_shared()
+            && self.get(transaction)?.is_none()
+            && transaction.get(&self.storage_key(DELETION))?.is_some())
+    }
+
     /// Marks the record as deleted.
     fn mark_deleted(&self, transaction: &mut Transaction<'_>) {
         let now = transaction.now();

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -114,11 +115,12 @@ impl Ledger {
     }
 
     /// Retries the closes that failed because of the store. After one that cannot reach it the others are
-    /// left for the next time.
+    /// left for the next time. Renews the lease meanwhile: thousands of closes may take longer than it lasts.
     pub(super) async fn retry_pending_closes(&self) {
         let mut pending = std::mem::take(&mut *self.lock_pending_closes());
         let count = pending.len();
         let mut failed = 0;
+        let mut renewed_at: Option<Instant> = None;
         while !pending.is_empty() {
             let rest = pending.split_off(pending.len().min(MAX_CLOSES_AT_ONCE));
             // Queued together, so that they share commits.
@@ -131,6 +133,12 @@ impl Ledger {
             pending = rest;
             if self.0.outage.is_unreachable() {
                 break;
+            }
+            let renew_pause = RENEW_INTERVALS * RETRY_INTERVAL;
+            let is_due = renewed_at.is_none_or(|renewed_at| renewed_at.elapsed() >= renew_pause);
+            if is_due && !pending.is_empty() {
+                self.renew_lease(false).await;
+                renewed_at = Some(Instant::now());
             }
         }
         failed += pending.len();

@@ -124,6 +124,36 @@ async fn run_that_begins_while_redis_is_away_is_charged_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lease_is_renewed_while_many_closes_are_retried() {
+    let mut outage = TestOutage::start();
+    let server = outage.server_at(NOW).await;
+    outage.redis.kill();
+    let free = uncapped();
+    let mut holds = Vec::new();
+    // More than are closed at once, even if some of them fail again.
+    for _ in 0..600 {
+        holds.push(begin(&server, &free).await);
+    }
+    for hold in holds {
+        drop(hold.release());
+    }
+    // Transactions run in order, so all of the releases have failed when this one has.
+    server.ledger.renew_lease(false).await;
+    outage.redis.restart();
+    let lease = storage_keys::node("server");
+    // As another server does once the lease is over.
+    let removed = lease.clone();
+    let removed = outage.records().transaction(move |transaction| {
+        transaction.remove(removed.clone());
+        Ok::<_, store::Error>(())
+    });
+    removed.await.unwrap();
+    wait_until_closed(&outage, &server).await;
+    let lease = outage.records().get(lease).await.unwrap();
+    assert!(lease.is_some(), "the lease is not renewed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn run_that_outlives_the_outage_is_charged_at_its_end() {
     let mut outage = TestOutage::start();
     let server = outage.server_at(NOW).await;

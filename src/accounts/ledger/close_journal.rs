@@ -193,13 +193,11 @@ impl CloseJournal {
                 (name, closed)
             })
             .collect();
-        let mut count = 0;
+        let mut removed = Vec::new();
         for (id, closed) in closes {
             match closed.await {
-                Ok(()) => {
-                    journal.remove(&id).await?;
-                    count += 1;
-                }
+                // Queued together, too: after a long outage there may be thousands.
+                Ok(()) => removed.push(journal.remove(&id)),
                 Err(error @ Error::Unreadable(_)) => {
                     tracing::error!(
                         hold.id = id.as_str(),
@@ -209,6 +207,10 @@ impl CloseJournal {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        let count = removed.len();
+        for removal in removed {
+            removal.await?;
         }
         Ok(count)
     }

@@ -36,7 +36,8 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 /// Follower of a shared registry.
 ///
 /// A call of [`refresh`](Self::refresh) compares the generation in the store with that of the index,
-/// by a read that begins after the call. Calls at the same time share one read.
+/// by a read that begins after the call. Calls at the same time share one read. While the store is known
+/// to be away, one call at a time tries to reach it, and the others fail at once.
 ///
 /// Changes are read and applied on the writer thread of the store, as those of this server are, so
 /// that none replaces a later one.
@@ -49,6 +50,8 @@ pub(in crate::accounts::auth) struct RegistryFollower {
     state: Mutex<FollowerState>,
     /// Beginning of the last read that has succeeded.
     reached_at: sync::Mutex<Instant>,
+    /// Failure of the last read, if that could not reach the store.
+    failure: sync::Mutex<Option<store::Error>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,7 @@ impl RegistryFollower {
             calls: AtomicU64::new(0),
             state: Mutex::new(state),
             reached_at,
+            failure: sync::Mutex::default(),
         })
     }
 
@@ -104,18 +108,36 @@ impl RegistryFollower {
         reached_at.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_failure(&self) -> MutexGuard<'_, Option<store::Error>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings the index to a generation that is not older than this call.
     ///
     /// # Errors
-    /// Fails when the store cannot be read. The index may be out of date then.
+    /// Fails when the store cannot be read, or could not be reached a moment ago and another call tries to.
+    /// The index may be out of date then.
     pub(in crate::accounts::auth) async fn refresh(&self) -> Result<(), Error> {
         let call = self.calls.fetch_add(1, Ordering::AcqRel);
-        let mut state = self.state.lock().await;
+        let mut state = if let Ok(state) = self.state.try_lock() {
+            state
+        } else {
+            // A store that hangs takes seconds to fail, at each attempt.
+            let failure = self.lock_failure().clone();
+            if let Some(error) = failure {
+                return Err(error.into());
+            }
+            self.state.lock().await
+        };
         if call >= state.answered {
             let answered = self.calls.load(Ordering::Acquire);
             let begun = Instant::now();
             let caught_up = self.catch_up(state.reached).await;
             state.answered = answered;
+            let unreachable = caught_up.as_ref().err();
+            *self.lock_failure() = unreachable
+                .filter(|error| matches!(error, store::Error::Unreachable(_)))
+                .cloned();
             state.outcome = match caught_up {
                 Ok(reached) => {
                     state.reached = reached;

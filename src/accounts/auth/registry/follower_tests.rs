@@ -199,6 +199,31 @@ async fn keys_are_not_trusted_while_redis_is_away() {
 }
 
 #[tokio::test]
+async fn refresh_while_another_one_tries_to_reach_redis_fails_at_once() {
+    let mut redis = RedisServer::start();
+    let server = Server::start(&redis).await;
+    let follower = server.registry.follower.clone().unwrap();
+    redis.kill();
+    server.keys.refresh().await.unwrap_err();
+    // As long as a Redis that hangs lets a call wait.
+    let trying = follower.state.lock().await;
+    let limit = std::time::Duration::from_secs(60);
+    let refused = tokio::time::timeout(limit, server.keys.refresh());
+    assert!(matches!(
+        refused.await.unwrap(),
+        Err(Error::Store(crate::storage::store::Error::Unreachable(_)))
+    ));
+    drop(trying);
+    redis.restart();
+    let deadline = tokio::time::Instant::now() + limit;
+    while server.keys.refresh().await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "Redis is back");
+        tokio::task::yield_now().await;
+    }
+    assert!(follower.lock_failure().is_none());
+}
+
+#[tokio::test]
 async fn keys_are_trusted_for_their_grace_while_redis_is_away() {
     let mut redis = RedisServer::start();
     let server = Server::start(&redis).await;

@@ -2,7 +2,6 @@
 
 use futures::StreamExt as _;
 
-use super::super::testing::AgentScript;
 use super::*;
 use crate::accounts::ledger::WaitingWork;
 use crate::accounts::ledger::WorkKind;
@@ -18,27 +17,25 @@ struct SharedServers {
     full: TaskTestServer,
     other: TaskTestServer,
     store: Store,
-    /// Agent that takes the place: it ends if this is dropped.
-    _busy: AgentScript,
     backend: Arc<SharedBackend>,
 }
 
 impl SharedServers {
     async fn open() -> Self {
         let backend = Arc::new(SharedBackend::default());
-        let store = Store::new(Arc::clone(&backend) as _, TaskTracker::new()).unwrap();
+        // Without a thread, for which paused time would go on to the timeouts of tasks.
+        let store = Store::inline(Arc::clone(&backend) as _, TaskTracker::new());
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
         let mut full = TaskTestServer::sharing(&store, "full", folder, &root).await;
         let folder = tempfile::tempdir().unwrap();
         let other = TaskTestServer::sharing(&store, "other", folder, &root).await;
         full.create().await;
-        let busy = full.agents.recv().await.unwrap();
+        full.agents.recv().await.unwrap();
         Self {
             full,
             other,
             store,
-            _busy: busy,
             backend,
         }
     }

@@ -37,6 +37,8 @@ pub(super) const PRIMARY_NAME: &str = "main";
 pub(super) struct TcpRedis {
     process: Child,
     port: u16,
+    /// Port for TLS, of a server that has one.
+    tls_port: u16,
     _folder: TempDir,
 }
 
@@ -44,6 +46,27 @@ impl TcpRedis {
     /// Starts a primary.
     pub(super) fn start() -> Self {
         Self::start_with(&[], "")
+    }
+
+    /// Starts a primary that has a port for TLS as well, with the files of a certificate and of its key.
+    pub(super) fn start_tls(certificate: &str, key: &str) -> Self {
+        let tls_port = free_port();
+        let port = tls_port.to_string();
+        let options = [
+            "--tls-port",
+            &port,
+            "--tls-cert-file",
+            certificate,
+            "--tls-key-file",
+            key,
+            "--tls-ca-cert-file",
+            certificate,
+            "--tls-auth-clients",
+            "no",
+        ];
+        let mut server = Self::start_with(&options, "");
+        server.tls_port = tls_port;
+        server
     }
 
     /// Starts a replica of the primary at `port`, and waits until it has its records.
@@ -77,9 +100,7 @@ impl TcpRedis {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         loop {
             // Another process may take the port meanwhile.
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port();
-            drop(listener);
+            let port = free_port();
             let folder = tempfile::tempdir().unwrap();
             let mut process = spawn_server(&folder, port, options, settings);
             let is_running = loop {
@@ -97,6 +118,7 @@ impl TcpRedis {
             let server = Self {
                 process,
                 port,
+                tls_port: 0,
                 _folder: folder,
             };
             if is_running {
@@ -109,6 +131,11 @@ impl TcpRedis {
     /// Port on loopback.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Port for TLS on loopback.
+    pub(super) fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     /// Kills the server at once.
@@ -161,6 +188,12 @@ pub(super) fn config_at(url: String) -> Config {
         on_outage: OutagePolicy::Refuse,
         key_grace: Duration::ZERO,
     }
+}
+
+/// Returns a port of loopback that no process had a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Waits until `is_so`.

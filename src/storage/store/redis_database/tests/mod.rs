@@ -2,6 +2,7 @@
 
 mod replication;
 mod sentinels;
+mod tls;
 
 use std::io::Read as _;
 use std::io::Write as _;

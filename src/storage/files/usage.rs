@@ -1,7 +1,7 @@
 //! Space that files take, per project.
 //!
 //! A server that shares its records with no other counts in memory; otherwise the store counts
-//! ([`space_records`](super::space_records)).
+//! ([`space_records`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;

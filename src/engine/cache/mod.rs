@@ -12,7 +12,7 @@
 //! have, or with a wait for what another one makes, and only then runs the turn.
 //!
 //! Cached: answers that finished or hit the token limit. Not cached: refusals, which may turn out
-//! otherwise the next time, and tool calls, since a worker is parked for their results.
+//! otherwise the next time, and tool calls, which have effects where the client makes them.
 
 mod cached_answer;
 mod cached_stream;

@@ -21,13 +21,13 @@ use super::SharedAnswerState;
 use super::client::client;
 use super::connections::AnswerConnections;
 use super::key_names::AnswerKeyNames;
-use super::script::AnswerScript;
-use super::script::AnswerScriptCall;
 use super::script::CLEAR;
 use super::script::FINISH;
 use super::script::LOOK_UP;
 use super::script::RENEW;
 use crate::storage::store::RedisConfig;
+use crate::storage::store::RedisScript;
+use crate::storage::store::RedisScriptCall;
 
 /// Time after which a flight that is not renewed ends.
 const FLIGHT_LEASE: Duration = Duration::from_secs(5);
@@ -79,13 +79,13 @@ impl RedisAnswers {
 
     async fn run<T: FromRedisValue + Send + 'static>(
         &self,
-        script: &'static AnswerScript,
+        script: &'static RedisScript,
         keys: Vec<String>,
         arguments: Vec<Vec<u8>>,
     ) -> Result<T, Error> {
-        let call = AnswerScriptCall {
+        let call = RedisScriptCall {
             script,
-            keys,
+            keys: keys.into_iter().map(String::into_bytes).collect(),
             arguments,
         };
         self.connections

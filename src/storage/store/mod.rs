@@ -93,6 +93,7 @@ pub use record_summary::TableSummary;
 pub use redis_database::Config as RedisConfig;
 pub use redis_database::OutagePolicy;
 pub use redis_database::RedisScript;
+pub use redis_database::RedisScriptCall;
 pub use redis_database::RedisWarning;
 pub use redis_database::check_redis;
 pub use redis_database::count_redis_records;

@@ -12,7 +12,7 @@ use super::failure::UnexpectedAnswer;
 use super::key_names::KeyNames;
 use super::key_names::range_bounds;
 use super::script_call::COMMIT;
-use super::script_call::ScriptCall;
+use super::script_call::RedisScriptCall;
 
 /// Maximum number of keys that a commit compares. Redis does nothing else meanwhile, so a group that
 /// has read more of them is valid only if nobody has written anything.
@@ -47,7 +47,7 @@ pub(super) struct CommitRequest<'a> {
 /// Commit as a call of the script.
 #[derive(Debug)]
 pub(super) struct CommitCall {
-    pub(super) script: ScriptCall,
+    pub(super) script: RedisScriptCall,
     /// Keys of the records whose versions are compared, in the order of the script.
     compared: Vec<Vec<u8>>,
 }
@@ -141,7 +141,7 @@ impl CommitCall {
         let values = set.iter().filter_map(|(_, value)| value.as_ref());
         arguments.extend(values.map(|value| [request.version, value].concat()));
         Self {
-            script: ScriptCall {
+            script: RedisScriptCall {
                 script: &COMMIT,
                 keys,
                 arguments,

@@ -68,7 +68,6 @@ use connections::Connections;
 use failure::UnexpectedAnswer;
 use key_names::KeyNames;
 use replicas::ReplicaQuorum;
-use script_call::ScriptCall;
 use snapshot::RedisSnapshot;
 use versioned_value::VersionedValue;
 use writer_lease::HEARTBEAT_INTERVAL;
@@ -82,6 +81,7 @@ pub use config::Config;
 pub use config::OutagePolicy;
 pub use redis_warnings::RedisWarning;
 pub use script_call::RedisScript;
+pub use script_call::RedisScriptCall;
 pub use start_checks::check_redis;
 pub use start_checks::count_redis_records;
 
@@ -405,7 +405,7 @@ impl Backend for RedisDatabase {
         keys: &[String],
         arguments: Vec<Vec<u8>>,
     ) -> Result<Vec<i64>, Error> {
-        let call = ScriptCall {
+        let call = RedisScriptCall {
             script,
             keys: keys.iter().map(|key| self.names.state(key)).collect(),
             arguments,

@@ -6,7 +6,7 @@ use super::RedisDatabase;
 use super::connections::Connections;
 use super::key_names::range_bounds;
 use super::script_call::RANGE;
-use super::script_call::ScriptCall;
+use super::script_call::RedisScriptCall;
 use super::versioned_page::VersionedPage;
 use super::versioned_value::VersionedValue;
 
@@ -32,7 +32,7 @@ impl RedisDatabase {
         limit: usize,
     ) -> Result<VersionedPage, Error> {
         let (first, last) = range_bounds(prefix, after);
-        let call = ScriptCall {
+        let call = RedisScriptCall {
             script: &RANGE,
             keys: vec![self.names.index()],
             arguments: vec![

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use redis::Cmd;
 use redis::Connection;
 use redis::ErrorKind;
+use redis::FromRedisValue;
 use redis::RedisResult;
 use redis::Script;
 use redis::ServerErrorKind;
-use redis::Value;
 
 /// Script that commits transactions, with its text.
 pub(super) static COMMIT: LazyLock<RedisScript> =
@@ -44,10 +44,13 @@ pub struct RedisScript {
 
 /// Call of a script with its keys and arguments.
 #[derive(Debug)]
-pub(super) struct ScriptCall {
-    pub(super) script: &'static RedisScript,
-    pub(super) keys: Vec<Vec<u8>>,
-    pub(super) arguments: Vec<Vec<u8>>,
+pub struct RedisScriptCall {
+    /// Script to run.
+    pub script: &'static RedisScript,
+    /// Keys that the script reads or writes.
+    pub keys: Vec<Vec<u8>>,
+    /// Other arguments of the script.
+    pub arguments: Vec<Vec<u8>>,
 }
 
 impl RedisScript {
@@ -58,13 +61,13 @@ impl RedisScript {
     }
 }
 
-impl ScriptCall {
+impl RedisScriptCall {
     /// Runs the script. Its text is sent only if Redis does not know it: after a start of Redis, a
     /// fail-over, or `SCRIPT FLUSH`.
     ///
     /// # Errors
     /// As Redis answers, or the connection fails.
-    pub(super) fn run(&self, connection: &mut Connection) -> RedisResult<Value> {
+    pub fn run<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
         let known = self.command("EVALSHA", &self.script.digest);
         match known.query(connection) {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {

@@ -22,11 +22,11 @@ use super::failure::UnexpectedAnswer;
 use super::key_names::KeyNames;
 use super::key_names::range_bounds;
 use super::script_call::RedisScript;
+use super::script_call::RedisScriptCall;
 use super::script_call::SNAPSHOT_BEGIN;
 use super::script_call::SNAPSHOT_CHECK;
 use super::script_call::SNAPSHOT_PAGE;
 use super::script_call::SNAPSHOT_RELEASE;
-use super::script_call::ScriptCall;
 use super::start_checks;
 use super::versioned_value::VersionedValue;
 
@@ -136,7 +136,7 @@ impl<'a> RedisSnapshot<'a> {
         keys: Vec<Vec<u8>>,
         arguments: Vec<Vec<u8>>,
     ) -> Result<Value, Error> {
-        let call = ScriptCall {
+        let call = RedisScriptCall {
             script,
             keys,
             arguments,

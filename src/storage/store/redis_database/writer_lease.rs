@@ -16,8 +16,8 @@ use super::connections::Connections;
 use super::failure::UnexpectedAnswer;
 use super::key_names::KeyNames;
 use super::script_call::REGISTER;
+use super::script_call::RedisScriptCall;
 use super::script_call::SETTLE;
-use super::script_call::ScriptCall;
 use super::versioned_value::version_of_commit;
 
 /// Time without a sign of life after which a writer may commit no more. Shorter than that after
@@ -85,7 +85,7 @@ impl WriterLease {
     ) -> Result<RegisteredWriter, Error> {
         let id = Uuid::new_v4();
         let name = id.simple().to_string();
-        let call = ScriptCall {
+        let call = RedisScriptCall {
             script: &REGISTER,
             keys: vec![names.writer(&name), names.head(), names.sequence()],
             arguments: vec![WRITER_LEASE.as_millis().to_string().into_bytes()],
@@ -138,7 +138,7 @@ impl WriterLease {
         if self.is_settled {
             return Ok(());
         }
-        let call = ScriptCall {
+        let call = RedisScriptCall {
             script: &SETTLE,
             keys: vec![names.writer(&self.name)],
             arguments: vec![
@@ -146,7 +146,7 @@ impl WriterLease {
                 WRITER_LEASE.as_millis().to_string().into_bytes(),
             ],
         };
-        connections.run(|connection| call.run(connection))?;
+        connections.run(|connection| call.run::<Value>(connection))?;
         self.is_settled = true;
         Ok(())
     }

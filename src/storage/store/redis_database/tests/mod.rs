@@ -439,7 +439,7 @@ async fn commit_that_arrives_after_its_writer_went_on_is_not_made() {
     database.commit(&reads, &[]).unwrap();
     let arrived = database
         .writing
-        .run(|connection| late.script.run(connection));
+        .run(|connection| late.script.run::<redis::Value>(connection));
     arrived.unwrap();
     assert_eq!(database.get(&key("a")).unwrap(), None);
     let change = (key("a"), Some(b"next".to_vec()));

@@ -8,9 +8,7 @@ use serde::Deserialize;
 use serde::Deserializer;
 
 use crate::runtime::setting;
-
-/// Maximum length of the prefix, in bytes. It is part of each key.
-const MAX_PREFIX_BYTES: usize = 64;
+use crate::storage::store::read_key_prefix;
 
 /// Place of shared answers, with the credentials for it and the bounds of its use; in the section of
 /// the response cache.
@@ -28,7 +26,7 @@ pub struct Config {
     /// File with the certificates that TLS trusts, in PEM; empty for that of the Redis of the records.
     pub redis_ca_file: PathBuf,
     /// Start of all keys.
-    #[serde(deserialize_with = "read_prefix")]
+    #[serde(deserialize_with = "read_key_prefix")]
     pub redis_prefix: String,
     /// Maximum wait to connect, and for an answer.
     #[serde(rename = "redis_timeout_ms", deserialize_with = "read_timeout")]
@@ -72,20 +70,6 @@ fn read_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
         ));
     }
     Ok(url)
-}
-
-/// Reads a prefix. Braces would change the part of the keys by which a cluster places them.
-fn read_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let prefix = String::deserialize(deserializer)?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(is_plain) {
-        let reason = format!("`{prefix}` is no prefix");
-        return Err(setting::refuse(
-            reason,
-            "write 1 to 64 letters, digits, or characters of -_.:/",
-        ));
-    }
-    Ok(prefix)
 }
 
 fn read_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

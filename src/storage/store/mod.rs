@@ -97,6 +97,7 @@ pub use redis_database::RedisScriptCall;
 pub use redis_database::RedisWarning;
 pub use redis_database::check_redis;
 pub use redis_database::count_redis_records;
+pub use redis_database::read_key_prefix;
 #[cfg(test)]
 pub(crate) use redis_database::replication_testing::FrozenLinks;
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub struct Config {
     /// File with the certificates that TLS trusts, in PEM; empty for those of the system.
     pub ca_file: PathBuf,
     /// Start of all keys.
-    #[serde(deserialize_with = "read_prefix")]
+    #[serde(deserialize_with = "read_key_prefix")]
     pub prefix: String,
     /// Maximum wait for an answer.
     #[serde(rename = "response_timeout_ms", deserialize_with = "read_timeout")]
@@ -113,8 +113,11 @@ fn read_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     Ok(url)
 }
 
-/// Reads a prefix. Braces would change the part of the keys by which a cluster places them.
-fn read_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// Reads the prefix of keys. Braces would change the part of a key by which a cluster places it.
+///
+/// # Errors
+/// The error of the deserializer, with the bounds, for any other text.
+pub fn read_key_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let prefix = String::deserialize(deserializer)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
     if prefix.is_empty() || prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(is_plain) {

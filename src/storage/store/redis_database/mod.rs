@@ -79,6 +79,7 @@ use writer_state::WriterState;
 
 pub use config::Config;
 pub use config::OutagePolicy;
+pub use config::read_key_prefix;
 pub use redis_warnings::RedisWarning;
 pub use script_call::RedisScript;
 pub use script_call::RedisScriptCall;

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::super::OutagePolicy;
 use super::super::RedisConfig;
 use super::super::Store;
+use super::replication_testing::config_at;
 use crate::telemetry::metrics::StoreMetrics;
 
 /// Maximum wait for the start of the server.
@@ -64,20 +64,7 @@ impl RedisServer {
 
     /// Settings of a store in this server.
     pub(crate) fn config(&self) -> RedisConfig {
-        RedisConfig {
-            url: format!("unix://{}", self.socket().display()),
-            username: String::new(),
-            password_file: PathBuf::new(),
-            sentinel_username: String::new(),
-            sentinel_password_file: PathBuf::new(),
-            ca_file: PathBuf::new(),
-            prefix: "test".to_owned(),
-            response_timeout: Duration::from_secs(20),
-            wait: 0,
-            wait_timeout: Duration::from_secs(10),
-            on_outage: OutagePolicy::Refuse,
-            key_grace: Duration::ZERO,
-        }
+        config_at(format!("unix://{}", self.socket().display()))
     }
 
     /// Opens a store in this server.

@@ -75,7 +75,7 @@ async fn responses_that_wait_at_a_full_server_are_run_by_the_other_one() {
     other.end().await;
 }
 
-/// What had not begun is no server's: it does not wait for the end of the lease.
+/// Work that has not begun belongs to no server: it does not wait for the end of the lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_responses_of_a_killed_server_are_run_and_its_running_one_fails() {
     let redis = Redis::start().await;

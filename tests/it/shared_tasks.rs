@@ -102,7 +102,7 @@ async fn task_that_waits_at_a_full_server_is_run_by_the_other_one() {
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
 }
 
-/// What had not begun is no server's: it does not wait for the end of the lease.
+/// Work that has not begun belongs to no server: it does not wait for the end of the lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_task_of_a_killed_server_is_run_and_its_running_one_interrupted() {
     let redis = Redis::start().await;

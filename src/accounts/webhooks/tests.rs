@@ -65,7 +65,7 @@ impl WebhookSender for Receivers {
     }
 }
 
-/// One of several servers, with those that are running.
+/// A server of a cluster, with the numbers of the servers that are running.
 #[derive(Debug)]
 struct NumberedServer {
     number: u64,

@@ -213,8 +213,8 @@ fn running_work(request: &Request) -> Option<WorkKind> {
 
 /// Returns true if any server can answer `request` by the records.
 ///
-/// It shows a task without what only the server that runs it knows, or writes that a batch is cancelled,
-/// which its server reads.
+/// A task is shown without the live state that only its own server has. A cancelled batch is written to
+/// its record, which its own server reads.
 fn has_records(request: &Request) -> bool {
     let route = request.extensions().get::<MatchedPath>();
     match route.map(MatchedPath::as_str) {

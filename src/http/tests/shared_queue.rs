@@ -211,7 +211,7 @@ async fn queued_response_waits_for_a_server_that_knows_its_key() {
     free.wait_for(&path, "completed").await;
 }
 
-/// Nobody would take it for its key: no server may know that any more.
+/// The entry is removed even if no server has its API key any more.
 #[tokio::test]
 async fn queued_response_whose_request_is_gone_leaves_the_queue() {
     let store = shared_store();

@@ -220,7 +220,7 @@ async fn key_that_a_server_was_answering_is_judged_once_that_server_is_gone() {
     assert!(matches!(found, FoundClaim::InUse), "the other one has it");
 }
 
-/// Its own request is refused, because its lease is over.
+/// A server whose lease has expired gets its own request refused.
 #[tokio::test]
 async fn server_that_was_taken_for_gone_leaves_the_key_to_the_one_that_has_it() {
     let backend = Arc::new(SharedBackend::default());

@@ -84,7 +84,7 @@ async fn fact_of_a_transaction_that_failed_is_not_remembered() {
     assert_eq!(keys(&store).await, [""; 0]);
 }
 
-/// Its caller was told that it failed, and undoes it by its id.
+/// The caller gets an error, and undoes the fact by its id.
 #[tokio::test]
 async fn fact_that_no_replica_has_confirmed_is_made_again() {
     let backend = Arc::new(SharedBackend::default());

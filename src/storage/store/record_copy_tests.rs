@@ -185,7 +185,7 @@ async fn two_copies_into_one_place_do_not_both_end() {
     assert_eq!(second.mark().unwrap(), None);
 }
 
-/// It was silent for longer than its lease, by a pause of its process or a restart of Redis.
+/// The copy sends no heartbeat for longer than its lease: its process is paused, or Redis restarts.
 #[tokio::test]
 async fn copy_that_was_silent_goes_on_with_its_mark() {
     let server = RedisServer::start_with(&[]);

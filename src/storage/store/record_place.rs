@@ -22,8 +22,8 @@ const MAX_SWEEP_GROUP: usize = 256;
 
 /// Place of a record in a TTL table.
 ///
-/// It has no handle of the store, so that a remembered fact can keep it: the writer of the store ends
-/// with the last handle, and has the facts.
+/// Holds no handle of the store. The writer keeps places among its remembered facts, and it stops when
+/// the last handle is dropped.
 #[derive(Debug, Clone)]
 pub struct RecordPlace {
     layout: TtlLayout,

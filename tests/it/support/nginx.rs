@@ -13,7 +13,7 @@ use super::server::eventually;
 
 /// Settings of the proxy that operators are given.
 const DEPLOYED: &str = include_str!("../../../deploy/nginx/claude-switchboard.conf");
-/// Where nginx may be.
+/// Search path of the nginx program.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// Running nginx, which ends with its value.

@@ -123,7 +123,7 @@ async fn estimate_for_a_lost_server_does_not_replace_what_that_one_knows() {
     }
 }
 
-/// It was made, and its caller was told that it was not.
+/// The hold is stored, but its caller gets an error.
 #[tokio::test]
 async fn hold_that_no_replica_has_confirmed_is_released() {
     let backend = Arc::new(SharedBackend::default());

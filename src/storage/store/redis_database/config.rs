@@ -31,7 +31,7 @@ const MAX_KEY_GRACE_SECONDS: u64 = 3_600;
 const MIN_WAIT_TIMEOUT_MS: u64 = 1;
 const MAX_WAIT_TIMEOUT_MS: u64 = 2_500;
 
-/// What a server does with requests while Redis cannot be reached.
+/// Policy for requests while Redis cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutagePolicy {
@@ -70,7 +70,7 @@ pub struct Config {
     /// Maximum wait for the replicas.
     #[serde(rename = "wait_timeout_ms", deserialize_with = "read_wait_timeout")]
     pub wait_timeout: Duration,
-    /// What becomes of requests while Redis cannot be reached.
+    /// Policy for requests while Redis cannot be reached.
     pub on_outage: OutagePolicy,
     /// Time for which stored keys are served after Redis was last reached, at most an hour.
     #[serde(rename = "key_grace_seconds", deserialize_with = "read_key_grace")]

@@ -45,7 +45,7 @@ pub struct RedisScript {
 /// Call of a script with its keys and arguments.
 #[derive(Debug)]
 pub struct RedisScriptCall {
-    /// Script to run.
+    /// Script that Redis is to run.
     pub script: &'static RedisScript,
     /// Keys that the script reads or writes.
     pub keys: Vec<Vec<u8>>,
